@@ -1,0 +1,25 @@
+/** Why something stands as it does: a stable code for programs, a sentence for people. */
+export interface Reason {
+  readonly code: string;
+  readonly message: string;
+}
+
+/**
+ * How one attempt ended. An engine never throws: whatever goes wrong is one of these,
+ * and each says what the queue does next.
+ */
+export type Outcome =
+  | { readonly kind: 'succeeded'; readonly summary?: string }
+  /** `retryable` puts the task back in line after a backoff, or after `afterMs` when the failure itself named a time. */
+  | { readonly kind: 'failed'; readonly reason: Reason; readonly retryable: boolean; readonly afterMs?: number }
+  | { readonly kind: 'cancelled' }
+  /** The holder gives the task back unharmed (a drain ran out of time): it runs again at once and the attempt does not count. */
+  | { readonly kind: 'released'; readonly reason: Reason }
+  | { readonly kind: 'over-budget'; readonly reason: Reason }
+  | { readonly kind: 'needs-human'; readonly reason: Reason };
+
+export const failed = (code: string, message: string, retryable = false): Outcome => ({
+  kind: 'failed',
+  reason: { code, message },
+  retryable,
+});

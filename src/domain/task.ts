@@ -1,0 +1,245 @@
+import type { Outcome, Reason } from './outcome.ts';
+
+export const priorities = ['high', 'medium', 'low'] as const;
+export type Priority = (typeof priorities)[number];
+
+export const taskStatuses = [
+  'queued',
+  'blocked',
+  'delayed',
+  'awaiting-approval',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'over-budget',
+  'escalated',
+] as const;
+export type TaskStatus = (typeof taskStatuses)[number];
+
+/** Over for good, unless a person retries. The others still hold their dedupe key and their dependents. */
+export const closedStatuses = ['succeeded', 'failed', 'cancelled'] as const satisfies readonly TaskStatus[];
+export const isClosed = (status: TaskStatus): boolean => (closedStatuses as readonly TaskStatus[]).includes(status);
+
+export const trustLevels = ['owner', 'known', 'untrusted'] as const;
+export type Trust = (typeof trustLevels)[number];
+
+/** A durable wish for work. */
+export interface Task extends TaskState {
+  readonly id: string;
+  readonly source: string;
+  readonly externalRef: string | null;
+  readonly title: string;
+  readonly body: string | null;
+  readonly repository: string | null;
+  readonly ref: string | null;
+  readonly priority: Priority;
+  readonly dedupeKey: string | null;
+  readonly budgetUsd: number | null;
+  readonly verify: readonly string[] | null;
+  readonly engine: string | null;
+  readonly requestedBy: string;
+  readonly trust: Trust;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** The part of a task that transitions read and write. Times are epoch milliseconds. */
+export interface TaskState {
+  readonly status: TaskStatus;
+  readonly reason: Reason | null;
+  /** Attempts that were the task's own doing; a lost holder does not count as one. */
+  readonly attempts: number;
+  readonly maxAttempts: number;
+  /** How often a holder vanished under it. Many in a row mean that the task kills its holder. */
+  readonly losses: number;
+  /** Dependencies that have not succeeded yet. */
+  readonly waitingFor: number;
+  readonly notBefore: number | null;
+  readonly cancelRequestedAt: number | null;
+  readonly closedAt: number | null;
+}
+
+export type TaskChange =
+  | { readonly type: 'approved' }
+  | { readonly type: 'dependency-succeeded' }
+  | { readonly type: 'dependency-ended'; readonly dependency: string; readonly status: TaskStatus }
+  | { readonly type: 'dependency-reopened' }
+  | { readonly type: 'dependencies-changed'; readonly waitingFor: number }
+  | { readonly type: 'due' }
+  | { readonly type: 'claimed' }
+  | { readonly type: 'settled'; readonly outcome: Outcome; readonly backoffMs: number }
+  | { readonly type: 'holder-lost' }
+  | { readonly type: 'cancel-requested' }
+  | { readonly type: 'retried'; readonly waitingFor: number };
+
+export type Advance = { readonly ok: true; readonly next: TaskState } | { readonly ok: false; readonly refusal: Reason };
+
+/** A task that took its holder down this often in a row is taken for the cause. */
+export const lossLimit = 10;
+
+export const dependencyFailed = 'dependency-failed';
+
+export function firstState(wish: {
+  readonly waitingFor: number;
+  readonly notBefore: number | null;
+  readonly needsApproval: boolean;
+  readonly maxAttempts: number;
+  readonly now: number;
+}): TaskState {
+  const state: TaskState = {
+    status: 'awaiting-approval',
+    reason: null,
+    attempts: 0,
+    maxAttempts: wish.maxAttempts,
+    losses: 0,
+    waitingFor: wish.waitingFor,
+    notBefore: wish.notBefore,
+    cancelRequestedAt: null,
+    closedAt: null,
+  };
+  return wish.needsApproval ? state : lineUp(state, wish.now);
+}
+
+/** The whole life of a task. Pure: what is not listed here cannot happen. */
+export function advance(state: TaskState, change: TaskChange, now: number): Advance {
+  switch (change.type) {
+    case 'approved':
+      if (state.status !== 'awaiting-approval') return refuse(state, 'not-awaiting-approval', 'is not awaiting approval');
+      return to(lineUp({ ...state, reason: null }, now));
+
+    case 'dependency-succeeded': {
+      const waited = { ...state, waitingFor: Math.max(0, state.waitingFor - 1) };
+      return to(waited.status === 'blocked' ? lineUp(waited, now) : waited);
+    }
+
+    case 'dependency-ended':
+      if (isClosed(state.status) || state.status === 'running') return to(state);
+      return to(
+        close(state, 'failed', now, {
+          code: dependencyFailed,
+          message: `It depends on ${change.dependency}, which ended ${change.status}. It is taken up again when that task is retried.`,
+        }),
+      );
+
+    case 'dependency-reopened':
+      if (state.status !== 'failed' || state.reason?.code !== dependencyFailed) return to(state);
+      return to(lineUp({ ...reopened(state), attempts: state.attempts }, now));
+
+    case 'dependencies-changed':
+      if (!isWaiting(state.status)) {
+        return refuse(state, 'not-waiting', 'has begun or ended, so its dependencies no longer matter');
+      }
+      return to(
+        state.status === 'awaiting-approval'
+          ? { ...state, waitingFor: change.waitingFor }
+          : lineUp({ ...state, waitingFor: change.waitingFor }, now),
+      );
+
+    case 'due':
+      return state.status === 'delayed' ? to(lineUp(state, now)) : refuse(state, 'not-delayed', 'is not delayed');
+
+    case 'claimed':
+      if (state.status !== 'queued') return refuse(state, 'not-queued', 'is not queued');
+      return to({ ...state, status: 'running', reason: null, attempts: state.attempts + 1 });
+
+    case 'settled':
+      if (state.status !== 'running') return refuse(state, 'not-running', 'is not running');
+      return to(settle(state, change.outcome, change.backoffMs, now));
+
+    case 'holder-lost': {
+      if (state.status !== 'running') return refuse(state, 'not-running', 'is not running');
+      if (state.cancelRequestedAt !== null) return to(close(state, 'cancelled', now, null));
+      const lost = { ...state, attempts: state.attempts - 1, losses: state.losses + 1 };
+      if (lost.losses < lossLimit) return to(lineUp(lost, now));
+      return to(
+        close(lost, 'failed', now, {
+          code: 'holder-lost',
+          message: `The server died ${lost.losses} times while this task ran; it is probably the cause. Retry it once that is mended.`,
+        }),
+      );
+    }
+
+    case 'cancel-requested':
+      if (isClosed(state.status)) return refuse(state, 'already-over', `is already ${state.status}`);
+      if (state.status === 'running') return to({ ...state, cancelRequestedAt: state.cancelRequestedAt ?? now });
+      return to(close({ ...state, cancelRequestedAt: now }, 'cancelled', now, null));
+
+    case 'retried':
+      if (!isRetryable(state.status))
+        return refuse(state, 'not-retryable', `is ${state.status}, not failed, cancelled, over-budget or escalated`);
+      return to(lineUp({ ...reopened(state), waitingFor: change.waitingFor, notBefore: null }, now));
+  }
+}
+
+/** Not begun yet: its place in line, its dependencies and its delay still count. */
+export function isWaiting(status: TaskStatus): boolean {
+  return status === 'queued' || status === 'blocked' || status === 'delayed' || status === 'awaiting-approval';
+}
+
+export function isRetryable(status: TaskStatus): boolean {
+  return status === 'failed' || status === 'cancelled' || status === 'over-budget' || status === 'escalated';
+}
+
+/**
+ * A task's place in line: the time it was ready, plus a handicap for lower priorities.
+ * Lower goes first. So HIGH goes before MEDIUM before LOW, older before younger, and nothing starves:
+ * a LOW task overtakes HIGH ones that came more than two hours after it. The number never changes while
+ * a task waits, which keeps a claim one index look-up however long the line is.
+ */
+export function rankOf(priority: Priority, readySince: number): number {
+  return readySince + handicapMs[priority];
+}
+
+const handicapMs: Record<Priority, number> = { high: 0, medium: 30 * 60_000, low: 120 * 60_000 };
+
+function settle(state: TaskState, outcome: Outcome, backoffMs: number, now: number): TaskState {
+  // A cancel that was asked for is kept even when the work finished first: what was called off stays called off.
+  if (state.cancelRequestedAt !== null) return close(state, 'cancelled', now, null);
+  const settled = { ...state, losses: 0 };
+  switch (outcome.kind) {
+    case 'succeeded':
+      return close(settled, 'succeeded', now, null);
+    case 'cancelled':
+      return close(settled, 'cancelled', now, null);
+    case 'released':
+      return lineUp({ ...settled, attempts: state.attempts - 1, reason: outcome.reason }, now);
+    case 'over-budget':
+      return { ...settled, status: 'over-budget', reason: outcome.reason };
+    case 'needs-human':
+      return { ...settled, status: 'escalated', reason: outcome.reason };
+    case 'failed': {
+      if (!outcome.retryable || state.attempts >= state.maxAttempts) return close(settled, 'failed', now, outcome.reason);
+      return { ...settled, status: 'delayed', reason: outcome.reason, notBefore: now + (outcome.afterMs ?? backoffMs) };
+    }
+  }
+}
+
+function lineUp(state: TaskState, now: number): TaskState {
+  if (state.waitingFor > 0) return { ...state, status: 'blocked' };
+  if (state.notBefore !== null && state.notBefore > now) return { ...state, status: 'delayed' };
+  return { ...state, status: 'queued' };
+}
+
+const close = (state: TaskState, status: TaskStatus, now: number, reason: Reason | null): TaskState => ({
+  ...state,
+  status,
+  reason,
+  closedAt: now,
+});
+
+const reopened = (state: TaskState): TaskState => ({
+  ...state,
+  reason: null,
+  attempts: 0,
+  losses: 0,
+  cancelRequestedAt: null,
+  closedAt: null,
+});
+
+const to = (next: TaskState): Advance => ({ ok: true, next });
+
+const refuse = (state: TaskState, code: string, why: string): Advance => ({
+  ok: false,
+  refusal: { code, message: `The task ${why} (it is ${state.status}).` },
+});

@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type ServerType, serve } from '@hono/node-server';
+import type { Config } from './config.ts';
+import { Unusable } from './domain/errors.ts';
+import { currentToken, takeHome } from './home.ts';
+import { type Clock, systemClock } from './platform/clock.ts';
+import { createIds, type NewId } from './platform/ids.ts';
+import type { Log } from './platform/log.ts';
+import { startReaper } from './platform/reaper.ts';
+import { sweep } from './platform/subprocess.ts';
+import { Dispatcher } from './queue/dispatcher.ts';
+import { createQueue } from './queue/durable-queue.ts';
+import { Liveness } from './queue/liveness.ts';
+import type { Line } from './queue/queue.ts';
+import { sqliteLine } from './queue/sqlite.ts';
+import { commandEngine } from './runner/engines/command.ts';
+import { runTask, sweepRun } from './runner/run-task.ts';
+import { createApp } from './server/app.ts';
+import { ownerKey } from './server/auth.ts';
+import { Feed } from './server/feed.ts';
+import { createMetrics } from './server/metrics.ts';
+import { watchJournal } from './server/watch-journal.ts';
+import { append } from './store/journal.ts';
+import { enrol, removeNode } from './store/nodes.ts';
+import { openStore } from './store/open.ts';
+import type { Store } from './store/store.ts';
+
+export const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+
+export interface RunningServer {
+  readonly address: string;
+  /** Drains and stops. When `hurry` aborts, running work is given back at once. */
+  stop(hurry?: AbortSignal): Promise<void>;
+}
+
+const nodeMarker = 'NIGHTSHIFT_NODE';
+
+/** The composition root: everything is wired here, started in order, and stopped in the reverse. */
+export async function startServer(config: Config, log: Log, clock: Clock = systemClock): Promise<RunningServer> {
+  const newId: NewId = createIds(clock);
+  const home = takeHome(config.home, newId);
+  const undo: (() => unknown)[] = [() => home.release()];
+  try {
+    const store = await openStore(config, clock);
+    undo.push(() => store.close());
+    const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
+    undo.push(() => line.stop());
+
+    const engines = new Map([commandEngine(clock, sweepRun)].map((engine) => [engine.name, engine]));
+    if (config.engine !== undefined && !engines.has(config.engine)) {
+      throw new Unusable(
+        'bad-setting',
+        `engine (NIGHTSHIFT_ENGINE) cannot be "${config.engine}". Allowed: ${[...engines.keys()].join(', ')}.`,
+      );
+    }
+    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: config.engine ?? null });
+
+    // A marker of this very start: what an earlier one left behind is ended before its work begins again.
+    const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
+    const swept = await sweep((variable) => variable.startsWith(`${nodeMarker}=${home.nodeId}/`) && variable !== `${nodeMarker}=${boot}`);
+    const reaper = startReaper({ name: nodeMarker, value: boot });
+    undo.push(() => reaper.stop());
+
+    const runsDirectory = join(config.home, 'runs');
+    const runner = {
+      queue,
+      store,
+      clock,
+      log,
+      engines,
+      runsDirectory,
+      nodeMarker: { [nodeMarker]: boot },
+      path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+      timeoutMs: config.runTimeoutSeconds * 1_000,
+    };
+    const dispatcher = new Dispatcher({
+      queue,
+      store,
+      clock,
+      log,
+      node: home.nodeId,
+      capacity: config.maxConcurrentRuns,
+      run: (claim, signal) => runTask(runner, claim, signal),
+    });
+
+    const feed = new Feed(store, clock, log);
+    await feed.start();
+    undo.push(() => feed.stop());
+    const metrics = createMetrics(store, () => clock.monotonic(), { runs: () => dispatcher.active, watchers: () => feed.watchers });
+    const watching = watchJournal(feed, (events) => metrics.observe(events), log);
+    undo.push(() => watching.stop());
+
+    let stopping = false;
+    const app = createApp({
+      store,
+      queue,
+      clock,
+      newId,
+      log,
+      feed,
+      metrics,
+      authenticate: ownerKey(currentToken(config.home, config.token)),
+      refusesWish({ engine = config.engine, body }) {
+        if (engine === undefined) return undefined;
+        const known = engines.get(engine);
+        return known
+          ? known.refuses({ body: body ?? null })
+          : `there is no engine named ${JSON.stringify(engine)}; known: ${[...engines.keys()].join(', ')}`;
+      },
+      node: home.nodeId,
+      version,
+      outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
+      isStopping: () => stopping,
+    });
+    const server = await listen(app.fetch, config);
+    undo.push(() => close(server));
+    const { port } = server.address() as AddressInfo;
+    const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+
+    await store.write((tx) => enrol(tx, { id: home.nodeId, address }, clock.now()));
+    const recovered = await queue.takeOver(home.nodeId);
+    await store.write((tx) => append(tx, [{ type: 'node.started', data: { node: home.nodeId, recovered } }], clock.now()));
+    const liveness = new Liveness({
+      queue,
+      store,
+      clock,
+      log,
+      node: home.nodeId,
+      leaseMs: config.leaseSeconds * 1_000,
+      onBeat: (held) => dispatcher.keepOnly(held),
+    });
+    liveness.start();
+    dispatcher.start();
+    home.announce({ pid: process.pid, address });
+    log.info(
+      { address, home: config.home, store: store.dialect, recovered, swept, capacity: config.maxConcurrentRuns },
+      'nightshift is up',
+    );
+
+    return {
+      address,
+      async stop(hurry) {
+        stopping = true;
+        log.info({ running: dispatcher.active }, 'stopping: nothing new is started');
+        await dispatcher.drain(config.drainSeconds * 1_000, hurry);
+        await liveness.stop();
+        await store
+          .write(async (tx) => {
+            await append(tx, [{ type: 'node.stopped', data: { node: home.nodeId } }], clock.now());
+            await removeNode(tx, home.nodeId);
+          })
+          .catch((error: unknown) => log.warn({ err: error }, 'could not sign off'));
+        await unwind(undo);
+        log.info('stopped');
+      },
+    };
+  } catch (error) {
+    await unwind(undo);
+    throw error;
+  }
+}
+
+async function openPgBoss(store: Store, log: Log): Promise<Line> {
+  const { pgBossLine } = await import('./queue/pg-boss.ts');
+  return pgBossLine(store, (error) => log.warn({ err: error }, 'pg-boss'));
+}
+
+async function unwind(undo: readonly (() => unknown)[]): Promise<void> {
+  for (const step of [...undo].reverse()) await step();
+}
+
+function listen(fetch: (request: Request) => Response | Promise<Response>, { host, port }: Config): Promise<ServerType> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch, hostname: host, port }, () => resolve(server));
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? `port ${port} is in use; choose another with PORT or --port` : cause.message;
+      reject(new Unusable('cannot-listen', `Cannot listen on ${host}:${port}: ${why}.`, cause));
+    });
+  });
+}
+
+/** Lets answers that are under way finish; connections that merely stay open are cut. */
+async function close(server: ServerType): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  if ('closeIdleConnections' in server) server.closeIdleConnections();
+  const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000);
+  await closed;
+  clearTimeout(force);
+}

@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import type { Clock } from './clock.ts';
+
+export interface Command {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  /** The whole environment; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export type Exit =
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'killed'; readonly signal: string }
+  /** It never ran: no such program, no permission, no such directory. */
+  | { readonly kind: 'not-started'; readonly message: string };
+
+export interface RunningCommand {
+  readonly stdout: AsyncIterable<Buffer>;
+  readonly stderr: AsyncIterable<Buffer>;
+  readonly exit: Promise<Exit>;
+}
+
+/** Between the polite signal and the other one. */
+const graceMs = 1_500;
+
+/**
+ * Starts a program in a process group of its own, without a shell. When the signal aborts the whole group is asked to
+ * stop and then killed; when the program ends, whatever it left in its group is killed too.
+ */
+export function start(command: Command, clock: Clock, signal: AbortSignal): RunningCommand {
+  const [program, ...args] = command.argv;
+  let child: ChildProcess;
+  try {
+    child = spawn(program ?? '', args, {
+      cwd: command.cwd,
+      env: { ...command.env },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      shell: false,
+    });
+  } catch (error) {
+    // An argument with a NUL byte, for one, is refused before anything is started.
+    return { stdout: nothing(), stderr: nothing(), exit: Promise.resolve({ kind: 'not-started', message: messageOf(error) }) };
+  }
+  let cancelKill = (): void => undefined;
+  const stop = (): void => {
+    killGroup(child, 'SIGTERM');
+    cancelKill = clock.after(graceMs, () => killGroup(child, 'SIGKILL'));
+  };
+  const exit = new Promise<Exit>((resolve) => {
+    child.once('error', (error) => resolve({ kind: 'not-started', message: messageOf(error) }));
+    child.once('exit', (code, killedBy) => {
+      killGroup(child, 'SIGKILL');
+      resolve(code === null ? { kind: 'killed', signal: String(killedBy) } : { kind: 'exited', code });
+    });
+  }).finally(() => {
+    cancelKill();
+    signal.removeEventListener('abort', stop);
+  });
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  return { stdout: child.stdout as AsyncIterable<Buffer>, stderr: child.stderr as AsyncIterable<Buffer>, exit };
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // The group is empty already, which is what was wanted.
+  }
+}
+
+async function* nothing(): AsyncGenerator<Buffer> {}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/**
+ * Kills every process whose environment carries a variable that matches, until none is left: also those that moved to
+ * a session of their own. Environments are inherited, so a marker set at the root marks the whole tree.
+ * Works where there is a /proc; elsewhere it finds nothing.
+ */
+export async function sweep(matches: (variable: string) => boolean): Promise<number> {
+  let killed = 0;
+  for (let pass = 0; pass < 10; pass++) {
+    const found = await withVariable(matches);
+    if (found.length === 0) return killed;
+    for (const pid of found) {
+      try {
+        process.kill(pid, 'SIGKILL');
+        killed += 1;
+      } catch {
+        // It ended by itself meanwhile.
+      }
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return killed;
+}
+
+async function withVariable(matches: (variable: string) => boolean): Promise<readonly number[]> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+      return environment.split('\0').some(matches) ? Number(pid) : undefined;
+    }),
+  );
+  return found.filter((pid) => pid !== undefined);
+}

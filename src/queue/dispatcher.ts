@@ -1,0 +1,158 @@
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Store } from '../store/store.ts';
+import type { Claim, Queue } from './queue.ts';
+
+export interface DispatcherParts {
+  readonly queue: Queue;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly node: string;
+  readonly capacity: number;
+  /** Runs one claim to its settlement. Must not throw. */
+  readonly run: (claim: Claim, signal: AbortSignal) => Promise<void>;
+}
+
+/** Why a run is told to stop, as `signal.reason`. */
+export type StopCause = 'called-off' | 'lease-lost' | 'draining';
+
+interface Running {
+  readonly controller: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** Looks again without having been told, in case the news was lost or the wall clock jumped. */
+const safetyMs = 1_000;
+
+/**
+ * Keeps this node's slots filled. Whatever puts a task in line or frees a slot starts a claim at once;
+ * claims that would overlap become one.
+ */
+export class Dispatcher {
+  private readonly running = new Map<string, Running>();
+  private readonly unsubscribe: () => void;
+  private stopping = false;
+  private claiming: Promise<void> | undefined;
+  private claimAgain = false;
+  private promoting: Promise<void> | undefined;
+  private promoteAgain = false;
+  private cancelDue: () => void = () => undefined;
+  private cancelSafety: () => void = () => undefined;
+
+  private readonly parts: DispatcherParts;
+
+  constructor(parts: DispatcherParts) {
+    this.parts = parts;
+    this.unsubscribe = parts.store.onCommit((topic) => {
+      if (topic === 'line') {
+        this.promote();
+        this.fill();
+      }
+      if (topic === 'control') void this.stopCalledOff();
+    });
+  }
+
+  get active(): number {
+    return this.running.size;
+  }
+
+  start(): void {
+    this.look();
+  }
+
+  /** Aborts runs that are no longer ours: another node took them over while this one seemed dead. */
+  keepOnly(held: readonly string[]): void {
+    const ours = new Set(held);
+    for (const [id, { controller }] of this.running) if (!ours.has(id)) controller.abort('lease-lost' satisfies StopCause);
+  }
+
+  /** Claims nothing more, lets the runs end, and after `patienceMs` gives what is left back to the queue. */
+  async drain(patienceMs: number, hurry?: AbortSignal): Promise<void> {
+    this.stopping = true;
+    this.unsubscribe();
+    this.cancelDue();
+    this.cancelSafety();
+    await Promise.all([this.claiming, this.promoting]);
+    const giveBack = (): void => {
+      for (const { controller } of this.running.values()) controller.abort('draining' satisfies StopCause);
+    };
+    const cancelLimit = this.parts.clock.after(patienceMs, giveBack);
+    if (hurry?.aborted) giveBack();
+    hurry?.addEventListener('abort', giveBack, { once: true });
+    await Promise.all([...this.running.values()].map(({ done }) => done));
+    cancelLimit();
+  }
+
+  private look(): void {
+    if (this.stopping) return;
+    this.promote();
+    this.fill();
+    void this.stopCalledOff();
+    this.cancelSafety = this.parts.clock.after(safetyMs, () => this.look());
+  }
+
+  private fill(): void {
+    this.claimAgain = true;
+    this.claiming ??= this.claim().finally(() => {
+      this.claiming = undefined;
+      if (this.claimAgain && !this.stopping) this.fill();
+    });
+  }
+
+  private async claim(): Promise<void> {
+    while (this.claimAgain && !this.stopping) {
+      this.claimAgain = false;
+      const free = this.parts.capacity - this.running.size;
+      if (free < 1) return;
+      try {
+        const claims = await this.parts.queue.claim(this.parts.node, free);
+        for (const claim of claims) this.launch(claim);
+      } catch (error) {
+        this.parts.log.warn({ err: error }, 'could not claim work; trying again');
+        return;
+      }
+    }
+  }
+
+  private launch(claim: Claim): void {
+    const controller = new AbortController();
+    const done = this.parts.run(claim, controller.signal).finally(() => {
+      this.running.delete(claim.run.id);
+      if (!this.stopping) this.fill();
+    });
+    this.running.set(claim.run.id, { controller, done });
+    if (this.stopping) controller.abort('draining' satisfies StopCause);
+  }
+
+  private promote(): void {
+    this.promoteAgain = true;
+    this.promoting ??= this.promoteDue().finally(() => {
+      this.promoting = undefined;
+    });
+  }
+
+  private async promoteDue(): Promise<void> {
+    while (this.promoteAgain && !this.stopping) {
+      this.promoteAgain = false;
+      try {
+        const next = await this.parts.queue.promoteDue();
+        this.cancelDue();
+        if (next !== null && !this.stopping) this.cancelDue = this.parts.clock.after(next - this.parts.clock.now(), () => this.promote());
+      } catch (error) {
+        this.parts.log.warn({ err: error }, 'could not look for due tasks; trying again');
+        return;
+      }
+    }
+  }
+
+  private async stopCalledOff(): Promise<void> {
+    if (this.running.size === 0) return;
+    try {
+      for (const id of await this.parts.queue.calledOff(this.parts.node))
+        this.running.get(id)?.controller.abort('called-off' satisfies StopCause);
+    } catch (error) {
+      this.parts.log.warn({ err: error }, 'could not look for cancelled tasks; trying again');
+    }
+  }
+}

@@ -1,0 +1,374 @@
+import { backoffMs } from '../domain/backoff.ts';
+import { Refused } from '../domain/errors.ts';
+import type { NewEvent } from '../domain/event.ts';
+import { idPrefixes } from '../domain/id.ts';
+import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
+import { isWaiting, type Priority, rankOf, type Task, type TaskChange } from '../domain/task.ts';
+import type { Clock } from '../platform/clock.ts';
+import { gather } from '../platform/gather.ts';
+import type { NewId } from '../platform/ids.ts';
+import { append } from '../store/journal.ts';
+import * as nodes from '../store/nodes.ts';
+import * as runs from '../store/runs.ts';
+import { readSetting, writeSetting } from '../store/settings.ts';
+import type { Store, Tx } from '../store/store.ts';
+import * as tasks from '../store/tasks.ts';
+import { enqueue } from './enqueue.ts';
+import { move } from './move.ts';
+import type { Answer, Claim, Line, Queue, Refusal, Settled, Settlement, Submission, Wish } from './queue.ts';
+
+export interface QueueParts {
+  readonly store: Store;
+  readonly line: Line;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  /** Uniform in [0, 1): the jitter of retries. */
+  readonly chance: () => number;
+  /** What a task without an engine of its own runs on; null when there is none. */
+  readonly defaultEngine: string | null;
+}
+
+const pausedKey = 'queue.paused';
+const promoteLimit = 500;
+
+export function createQueue(parts: QueueParts): Queue {
+  const { store, line, clock, newId } = parts;
+
+  const enqueueIn = (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> => enqueue(tx, line, newId, wishes, clock.now());
+
+  async function claimIn(tx: Tx, node: string, capacity: number): Promise<readonly Claim[]> {
+    if ((await readSetting(tx.db, pausedKey)) !== undefined) return [];
+    const ids = await line.take(tx, capacity);
+    if (ids.length === 0) return [];
+    const now = clock.now();
+    const held = await tasks.lockTasks(tx, ids);
+    const runIds = new Map(ids.map((id) => [id, newId(idPrefixes.run)]));
+    const claimed: TaskChange = { type: 'claimed' };
+    const moved = await move(
+      tx,
+      line,
+      [...held.values()].map((task) => ({ task, change: claimed, runId: runIds.get(task.id) as string })),
+      now,
+    );
+    // A place in line whose task has moved on is a leftover.
+    await line.withdraw(
+      tx,
+      ids.filter((id) => !moved.tasks.has(id)),
+    );
+
+    const claims = [...moved.tasks.values()]
+      .sort((a, b) => rankOf(a.priority, tasks.readySince(a)) - rankOf(b.priority, tasks.readySince(b)) || (a.id < b.id ? -1 : 1))
+      .map((task): Claim => {
+        const run: Run = {
+          id: runIds.get(task.id) as string,
+          taskId: task.id,
+          nodeId: node,
+          engine: task.engine ?? parts.defaultEngine,
+          attempt: task.attempts,
+          status: 'running',
+          reason: null,
+          summary: null,
+          startedAt: now,
+          finishedAt: null,
+        };
+        return { task, run };
+      });
+    await runs.insertRuns(
+      tx,
+      claims.map(({ run }) => run),
+    );
+    await append(
+      tx,
+      claims.map(
+        ({ run }): NewEvent => ({
+          type: 'run.started',
+          taskId: run.taskId,
+          runId: run.id,
+          data: { attempt: run.attempt, node, engine: run.engine },
+        }),
+      ),
+      now,
+    );
+    return claims;
+  }
+
+  async function settleIn(tx: Tx, settled: readonly Settled[]): Promise<readonly Settlement[]> {
+    const now = clock.now();
+    const held = await tasks.lockTasks(
+      tx,
+      settled.map(({ taskId }) => taskId),
+    );
+    // Read after the lock: whoever ends a run holds its task first.
+    const live = await runs.findRuns(
+      tx.db,
+      settled.map(({ runId }) => runId),
+    );
+    const mine = settled.filter(({ runId, taskId }) => live.get(runId)?.status === 'running' && held.has(taskId));
+    await move(
+      tx,
+      line,
+      mine.map(({ taskId, runId, outcome }) => {
+        const task = held.get(taskId) as Task;
+        return { task, runId, change: { type: 'settled', outcome, backoffMs: backoffMs(task.attempts, parts.chance()) } };
+      }),
+      now,
+    );
+    await endRuns(
+      tx,
+      mine.map((each) => ({ ...each, run: live.get(each.runId) as Run, task: held.get(each.taskId) as Task })),
+      now,
+    );
+    const accepted = new Set(mine.map(({ runId }) => runId));
+    return settled.map(({ runId }) => (accepted.has(runId) ? 'settled' : 'lease-lost'));
+  }
+
+  async function endRuns(tx: Tx, ends: readonly (Settled & { readonly run: Run; readonly task: Task })[], now: number): Promise<void> {
+    const ended = ends.map(({ run, task, outcome }) => {
+      const calledOff = task.cancelRequestedAt !== null;
+      return {
+        run,
+        id: run.id,
+        status: calledOff ? ('cancelled' as const) : (runStatusOf(outcome) as Exclude<Run['status'], 'running'>),
+        reason: calledOff ? null : reasonOf(outcome),
+        summary: outcome.kind === 'succeeded' ? (outcome.summary ?? null) : null,
+      };
+    });
+    await runs.endRuns(tx, ended, now);
+    await append(
+      tx,
+      ended.map(({ run, status, reason }) => finished(run, status, reason, now)),
+      now,
+    );
+  }
+
+  async function takeOver(node: string): Promise<number> {
+    return store.write(async (tx) => {
+      const now = clock.now();
+      const orphaned = await runs.liveRunsOf(tx.db, node);
+      if (orphaned.length === 0) return 0;
+      const held = await tasks.lockTasks(
+        tx,
+        orphaned.map(({ taskId }) => taskId),
+      );
+      const live = await runs.findRuns(
+        tx.db,
+        orphaned.map(({ id }) => id),
+      );
+      const lost = orphaned.filter(({ id }) => live.get(id)?.status === 'running');
+      await move(
+        tx,
+        line,
+        lost.flatMap((run) => {
+          const task = held.get(run.taskId);
+          return task ? [{ task, runId: run.id, change: { type: 'holder-lost' } as const }] : [];
+        }),
+        now,
+      );
+      const reason = { code: 'holder-lost', message: 'The server that held this run died or stopped answering.' };
+      await runs.endRuns(
+        tx,
+        lost.map(({ id }) => ({ id, status: 'lost' as const, reason, summary: null })),
+        now,
+      );
+      await append(
+        tx,
+        lost.map((run) => finished(run, 'lost', reason, now)),
+        now,
+      );
+      return lost.length;
+    });
+  }
+
+  async function promoteDue(): Promise<number | null> {
+    for (;;) {
+      const due = await tasks.dueTasks(store.read, clock.now(), promoteLimit);
+      if (due.length === 0) return tasks.nextDue(store.read);
+      await store.write(async (tx) => {
+        const held = await tasks.lockTasks(tx, due);
+        await move(
+          tx,
+          line,
+          [...held.values()].filter(({ status }) => status === 'delayed').map((task) => ({ task, change: { type: 'due' } as const })),
+          clock.now(),
+        );
+      });
+    }
+  }
+
+  /** One task, changed by its owner: found, moved, answered as it is now. */
+  function change(
+    id: string,
+    make: (tx: Tx, task: Task) => Promise<TaskChange | Refusal>,
+    event?: (task: Task) => NewEvent,
+  ): Promise<Answer> {
+    return store.write(async (tx): Promise<Answer> => {
+      const now = clock.now();
+      const task = (await tasks.lockTasks(tx, [id])).get(id);
+      if (!task) return { ok: false, refusal: noSuchTask(id) };
+      const wanted = await make(tx, task);
+      if ('code' in wanted) return { ok: false, refusal: wanted };
+      const { tasks: moved, refused } = await move(tx, line, [{ task, change: wanted }], now);
+      const reason = refused.get(id);
+      if (reason) return { ok: false, refusal: { status: 409, ...reason } };
+      if (event) await append(tx, [event(task)], now);
+      return { ok: true, task: moved.get(id) as Task };
+    });
+  }
+
+  async function cancel(id: string, by: string): Promise<Answer> {
+    return change(
+      id,
+      async (tx) => {
+        tx.touch('control');
+        return { type: 'cancel-requested' };
+      },
+      (task) => ({ type: 'task.cancel-requested', taskId: task.id, data: { by } }),
+    );
+  }
+
+  async function retry(id: string): Promise<Answer> {
+    return change(id, async (tx, task) => {
+      if (task.dedupeKey !== null && task.closedAt !== null) {
+        const [twin] = await tasks.findOpenByKey(tx.db, [task.dedupeKey]);
+        if (twin)
+          return {
+            status: 409,
+            code: 'duplicate-open',
+            message: `The same work is already open as ${twin.id} (same dedupeKey).`,
+            details: { id: twin.id },
+          };
+      }
+      const dependsOn = await tasks.dependenciesOf(tx.db, id);
+      const statuses = await tasks.lockStatuses(tx, dependsOn);
+      const ended = dependsOn.find((each) => ['failed', 'cancelled'].includes(statuses.get(each) ?? ''));
+      if (ended)
+        return {
+          status: 409,
+          code: 'dependency-failed',
+          message: `It depends on ${ended}, which is ${statuses.get(ended)}. Retry that one; this task follows by itself.`,
+          details: { id: ended },
+        };
+      return { type: 'retried', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
+    });
+  }
+
+  async function setPriority(id: string, priority: Priority): Promise<Answer> {
+    return store.write(async (tx): Promise<Answer> => {
+      const now = clock.now();
+      const task = (await tasks.lockTasks(tx, [id])).get(id);
+      if (!task) return { ok: false, refusal: noSuchTask(id) };
+      if (!isWaiting(task.status)) {
+        return {
+          ok: false,
+          refusal: {
+            status: 409,
+            code: 'not-waiting',
+            message: `The task is ${task.status}; only one that still waits can change its place in line.`,
+          },
+        };
+      }
+      if (task.priority === priority) return { ok: true, task };
+      await tasks.savePriority(tx, task, priority, now);
+      if (task.status === 'queued') {
+        await line.withdraw(tx, [id]);
+        await line.offer(tx, [{ taskId: id, rank: rankOf(priority, tasks.readySince(task)) }]);
+      }
+      await append(tx, [{ type: 'task.priority', taskId: id, data: { from: task.priority, to: priority } }], now);
+      return { ok: true, task: { ...task, priority, updatedAt: now } };
+    });
+  }
+
+  async function setDependencies(id: string, wanted: readonly string[]): Promise<Answer> {
+    const dependsOn = [...new Set(wanted)];
+    return change(
+      id,
+      async (tx, task) => {
+        if (!isWaiting(task.status))
+          return {
+            status: 409,
+            code: 'not-waiting',
+            message: `The task is ${task.status}; only one that still waits can get other dependencies.`,
+          };
+        // Two edits at once could each close half of a cycle.
+        await tx.lock('dependencies');
+        const statuses = await tasks.lockStatuses(tx, dependsOn);
+        for (const each of dependsOn) {
+          if (!statuses.has(each))
+            return {
+              status: 422,
+              code: 'unknown-dependency',
+              message: `dependsOn names a task that does not exist: ${each}.`,
+              details: { missing: [each] },
+            };
+          const path = await tasks.dependencyPath(tx, each, id);
+          if (path) {
+            const cycle = [id, ...path];
+            return {
+              status: 422,
+              code: 'dependency-cycle',
+              message: `These tasks would wait for each other for ever: ${cycle.join(' → ')}.`,
+              details: { cycle },
+            };
+          }
+          if (['failed', 'cancelled'].includes(statuses.get(each) ?? ''))
+            return {
+              status: 422,
+              code: 'dependency-failed',
+              message: `${each} has ended ${statuses.get(each)}, so waiting for it would never end. Retry it first.`,
+              details: { id: each },
+            };
+        }
+        await tasks.replaceDependencies(tx, id, dependsOn);
+        return { type: 'dependencies-changed', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
+      },
+      () => ({ type: 'task.dependencies', taskId: id, data: { dependsOn } }),
+    );
+  }
+
+  async function setPaused(by: string, paused: boolean): Promise<void> {
+    await store.write(async (tx) => {
+      const was = (await readSetting(tx.db, pausedKey)) !== undefined;
+      if (was === paused) return;
+      if (paused) await writeSetting(tx, pausedKey, new Date(clock.now()).toISOString());
+      else await tx.db.deleteFrom('settings').where('key', '=', pausedKey).execute();
+      await append(tx, [{ type: paused ? 'queue.paused' : 'queue.resumed', data: { by } }], clock.now());
+      tx.touch('line');
+    });
+  }
+
+  const submitTogether = gather((wishes: readonly Wish[]) => store.write((tx) => enqueueIn(tx, wishes)));
+  const settleTogether = gather((settled: readonly Settled[]) => store.write((tx) => settleIn(tx, settled)));
+
+  return {
+    enqueue: enqueueIn,
+    submit: submitTogether,
+    claim: (node, capacity) => (capacity < 1 ? Promise.resolve([]) : store.write((tx) => claimIn(tx, node, capacity))),
+    settleIn,
+    settle: settleTogether,
+    heartbeat: async (node) => {
+      await store.write((tx) => nodes.beat(tx, node));
+      return (await runs.liveRunsOf(store.read, node)).map(({ id }) => id);
+    },
+    takeOver,
+    promoteDue,
+    cancel,
+    retry,
+    setPriority,
+    setDependencies,
+    pause: (by) => setPaused(by, true),
+    resume: (by) => setPaused(by, false),
+    isPaused: async () => (await readSetting(store.read, pausedKey)) !== undefined,
+    calledOff: (node) => runs.calledOff(store.read, node),
+  };
+}
+
+const finished = (run: Run, status: Run['status'], reason: Run['reason'], now: number): NewEvent => ({
+  type: 'run.finished',
+  taskId: run.taskId,
+  runId: run.id,
+  data: { status, reason, durationMs: Math.max(0, now - run.startedAt), attempt: run.attempt },
+});
+
+const noSuchTask = (id: string): Refusal => ({ status: 404, code: 'no-such-task', message: `There is no task ${id}.` });
+
+export const refuse = ({ status, code, message, details }: Refusal): Refused => new Refused(status, code, message, details);

@@ -1,0 +1,82 @@
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import { listNodes, removeNode } from '../store/nodes.ts';
+import type { Store } from '../store/store.ts';
+import type { Queue } from './queue.ts';
+
+export interface LivenessParts {
+  readonly queue: Queue;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly node: string;
+  /** How long a node's heart may stand still before its work is taken over. */
+  readonly leaseMs: number;
+  /** Told after each beat which runs are still this node's. */
+  readonly onBeat: (held: readonly string[]) => void;
+}
+
+interface Sighting {
+  readonly beat: number;
+  readonly at: number;
+}
+
+/**
+ * The heartbeat of this node and the watch over the others. A node is dead when its counter has not moved for the
+ * lease, by the watcher's own monotonic clock: no two machines' clocks are ever compared, and a jump of the wall clock
+ * kills nobody. Time in which the store could not be read does not count either, since nobody could beat then.
+ */
+export class Liveness {
+  private sightings = new Map<string, Sighting>();
+  private stopped = false;
+  private cancel: () => void = () => undefined;
+  private beating: Promise<void> | undefined;
+
+  private readonly parts: LivenessParts;
+
+  constructor(parts: LivenessParts) {
+    this.parts = parts;
+  }
+
+  start(): void {
+    this.beating = this.beatOnce().finally(() => {
+      if (!this.stopped) this.cancel = this.parts.clock.after(this.parts.leaseMs / 6, () => this.start());
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.cancel();
+    await this.beating;
+  }
+
+  /** One beat and one look around; public so that tests need not wait. */
+  async beatOnce(): Promise<void> {
+    const { queue, log, node, onBeat } = this.parts;
+    try {
+      onBeat(await queue.heartbeat(node));
+      await this.buryTheDead();
+    } catch (error) {
+      this.sightings = new Map();
+      log.warn({ err: error }, 'no heartbeat: the store does not answer');
+    }
+  }
+
+  private async buryTheDead(): Promise<void> {
+    const { queue, store, clock, log, node, leaseMs } = this.parts;
+    const seen = new Map<string, Sighting>();
+    for (const { id, beat } of await listNodes(store.read)) {
+      if (id === node) continue;
+      const last = this.sightings.get(id);
+      const sighting = last?.beat === beat ? last : { beat, at: clock.monotonic() };
+      if (clock.monotonic() - sighting.at < leaseMs) {
+        seen.set(id, sighting);
+        continue;
+      }
+      const runs = await queue.takeOver(id);
+      await store.write((tx) => removeNode(tx, id));
+      log.warn({ deadNode: id, runs }, 'a node stopped beating; its work is back in line');
+    }
+    this.sightings = seen;
+  }
+}

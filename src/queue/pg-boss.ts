@@ -1,0 +1,62 @@
+import { PgBoss } from 'pg-boss';
+import { executorOn } from '../store/postgres.ts';
+import type { Store } from '../store/store.ts';
+import type { Line } from './queue.ts';
+
+const queueName = 'tasks';
+
+/** pg-boss sorts by a 32-bit priority, highest first. Ranks become seconds before this moment (2026-01-01). */
+const epochMs = 1_767_225_600_000;
+
+/**
+ * The line on PostgreSQL: one pg-boss job per queued or running task, with the task's own id.
+ * It serves the order and lets nodes fetch without meeting. States, retries, delays and leases stay with our
+ * transitions, the same as on SQLite, so jobs are deleted when their task leaves the line and pg-boss's own
+ * supervision has nothing to do.
+ */
+export async function pgBossLine(store: Store, report: (error: Error) => void): Promise<Line> {
+  const boss = new PgBoss({ db: executorOn(store.read), schema: 'pgboss', supervise: false, schedule: false });
+  boss.on('error', report);
+  await boss.start();
+  await boss.createQueue(queueName, { policy: 'standard', retryLimit: 0, expireInSeconds: 86_399 });
+
+  return {
+    async offer(tx, entries) {
+      if (entries.length === 0) return;
+      await boss.insert(
+        queueName,
+        entries.map(({ taskId, rank }) => ({ id: jobId(taskId), priority: Math.floor((epochMs - rank) / 1_000) })),
+        { db: executorOn(tx.db) },
+      );
+    },
+    async withdraw(tx, taskIds) {
+      if (taskIds.length === 0) return;
+      await boss.deleteJob(queueName, taskIds.map(jobId), { db: executorOn(tx.db) });
+    },
+    async take(tx, limit) {
+      const jobs = await boss.fetch(queueName, { batchSize: limit, db: executorOn(tx.db) });
+      return jobs.map(({ id }) => taskId(id));
+    },
+    stop: () => boss.stop({ graceful: false, close: false }),
+  };
+}
+
+const base32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/** A task id is 128 bits in base 32, a job id the same bits as a UUID. */
+export function jobId(task: string): string {
+  let bits = 0n;
+  for (const digit of task.slice(4)) bits = (bits << 5n) | BigInt(base32.indexOf(digit));
+  const hex = bits.toString(16).padStart(32, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+export function taskId(job: string): string {
+  let bits = BigInt(`0x${job.replaceAll('-', '')}`);
+  let digits = '';
+  for (let i = 0; i < 26; i++) {
+    digits = base32[Number(bits & 31n)] + digits;
+    bits >>= 5n;
+  }
+  return `tsk_${digits}`;
+}

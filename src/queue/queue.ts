@@ -1,0 +1,101 @@
+import type { Outcome, Reason } from '../domain/outcome.ts';
+import type { Run } from '../domain/run.ts';
+import type { Priority, Task, Trust } from '../domain/task.ts';
+import type { Tx } from '../store/store.ts';
+
+/** What a source, a person or an agent asks for. */
+export interface Wish {
+  readonly title: string;
+  readonly source: string;
+  readonly requestedBy: string;
+  readonly trust: Trust;
+  readonly priority: Priority;
+  readonly externalRef?: string;
+  readonly body?: string;
+  readonly repository?: string;
+  readonly ref?: string;
+  readonly dependsOn?: readonly string[];
+  readonly notBefore?: number;
+  /** While a task with this key is open, another with the same key is the same task. */
+  readonly dedupeKey?: string;
+  readonly budgetUsd?: number;
+  readonly verify?: readonly string[];
+  readonly engine?: string;
+  readonly maxAttempts?: number;
+  readonly needsApproval?: boolean;
+}
+
+export type Submission =
+  | { readonly kind: 'created'; readonly task: Task }
+  | { readonly kind: 'duplicate'; readonly task: Task }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/** An expected "no": nothing was changed. */
+export interface Refusal extends Reason {
+  readonly status: 404 | 409 | 422;
+  readonly details?: Record<string, unknown>;
+}
+
+export type Answer = { readonly ok: true; readonly task: Task } | { readonly ok: false; readonly refusal: Refusal };
+
+/** A task in the hands of this node, until it is settled or the node is taken for dead. */
+export interface Claim {
+  readonly task: Task;
+  readonly run: Run;
+}
+
+/** `lease-lost`: somebody took the run over, or it was settled before. The holder stops and does nothing more. */
+export type Settlement = 'settled' | 'lease-lost';
+
+/**
+ * The durable queue. What takes a `Tx` becomes true with that transaction, together with whatever else is in it;
+ * the rest are transactions of their own, and calls that come together share one.
+ * Failures of the store are thrown (`StoreUnavailable`); everything else is a value.
+ */
+export interface Queue {
+  enqueue(tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]>;
+  submit(wish: Wish): Promise<Submission>;
+
+  /** The next tasks in line, at most `capacity`, now running and held by `node`. Empty while paused. */
+  claim(node: string, capacity: number): Promise<readonly Claim[]>;
+  settleIn(tx: Tx, settled: readonly Settled[]): Promise<readonly Settlement[]>;
+  settle(settled: Settled): Promise<Settlement>;
+
+  /** Says that the node lives; answers which runs are still its own. */
+  heartbeat(node: string): Promise<readonly string[]>;
+  /** Puts the work of a dead holder back in line. Idempotent. */
+  takeOver(node: string): Promise<number>;
+
+  /** Puts delayed tasks whose time has come in line; answers when the next one is due. */
+  promoteDue(): Promise<number | null>;
+
+  cancel(id: string, by: string): Promise<Answer>;
+  retry(id: string): Promise<Answer>;
+  setPriority(id: string, priority: Priority): Promise<Answer>;
+  setDependencies(id: string, dependsOn: readonly string[]): Promise<Answer>;
+
+  pause(by: string): Promise<void>;
+  resume(by: string): Promise<void>;
+  isPaused(): Promise<boolean>;
+  /** Of the runs a node holds, those whose task was called off. */
+  calledOff(node: string): Promise<readonly string[]>;
+}
+
+export interface Settled {
+  readonly taskId: string;
+  readonly runId: string;
+  readonly outcome: Outcome;
+}
+
+/**
+ * Where queued tasks stand until they are claimed: the part that differs from database to database.
+ * Everything happens inside the caller's transaction.
+ */
+export interface Line {
+  offer(tx: Tx, entries: readonly { readonly taskId: string; readonly rank: number }[]): Promise<void>;
+  /** Removes tasks, claimed or not. Ids that do not stand in line are ignored. */
+  withdraw(tx: Tx, taskIds: readonly string[]): Promise<void>;
+  /** The first in line, unordered; no other transaction gets the same ones. */
+  take(tx: Tx, limit: number): Promise<readonly string[]>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,48 @@
+import { parseCommand } from '../../domain/command-line.ts';
+import { failed, type Outcome } from '../../domain/outcome.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { type Exit, start } from '../../platform/subprocess.ts';
+import { merged } from '../merged.ts';
+import type { Engine, EngineEvent } from './engine.ts';
+
+/**
+ * Runs the task's body as a program with arguments, never through a shell. Exit code 0 is success;
+ * 75 (EX_TEMPFAIL) asks to be tried again; any other is a failure for good.
+ */
+export function commandEngine(clock: Clock, sweepRun: (runId: string) => Promise<unknown>): Engine {
+  return {
+    name: 'command',
+
+    refuses({ body }) {
+      if (body !== null && parseCommand(body)) return undefined;
+      return 'the command engine runs the body as a command: give a JSON array of arguments, such as ["npm", "test"], or a command line with closed quotes';
+    },
+
+    async *run({ task, runId, directory, env }, signal): AsyncGenerator<EngineEvent> {
+      const argv = parseCommand(task.body ?? '');
+      if (!argv) {
+        yield { type: 'outcome', outcome: failed('invalid-command', 'The body is not a command.') };
+        return;
+      }
+      const command = start({ argv, cwd: directory, env }, clock, signal);
+      // A daemon that it left behind would hold the pipes open, and the reading below would never end.
+      const exit = command.exit.finally(() => sweepRun(runId));
+      for await (const { stream, text } of merged(command)) yield { type: 'run.output', data: { stream, text } };
+      yield { type: 'outcome', outcome: outcomeOf(await exit, argv) };
+    },
+  };
+}
+
+const tryAgain = 75;
+
+function outcomeOf(exit: Exit, argv: readonly string[]): Outcome {
+  switch (exit.kind) {
+    case 'exited':
+      if (exit.code === 0) return { kind: 'succeeded', summary: `${argv[0]} exited with 0` };
+      return failed(`exit-${exit.code}`, `${argv[0]} exited with ${exit.code}.`, exit.code === tryAgain);
+    case 'killed':
+      return failed('killed', `${argv[0]} was killed by ${exit.signal}.`, true);
+    case 'not-started':
+      return failed('not-started', `${argv[0]} could not be started: ${exit.message}.`);
+  }
+}

@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { backoffMs } from '../domain/backoff.ts';
+import { StoreUnavailable } from '../domain/errors.ts';
+import type { NewEvent } from '../domain/event.ts';
+import { type Clock, wait } from '../platform/clock.ts';
+import { append } from '../store/journal.ts';
+import type { Store } from '../store/store.ts';
+
+/** Output beyond this goes to the file alone. */
+const journalLimit = 256 * 1024;
+const fileLimit = 64 * 1024 * 1024;
+
+export interface Recorder {
+  /** Resolves when the event is on disk; keeps trying while the store is unavailable, until the signal aborts. */
+  record(event: NewEvent): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Writes what a run does to the journal, and its whole output to a file beside the run's directory. */
+export function openRecorder(store: Store, clock: Clock, outputFile: string, signal: AbortSignal): Recorder {
+  const file = createWriteStream(outputFile, { flags: 'a', mode: 0o600 });
+  let fileBroken = false;
+  file.on('error', () => {
+    fileBroken = true; // a full disk; the journal still says how the run ended
+  });
+  let inJournal = 0;
+  let inFile = 0;
+
+  async function put(event: NewEvent): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await store.write((tx) => append(tx, [event], clock.now()));
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable) || signal.aborted) throw error;
+        await wait(clock, backoffMs(attempt, 0.5, { baseMs: 100, capMs: 5_000 }), signal);
+      }
+    }
+  }
+
+  return {
+    async record(event) {
+      if (event.type !== 'run.output') return put(event);
+      const { text } = event.data;
+      if (!fileBroken && inFile < fileLimit) {
+        inFile += text.length;
+        await writeFully(file, text, () => fileBroken);
+      }
+      const room = journalLimit - inJournal;
+      if (room <= 0) return;
+      inJournal += text.length;
+      await put({ ...event, data: { ...event.data, text: text.slice(0, room) } });
+      if (inJournal >= journalLimit) {
+        await put({ ...identity(event), type: 'run.notice', data: { text: `The output goes on in ${outputFile} (up to 64 MB).` } });
+      }
+    },
+    async close() {
+      if (fileBroken) return;
+      file.end();
+      await Promise.race([once(file, 'close'), once(file, 'error')]);
+    },
+  };
+}
+
+async function writeFully(file: WriteStream, text: string, broken: () => boolean): Promise<void> {
+  if (file.write(text) || broken()) return;
+  await Promise.race([once(file, 'drain'), once(file, 'error').catch(() => undefined)]);
+}
+
+const identity = ({ taskId, runId }: NewEvent): { taskId?: string; runId?: string } => ({
+  ...(taskId === undefined ? {} : { taskId }),
+  ...(runId === undefined ? {} : { runId }),
+});

@@ -1,0 +1,103 @@
+import { z } from '@hono/zod-openapi';
+import { parseCommand } from '../domain/command-line.ts';
+import { Refused } from '../domain/errors.ts';
+import { type IdKind, idPrefixes, isId, kindOfId } from '../domain/id.ts';
+import { priorities } from '../domain/task.ts';
+
+/** What may come in. Text keeps every character that people write; what would lie to a terminal or break a database is refused. */
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+
+const oneLine = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine((text) => text.isWellFormed(), 'must be well-formed Unicode')
+    .refine((text) => !controls.test(text), 'must not contain control characters or line breaks')
+    .refine((text) => text.trim() !== '', 'must not be blank');
+
+const freeText = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((text) => text.isWellFormed(), 'must be well-formed Unicode')
+    .refine((text) => !text.includes('\0'), 'must not contain NUL characters');
+
+const command = z
+  .union([z.string().min(1).max(10_000), z.array(z.string().max(10_000)).min(1).max(200)], {
+    error: 'must be a command line or an array of arguments',
+  })
+  .transform((value, context) => {
+    const argv = parseCommand(typeof value === 'string' ? value : JSON.stringify(value));
+    if (argv) return [...argv];
+    context.addIssue('must be a command line with closed quotes, or an array of arguments without NUL characters');
+    return z.NEVER;
+  });
+
+const idOf = (kind: IdKind) =>
+  z.string().refine((text) => isId(kind, text), {
+    error: ({ input }) => `must be a ${kind} id (${idPrefixes[kind]}_…), not ${JSON.stringify(String(input).slice(0, 60))}`,
+  });
+
+const maxDependencies = 1_000;
+const dependencies = z
+  .array(idOf('task'))
+  .max(maxDependencies, `must name at most ${maxDependencies} tasks; gather more behind a task that waits for them`);
+
+export const newTaskSchema = z
+  .strictObject({
+    title: oneLine(500),
+    body: freeText(500_000)
+      .optional()
+      .openapi({ description: 'What to do. For the command engine: the command, as a JSON array of arguments or a command line.' }),
+    repository: oneLine(2_000).optional().openapi({ description: 'URL or path.' }),
+    ref: oneLine(255).optional(),
+    priority: z.enum(priorities).optional().openapi({ description: 'Default: medium.' }),
+    dependsOn: dependencies.optional(),
+    notBefore: z.iso.datetime({ offset: true }).optional(),
+    dedupeKey: oneLine(500)
+      .optional()
+      .openapi({ description: 'While a task with this key is open, posting it again answers 200 with that task.' }),
+    budgetUsd: z.number().positive().max(1_000_000).optional(),
+    verify: command.optional().openapi({
+      type: 'string',
+      description: 'A command that must exit with 0 for the run to count; a command line or an array of arguments. No shell.',
+    }),
+    engine: oneLine(40).optional(),
+  })
+  .openapi('NewTask');
+
+export const taskChangeSchema = z
+  .strictObject({ priority: z.enum(priorities).optional(), dependsOn: dependencies.optional() })
+  .refine((change) => (change.priority === undefined) !== (change.dependsOn === undefined), 'give either priority or dependsOn')
+  .openapi('TaskChange');
+
+/** An id in the path. One of another kind is answered with what it is. */
+export function requireId(kind: IdKind, text: string): string {
+  if (isId(kind, text)) return text;
+  const actual = kindOfId(text);
+  const shown = text.slice(0, 60);
+  throw new Refused(
+    404,
+    `no-such-${kind}`,
+    actual ? `${shown} is the id of a ${actual}, not of a ${kind}.` : `There is no ${kind} ${JSON.stringify(shown)}.`,
+  );
+}
+
+export const pageSchema = {
+  limit: z.coerce.number().int().min(1).max(200).optional().openapi({ description: 'Default: 50.' }),
+  cursor: z.string().max(200).optional().openapi({ description: '`nextCursor` of the page before.' }),
+};
+
+/** Cursors are opaque to clients, and one that was made up or belongs to another list is refused. */
+export const encodeCursor = (list: string, position: string | null): string | null =>
+  position === null ? null : Buffer.from(`${list}:${position}`).toString('base64url');
+
+export function decodeCursor(list: string, cursor: string | undefined, valid: (position: string) => boolean): string | null {
+  if (cursor === undefined) return null;
+  const [of, position = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
+  if (of === list && valid(position)) return position;
+  throw new Refused(400, 'bad-cursor', 'That cursor is not from this list. Start again without one.');
+}

@@ -1,0 +1,84 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { JournalEvent } from '../domain/event.ts';
+import { isClosed, priorities, type TaskStatus } from '../domain/task.ts';
+import type { Store } from '../store/store.ts';
+import { countOpen, sourcesOf } from '../store/tasks.ts';
+
+export interface Metrics {
+  readonly contentType: string;
+  render(): Promise<string>;
+  /** Told of each event of this node's journal, once. */
+  observe(events: readonly JournalEvent[]): Promise<void>;
+}
+
+/** Counting a million open tasks takes a moment; a scrape within this time gets the last count. */
+const depthAgeMs = 5_000;
+
+export function createMetrics(
+  store: Store,
+  now: () => number,
+  live: { readonly runs: () => number; readonly watchers: () => number },
+): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+
+  const executed = new Counter({
+    name: 'agent_tasks_executed_total',
+    help: 'Tasks that ended, by how and by where they came from',
+    labelNames: ['status', 'source'],
+    registers: [registry],
+  });
+  const duration = new Histogram({
+    name: 'agent_task_duration_seconds',
+    help: 'Duration of runs',
+    labelNames: ['task_type'],
+    buckets: [1, 5, 10, 30, 60, 300, 600, 1800],
+    registers: [registry],
+  });
+  let counted = Number.NEGATIVE_INFINITY;
+  new Gauge({
+    name: 'agent_queue_depth',
+    help: 'Open tasks that wait, by priority',
+    labelNames: ['priority'],
+    registers: [registry],
+    async collect() {
+      if (now() - counted < depthAgeMs) return;
+      counted = now();
+      const depth = new Map<string, number>(priorities.map((priority) => [priority, 0]));
+      for (const { priority, status, count } of await countOpen(store.read)) {
+        if (status !== 'running') depth.set(priority, (depth.get(priority) ?? 0) + count);
+      }
+      for (const [priority, count] of depth) this.set({ priority }, count);
+    },
+  });
+  gauge('agent_memory_bytes', 'Resident memory of the server', () => process.memoryUsage.rss());
+  gauge('agent_runs_active', 'Runs on this node right now', live.runs);
+  gauge('agent_event_watchers', 'Clients waiting on the event stream', live.watchers);
+
+  function gauge(name: string, help: string, value: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(value());
+      },
+    });
+  }
+
+  return {
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+    async observe(events) {
+      const ended = events.filter(({ type, data }) => type === 'task.status' && isClosed(data['to'] as TaskStatus));
+      const sources = await sourcesOf(
+        store.read,
+        ended.flatMap(({ taskId }) => taskId ?? []),
+      );
+      for (const { taskId, data } of ended) executed.inc({ status: String(data['to']), source: sources.get(taskId ?? '') ?? 'unknown' });
+      for (const { type, data } of events) {
+        if (type === 'run.finished') duration.observe({ task_type: 'run' }, Number(data['durationMs']) / 1_000);
+      }
+    },
+  };
+}

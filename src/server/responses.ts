@@ -1,0 +1,29 @@
+import type { z } from '@hono/zod-openapi';
+import { problemSchema } from './problem.ts';
+
+export const json = <T extends z.ZodType>(schema: T, description: string) => ({ description, content: { 'application/json': { schema } } });
+
+const meanings: Record<number, string> = {
+  400: 'The request is malformed; `errors` names each bad field.',
+  401: 'No key, or a wrong one.',
+  404: 'There is no such thing.',
+  409: 'Its present state does not allow that.',
+  413: 'The body is too large.',
+  415: 'The body is not JSON.',
+  422: 'Well-formed, but it could never work.',
+  503: 'The store does not answer. Nothing was changed; try again.',
+};
+
+type Refusals<S extends number> = {
+  [K in S]: { description: string; content: { 'application/problem+json': { schema: typeof problemSchema } } };
+};
+
+/** The refusals a route may give, all of one form. */
+export function answers<const S extends number>(...statuses: S[]): Refusals<S> {
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: meanings[status] ?? '', content: { 'application/problem+json': { schema: problemSchema } } },
+    ]),
+  ) as Refusals<S>;
+}

@@ -1,0 +1,54 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { priorities, taskStatuses } from '../../domain/task.ts';
+import { listNodes } from '../../store/nodes.ts';
+import { countOpen } from '../../store/tasks.ts';
+import { type App, newRouter, type ServerParts } from '../app.ts';
+import { answers, json } from '../responses.ts';
+
+const queueSchema = z
+  .object({
+    paused: z.boolean(),
+    open: z.array(z.object({ priority: z.enum(priorities), status: z.enum(taskStatuses), count: z.number().int() })),
+    nodes: z.array(z.object({ id: z.string(), startedAt: z.iso.datetime(), address: z.string().nullable() })),
+  })
+  .openapi('Queue');
+
+export function queueRoutes({ queue, store }: ServerParts): App {
+  const router = newRouter();
+  const state = async (): Promise<z.infer<typeof queueSchema>> => ({
+    paused: await queue.isPaused(),
+    open: (await countOpen(store.read)).map((row) => ({ ...row })),
+    nodes: (await listNodes(store.read)).map(({ id, startedAt, address }) => ({
+      id,
+      startedAt: new Date(startedAt).toISOString(),
+      address,
+    })),
+  });
+  const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 503) };
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/queue',
+      tags: ['Queue'],
+      summary: 'What waits, by priority and status, and who works',
+      responses,
+    }),
+    async (context) => context.json(await state(), 200),
+  );
+  router.openapi(
+    createRoute({ method: 'post', path: '/queue/pause', tags: ['Queue'], summary: 'Start nothing more; what runs goes on', responses }),
+    async (context) => {
+      await queue.pause(context.get('user'));
+      return context.json(await state(), 200);
+    },
+  );
+  router.openapi(
+    createRoute({ method: 'post', path: '/queue/resume', tags: ['Queue'], summary: 'Start work again', responses }),
+    async (context) => {
+      await queue.resume(context.get('user'));
+      return context.json(await state(), 200);
+    },
+  );
+  return router;
+}

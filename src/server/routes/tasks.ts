@@ -1,0 +1,172 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { Refused } from '../../domain/errors.ts';
+import { isId } from '../../domain/id.ts';
+import { priorities, type Task, taskStatuses } from '../../domain/task.ts';
+import { refuse } from '../../queue/durable-queue.ts';
+import type { Answer, Wish } from '../../queue/queue.ts';
+import { runsOfTasks } from '../../store/runs.ts';
+import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
+import { type App, newRouter, type ServerParts } from '../app.ts';
+import { decodeCursor, encodeCursor, newTaskSchema, pageSchema, requireId, taskChangeSchema } from '../inputs.ts';
+import { answers, json } from '../responses.ts';
+import { taskSchema, taskView } from '../views.ts';
+
+const tags = ['Tasks'];
+const idParam = z.object({ id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }) });
+
+export function taskRoutes(parts: ServerParts): App {
+  const { queue, store } = parts;
+  const router = newRouter();
+
+  const view = async (task: Task): Promise<z.infer<typeof taskSchema>> => (await views([task]))[0] as z.infer<typeof taskSchema>;
+  const views = async (tasks: readonly Task[]): Promise<z.infer<typeof taskSchema>[]> => {
+    const ids = tasks.map(({ id }) => id);
+    const [dependsOn, runs] = [await dependenciesOfMany(store.read, ids), await runsOfTasks(store.read, ids)];
+    return tasks.map((task) => taskView(task, dependsOn.get(task.id) ?? [], runs.get(task.id) ?? []));
+  };
+  const answered = async (answer: Answer): Promise<z.infer<typeof taskSchema>> => {
+    if (!answer.ok) throw refuse(answer.refusal);
+    return view(answer.task);
+  };
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/tasks',
+      tags,
+      summary: 'Submit a task',
+      request: { body: { required: true, content: { 'application/json': { schema: newTaskSchema } } } },
+      responses: {
+        201: json(taskSchema, 'The task; it is on disk.'),
+        200: json(taskSchema, 'The open task that has this dedupeKey already.'),
+        ...answers(400, 401, 413, 415, 422, 503),
+      },
+    }),
+    async (context) => {
+      const given = context.req.valid('json');
+      const why = parts.refusesWish({ engine: given.engine, body: given.body });
+      if (why !== undefined) throw new Refused(422, 'cannot-run', `This task could never run: ${why}.`);
+      const submission = await queue.submit(wishOf(given, context.get('user')));
+      if (submission.kind === 'refused') throw refuse(submission.refusal);
+      if (submission.kind === 'duplicate') return context.json(await view(submission.task), 200);
+      return context.json(taskView(submission.task, given.dependsOn ?? [], []), 201, { location: `/api/tasks/${submission.task.id}` });
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/tasks',
+      tags,
+      summary: 'List tasks, newest first',
+      request: {
+        query: z.strictObject({
+          status: z
+            .string()
+            .transform((text) => text.split(','))
+            .pipe(z.array(z.enum(taskStatuses)))
+            .optional()
+            .openapi({ type: 'string', description: `One or more of ${taskStatuses.join(', ')}, separated by commas.` }),
+          priority: z.enum(priorities).optional(),
+          source: z.string().max(100).optional(),
+          repository: z.string().max(2_000).optional(),
+          ...pageSchema,
+        }),
+      },
+      responses: {
+        200: json(
+          z.object({ items: z.array(taskSchema), nextCursor: z.string().nullable() }).openapi('TaskPage'),
+          'A page. It may hold fewer than `limit` and still have a next one: filters look at a bounded number of tasks at a time.',
+        ),
+        ...answers(400, 401, 503),
+      },
+    }),
+    async (context) => {
+      const { limit = 50, cursor, ...filter } = context.req.valid('query');
+      const before = decodeCursor('tasks', cursor, (position) => isId('task', position));
+      const page = await listTasks(store.read, filter, { before, limit });
+      return context.json({ items: await views(page.items), nextCursor: encodeCursor('tasks', page.next) }, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/tasks/{id}',
+      tags,
+      summary: 'Look at one task',
+      request: { params: idParam },
+      responses: { 200: json(taskSchema, 'The task.'), ...answers(401, 404, 503) },
+    }),
+    async (context) => {
+      const id = requireId('task', context.req.valid('param').id);
+      const task = await findTask(store.read, id);
+      if (!task) throw new Refused(404, 'no-such-task', `There is no task ${id}.`);
+      return context.json(await view(task), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/tasks/{id}',
+      tags,
+      summary: 'Change the priority or the dependencies of a task that still waits',
+      request: { params: idParam, body: { required: true, content: { 'application/json': { schema: taskChangeSchema } } } },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 415, 422, 503) },
+    }),
+    async (context) => {
+      const id = requireId('task', context.req.valid('param').id);
+      const { priority, dependsOn } = context.req.valid('json');
+      const answer = priority === undefined ? await queue.setDependencies(id, dependsOn ?? []) : await queue.setPriority(id, priority);
+      return context.json(await answered(answer), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/tasks/{id}/cancel',
+      tags,
+      summary: 'Call a task off',
+      description:
+        'A waiting task is cancelled at once. A running one keeps the status `running` with `cancelRequestedAt` set until nothing of it runs any more, usually well under three seconds.',
+      request: { params: idParam },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 503) },
+    }),
+    async (context) => {
+      const id = requireId('task', context.req.valid('param').id);
+      return context.json(await answered(await queue.cancel(id, context.get('user'))), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/tasks/{id}/retry',
+      tags,
+      summary: 'Put a failed, cancelled, over-budget or escalated task back in line',
+      request: { params: idParam },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 503) },
+    }),
+    async (context) => {
+      const id = requireId('task', context.req.valid('param').id);
+      return context.json(await answered(await queue.retry(id)), 200);
+    },
+  );
+
+  return router;
+}
+
+function wishOf(given: z.infer<typeof newTaskSchema>, user: string): Wish {
+  const { notBefore, priority = 'medium', ...rest } = given;
+  const named = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as Omit<typeof rest, never>;
+  return {
+    ...(named as Pick<Wish, 'title'>),
+    source: 'api',
+    requestedBy: user,
+    trust: 'owner',
+    priority,
+    ...(notBefore === undefined ? {} : { notBefore: Date.parse(notBefore) }),
+  };
+}

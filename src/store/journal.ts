@@ -1,0 +1,92 @@
+import { sql } from 'kysely';
+import type { JournalEvent, NewEvent, Position } from '../domain/event.ts';
+import { chunks } from './rows.ts';
+import type { EventTable } from './schema.ts';
+import type { Store, Tx } from './store.ts';
+
+/** Appends events in the order given, in the transaction of the change that they tell of. */
+export async function append(tx: Tx, events: readonly NewEvent[], now: number): Promise<void> {
+  if (events.length === 0) return;
+  for (const chunk of chunks(events, 1_000)) {
+    await tx.db
+      .insertInto('events')
+      .values(
+        chunk.map(({ type, data, taskId, runId }) => ({
+          at: now,
+          type,
+          task_id: taskId ?? null,
+          run_id: runId ?? null,
+          data: JSON.stringify(data),
+        })),
+      )
+      .execute();
+  }
+  tx.touch('journal');
+}
+
+export interface JournalFilter {
+  readonly taskId?: string | undefined;
+  readonly runId?: string | undefined;
+}
+
+/**
+ * Events after a position, oldest first. On PostgreSQL an event becomes readable only once no transaction that began
+ * before its own is still open: only then can nothing appear before it any more, and a reader's position is safe.
+ */
+export async function readAfter(
+  store: Pick<Store, 'read' | 'dialect'>,
+  after: Position,
+  limit: number,
+  filter: JournalFilter = {},
+): Promise<readonly JournalEvent[]> {
+  const { tx, seq } = parsePosition(after) ?? { tx: 0, seq: 0 };
+  let query = store.read.selectFrom('events').selectAll().orderBy('tx').orderBy('seq').limit(limit);
+  if (store.dialect === 'sqlite') {
+    query = store.read.selectFrom('events').selectAll().orderBy('seq').limit(limit).where('seq', '>', seq);
+  } else {
+    query = query
+      .where(sql<boolean>`(tx, seq) > (${tx}::bigint, ${seq}::bigint)`)
+      .where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
+  }
+  if (filter.taskId !== undefined) query = query.where('task_id', '=', filter.taskId);
+  if (filter.runId !== undefined) query = query.where('run_id', '=', filter.runId);
+  return (await query.execute()).map(toEvent);
+}
+
+/** The position of the newest readable event. */
+export async function latest(store: Pick<Store, 'read' | 'dialect'>): Promise<Position> {
+  let query = store.read.selectFrom('events').select(['tx', 'seq']).limit(1);
+  query =
+    store.dialect === 'sqlite'
+      ? query.orderBy('seq', 'desc')
+      : query.where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`).orderBy('tx', 'desc').orderBy('seq', 'desc');
+  const row = await query.executeTakeFirst();
+  return row ? position(row) : beginning;
+}
+
+export const beginning: Position = '0';
+
+/** `seq`, or `tx-seq` where transactions overlap. Undefined for text that never was a position. */
+export function parsePosition(text: string): { readonly tx: number; readonly seq: number } | undefined {
+  const match = /^(?:(\d{1,15})-)?(\d{1,15})$/.exec(text);
+  return match ? { tx: Number(match[1] ?? 0), seq: Number(match[2]) } : undefined;
+}
+
+export function comparePositions(a: Position, b: Position): number {
+  const [left, right] = [parsePosition(a), parsePosition(b)];
+  if (!left || !right) return 0;
+  return left.tx - right.tx || left.seq - right.seq;
+}
+
+const position = ({ tx, seq }: Pick<Row, 'tx' | 'seq'>): Position => (tx === 0 ? String(seq) : `${tx}-${seq}`);
+
+type Row = Omit<EventTable, 'seq' | 'tx'> & { seq: number; tx: number };
+
+const toEvent = (row: Row): JournalEvent => ({
+  id: position(row),
+  at: row.at,
+  type: row.type as JournalEvent['type'],
+  taskId: row.task_id,
+  runId: row.run_id,
+  data: JSON.parse(row.data) as Record<string, unknown>,
+});

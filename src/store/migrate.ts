@@ -1,0 +1,39 @@
+import { Unusable } from '../domain/errors.ts';
+import { core } from './migrations/001-core.ts';
+
+export type Dialect = 'sqlite' | 'postgres';
+
+export interface Migration {
+  readonly name: string;
+  readonly statements: (dialect: Dialect) => readonly string[];
+}
+
+/** In order, for ever: a landed migration is never edited, and there is no way back but a backup. */
+export const migrations: readonly Migration[] = [core];
+
+/** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */
+export interface MigrationTarget {
+  readonly dialect: Dialect;
+  run(statement: string): Promise<void>;
+  /** The newest applied version; the table of versions exists when this is called. */
+  version(): Promise<number>;
+  record(version: number, name: string): Promise<void>;
+}
+
+export async function migrate(target: MigrationTarget, known: readonly Migration[] = migrations): Promise<void> {
+  await target.run(
+    'create table if not exists schema_migrations (version integer primary key, name text not null, applied_at text default current_timestamp)',
+  );
+  const version = await target.version();
+  if (version > known.length) {
+    throw new Unusable(
+      'database-newer',
+      `The database is at version ${version}, but this program knows only ${known.length}. Run the newer Nightshift again, or restore a backup made before the update.`,
+    );
+  }
+  for (const [index, migration] of known.entries()) {
+    if (index < version) continue;
+    for (const statement of migration.statements(target.dialect)) await target.run(statement);
+    await target.record(index + 1, migration.name);
+  }
+}

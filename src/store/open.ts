@@ -1,0 +1,14 @@
+import { join } from 'node:path';
+import type { Clock } from '../platform/clock.ts';
+import { openSqlite } from './sqlite.ts';
+import type { Store } from './store.ts';
+
+/**
+ * PostgreSQL when a URL is given, else the embedded database in the home.
+ * The driver that is not used is not loaded: it would cost memory and a slower start.
+ */
+export async function openStore(where: { readonly home: string; readonly databaseUrl: string | undefined }, clock: Clock): Promise<Store> {
+  if (where.databaseUrl === undefined) return openSqlite(join(where.home, 'nightshift.db'), clock);
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres(where.databaseUrl, clock);
+}

@@ -1,0 +1,77 @@
+import type { Generated } from 'kysely';
+import type { RunStatus } from '../domain/run.ts';
+import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
+
+/**
+ * The tables as both databases hold them. Times are epoch milliseconds, JSON is text, so that one set of
+ * queries serves SQLite and PostgreSQL.
+ */
+export interface Schema {
+  tasks: TaskTable;
+  task_dependencies: { task_id: string; depends_on: string };
+  runs: RunTable;
+  events: EventTable;
+  nodes: NodeTable;
+  settings: { key: string; value: string };
+}
+
+export interface TaskTable {
+  id: string;
+  source: string;
+  external_ref: string | null;
+  title: string;
+  body: string | null;
+  repository: string | null;
+  ref: string | null;
+  priority: Priority;
+  status: TaskStatus;
+  reason: string | null;
+  dedupe_key: string | null;
+  budget_usd: number | null;
+  verify: string | null;
+  engine: string | null;
+  requested_by: string;
+  trust: Trust;
+  attempts: number;
+  max_attempts: number;
+  losses: number;
+  waiting_for: number;
+  rank: number;
+  not_before: number | null;
+  cancel_requested_at: number | null;
+  created_at: number;
+  updated_at: number;
+  closed_at: number | null;
+}
+
+export interface RunTable {
+  id: string;
+  task_id: string;
+  node_id: string;
+  engine: string | null;
+  attempt: number;
+  status: RunStatus;
+  reason: string | null;
+  summary: string | null;
+  started_at: number;
+  finished_at: number | null;
+}
+
+export interface EventTable {
+  seq: Generated<number>;
+  /** The writing transaction on PostgreSQL, 0 on SQLite: see docs/decisions/0003-journal-order.md. */
+  tx: Generated<number>;
+  at: number;
+  type: string;
+  task_id: string | null;
+  run_id: string | null;
+  data: string;
+}
+
+/** One server process of a fleet. `beat` counts up while it lives; whoever sees it stand still takes its work. */
+export interface NodeTable {
+  id: string;
+  beat: number;
+  started_at: number;
+  address: string | null;
+}

@@ -1,0 +1,355 @@
+import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
+import type { Reason } from '../domain/outcome.ts';
+import type { Priority, Task, TaskState, TaskStatus } from '../domain/task.ts';
+import { rankOf } from '../domain/task.ts';
+import { chunks, fromJson, toJson } from './rows.ts';
+import type { Schema, TaskTable } from './schema.ts';
+import type { Tx } from './store.ts';
+
+export interface TaskFilter {
+  readonly status?: readonly TaskStatus[] | undefined;
+  readonly priority?: Priority | undefined;
+  readonly source?: string | undefined;
+  readonly repository?: string | undefined;
+}
+
+/** Newest first. `next` is where the following page begins; a page may be short, or even empty, and still have one. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | null;
+}
+
+/**
+ * Filters that have no index of their own look at this many rows of the best index before they hand back
+ * a short page, so that a rare match in a million tasks cannot hold the server.
+ */
+const scanLimit = 10_000;
+
+/** Stores new tasks. Those whose dedupe key is held by an open task are left out; the ids of the stored come back. */
+export async function insertTasks(tx: Tx, tasks: readonly Task[]): Promise<ReadonlySet<string>> {
+  const stored = new Set<string>();
+  for (const chunk of chunks(tasks)) {
+    const rows = await tx.db
+      .insertInto('tasks')
+      .values(chunk.map(toRow))
+      .onConflict((conflict) => conflict.column('dedupe_key').where('closed_at', 'is', null).doNothing())
+      .returning('id')
+      .execute();
+    for (const { id } of rows) stored.add(id);
+  }
+  return stored;
+}
+
+export async function insertDependencies(tx: Tx, pairs: readonly { readonly taskId: string; readonly dependsOn: string }[]): Promise<void> {
+  for (const chunk of chunks(pairs, 5_000)) {
+    await tx.db
+      .insertInto('task_dependencies')
+      .values(chunk.map(({ taskId, dependsOn }) => ({ task_id: taskId, depends_on: dependsOn })))
+      .execute();
+  }
+}
+
+export async function replaceDependencies(tx: Tx, taskId: string, dependsOn: readonly string[]): Promise<void> {
+  await tx.db.deleteFrom('task_dependencies').where('task_id', '=', taskId).execute();
+  await insertDependencies(
+    tx,
+    dependsOn.map((id) => ({ taskId, dependsOn: id })),
+  );
+}
+
+export async function findTask(db: Kysely<Schema>, id: string): Promise<Task | undefined> {
+  const row = await db.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && toTask(row);
+}
+
+export async function findOpenByKey(db: Kysely<Schema>, keys: readonly string[]): Promise<readonly Task[]> {
+  const found: Task[] = [];
+  for (const chunk of chunks(keys)) {
+    const rows = await db.selectFrom('tasks').selectAll().where('dedupe_key', 'in', chunk).where('closed_at', 'is', null).execute();
+    found.push(...rows.map(toTask));
+  }
+  return found;
+}
+
+/** Tasks as they stand, held against other writers until the transaction ends. Always in id order: two transactions that want the same tasks then wait for each other instead of deadlocking. */
+export async function lockTasks(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, Task>> {
+  const found = new Map<string, Task>();
+  for (const chunk of chunks([...new Set(ids)].sort())) {
+    let query = tx.db.selectFrom('tasks').selectAll().where('id', 'in', chunk).orderBy('id');
+    if (tx.dialect === 'postgres') query = query.forNoKeyUpdate();
+    for (const row of await query.execute()) found.set(row.id, toTask(row));
+  }
+  return found;
+}
+
+/** The statuses of would-be dependencies, held so that none of them ends unseen before the new task is stored. */
+export async function lockStatuses(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, TaskStatus>> {
+  const found = new Map<string, TaskStatus>();
+  for (const chunk of chunks([...new Set(ids)].sort())) {
+    let query = tx.db.selectFrom('tasks').select(['id', 'status']).where('id', 'in', chunk).orderBy('id');
+    if (tx.dialect === 'postgres') query = query.forShare();
+    for (const { id, status } of await query.execute()) found.set(id, status);
+  }
+  return found;
+}
+
+/** Writes what transitions changed. Tasks that change alike share one statement. */
+export async function saveStates(
+  tx: Tx,
+  changes: readonly { readonly before: Task; readonly after: TaskState }[],
+  now: number,
+): Promise<void> {
+  const alike = new Map<string, { readonly set: Partial<TaskTable>; readonly ids: string[] }>();
+  for (const { before, after } of changes) {
+    const set = stateColumns(before, after, now);
+    const key = JSON.stringify(set);
+    const group = alike.get(key);
+    if (group) group.ids.push(before.id);
+    else alike.set(key, { set, ids: [before.id] });
+  }
+  for (const { set, ids } of alike.values()) {
+    for (const chunk of chunks(ids)) await tx.db.updateTable('tasks').set(set).where('id', 'in', chunk).execute();
+  }
+}
+
+export async function savePriority(tx: Tx, task: Task, priority: Priority, now: number): Promise<void> {
+  await tx.db
+    .updateTable('tasks')
+    .set({ priority, rank: rankOf(priority, readySince(task)), updated_at: now })
+    .where('id', '=', task.id)
+    .execute();
+}
+
+export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number => Math.max(task.createdAt, task.notBefore ?? 0);
+
+/** The first of the line, in the order in which they are to run. */
+export async function firstInLine(db: Kysely<Schema>, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('tasks')
+    .select('id')
+    .where('status', '=', 'queued')
+    .orderBy('rank')
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+export async function dueTasks(db: Kysely<Schema>, now: number, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('tasks')
+    .select('id')
+    .where('status', '=', 'delayed')
+    .where('not_before', '<=', now)
+    .orderBy('not_before')
+    .limit(limit)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+export async function nextDue(db: Kysely<Schema>): Promise<number | null> {
+  const row = await db
+    .selectFrom('tasks')
+    .select('not_before')
+    .where('status', '=', 'delayed')
+    .orderBy('not_before')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.not_before ?? null;
+}
+
+export async function dependenciesOf(db: Kysely<Schema>, id: string): Promise<readonly string[]> {
+  const rows = await db.selectFrom('task_dependencies').select('depends_on').where('task_id', '=', id).orderBy('depends_on').execute();
+  return rows.map((row) => row.depends_on);
+}
+
+export async function dependenciesOfMany(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>(ids.map((id) => [id, []]));
+  for (const chunk of chunks(ids)) {
+    const rows = await db.selectFrom('task_dependencies').selectAll().where('task_id', 'in', chunk).orderBy('depends_on').execute();
+    for (const row of rows) found.get(row.task_id)?.push(row.depends_on);
+  }
+  return found;
+}
+
+export async function dependentsOf(
+  db: Kysely<Schema>,
+  ids: readonly string[],
+): Promise<readonly { readonly id: string; readonly dependsOn: string }[]> {
+  const found: { id: string; dependsOn: string }[] = [];
+  for (const chunk of chunks(ids)) {
+    const rows = await db.selectFrom('task_dependencies').selectAll().where('depends_on', 'in', chunk).execute();
+    for (const row of rows) found.push({ id: row.task_id, dependsOn: row.depends_on });
+  }
+  return found;
+}
+
+/** A chain `from → … → to` of dependencies, if there is one: adding `to → from` would close it. */
+export async function dependencyPath(tx: Tx, from: string, to: string): Promise<readonly string[] | undefined> {
+  const cameFrom = new Map<string, string>();
+  let frontier: readonly string[] = [from];
+  while (frontier.length > 0 && !cameFrom.has(to)) {
+    const reached = await dependenciesOfMany(tx.db, frontier);
+    const next: string[] = [];
+    for (const [id, parents] of reached) {
+      for (const parent of parents) {
+        if (parent === from || cameFrom.has(parent)) continue;
+        cameFrom.set(parent, id);
+        next.push(parent);
+      }
+    }
+    frontier = next;
+  }
+  if (from === to) return [from];
+  if (!cameFrom.has(to)) return undefined;
+  const path = [to];
+  for (let step = cameFrom.get(to); step !== undefined; step = cameFrom.get(step)) path.unshift(step);
+  return path;
+}
+
+export async function listTasks(
+  db: Kysely<Schema>,
+  filter: TaskFilter,
+  page: { readonly before: string | null; readonly limit: number },
+): Promise<Page<Task>> {
+  // One filter at most is answered by an index; with more, the rest is checked row by row within the scan limit.
+  const indexed = filter.repository !== undefined ? 'repository' : filter.status?.length === 1 ? 'status' : undefined;
+  const exact = Object.values(filter).filter((value) => value !== undefined).length === (indexed ? 1 : 0);
+  const before = page.before ?? '~';
+
+  const narrowed = <O>(query: SelectQueryBuilder<Schema, 'tasks', O>, all: boolean): typeof query => {
+    let narrow = query.where('id', '<', before);
+    if (filter.repository !== undefined && (all || indexed === 'repository')) narrow = narrow.where('repository', '=', filter.repository);
+    if (filter.status && (all || indexed === 'status')) narrow = narrow.where('status', 'in', filter.status);
+    if (filter.priority !== undefined && all) narrow = narrow.where('priority', '=', filter.priority);
+    if (filter.source !== undefined && all) narrow = narrow.where('source', '=', filter.source);
+    return narrow;
+  };
+
+  if (exact) {
+    const rows = await narrowed(db.selectFrom('tasks').selectAll(), true)
+      .orderBy('id', 'desc')
+      .limit(page.limit + 1)
+      .execute();
+    return pageOf(rows.map(toTask), page.limit);
+  }
+  const window = await narrowed(db.selectFrom('tasks').select('id'), false)
+    .orderBy('id', 'desc')
+    .offset(scanLimit - 1)
+    .limit(1)
+    .execute();
+  const floor = window[0]?.id;
+  let query = narrowed(db.selectFrom('tasks').selectAll(), true);
+  if (floor !== undefined) query = query.where('id', '>=', floor);
+  const rows = await query
+    .orderBy('id', 'desc')
+    .limit(page.limit + 1)
+    .execute();
+  const found = pageOf(rows.map(toTask), page.limit);
+  return found.next === null && floor !== undefined ? { items: found.items, next: floor } : found;
+}
+
+export function pageOf<T extends { readonly id: string }>(found: readonly T[], limit: number): Page<T> {
+  const items = found.slice(0, limit);
+  return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+}
+
+/** Open tasks by priority and status. Reads one index, whose size is the number of open tasks. */
+export async function countOpen(
+  db: Kysely<Schema>,
+): Promise<readonly { readonly priority: Priority; readonly status: TaskStatus; readonly count: number }[]> {
+  return db
+    .selectFrom('tasks')
+    .select(['priority', 'status', sql<number>`count(*)`.as('count')])
+    .where('closed_at', 'is', null)
+    .groupBy(['priority', 'status'])
+    .execute();
+}
+
+function stateColumns(before: Task, after: TaskState, now: number): Partial<TaskTable> {
+  return {
+    status: after.status,
+    reason: toJson(after.reason),
+    attempts: after.attempts,
+    max_attempts: after.maxAttempts,
+    losses: after.losses,
+    waiting_for: after.waitingFor,
+    not_before: after.notBefore,
+    cancel_requested_at: after.cancelRequestedAt,
+    closed_at: after.closedAt,
+    updated_at: now,
+    ...(after.notBefore === before.notBefore
+      ? {}
+      : { rank: rankOf(before.priority, readySince({ createdAt: before.createdAt, notBefore: after.notBefore })) }),
+  };
+}
+
+function toRow(task: Task): TaskTable {
+  return {
+    id: task.id,
+    source: task.source,
+    external_ref: task.externalRef,
+    title: task.title,
+    body: task.body,
+    repository: task.repository,
+    ref: task.ref,
+    priority: task.priority,
+    status: task.status,
+    reason: toJson(task.reason),
+    dedupe_key: task.dedupeKey,
+    budget_usd: task.budgetUsd,
+    verify: toJson(task.verify),
+    engine: task.engine,
+    requested_by: task.requestedBy,
+    trust: task.trust,
+    attempts: task.attempts,
+    max_attempts: task.maxAttempts,
+    losses: task.losses,
+    waiting_for: task.waitingFor,
+    rank: rankOf(task.priority, readySince(task)),
+    not_before: task.notBefore,
+    cancel_requested_at: task.cancelRequestedAt,
+    created_at: task.createdAt,
+    updated_at: task.updatedAt,
+    closed_at: task.closedAt,
+  };
+}
+
+function toTask(row: TaskTable): Task {
+  return {
+    id: row.id,
+    source: row.source,
+    externalRef: row.external_ref,
+    title: row.title,
+    body: row.body,
+    repository: row.repository,
+    ref: row.ref,
+    priority: row.priority,
+    status: row.status,
+    reason: fromJson<Reason>(row.reason),
+    dedupeKey: row.dedupe_key,
+    budgetUsd: row.budget_usd,
+    verify: fromJson<string[]>(row.verify),
+    engine: row.engine,
+    requestedBy: row.requested_by,
+    trust: row.trust,
+    attempts: row.attempts,
+    maxAttempts: row.max_attempts,
+    losses: row.losses,
+    waitingFor: row.waiting_for,
+    notBefore: row.not_before,
+    cancelRequestedAt: row.cancel_requested_at,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    closedAt: row.closed_at,
+  };
+}
+
+export async function sourcesOf(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const chunk of chunks(ids)) {
+    for (const { id, source } of await db.selectFrom('tasks').select(['id', 'source']).where('id', 'in', chunk).execute())
+      found.set(id, source);
+  }
+  return found;
+}
