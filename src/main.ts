@@ -44,7 +44,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
   const home = takeHome(config.home, newId);
   const undo: (() => unknown)[] = [() => home.release()];
   try {
-    const store = await openStore(config, clock);
+    const store = await openStore(config);
     undo.push(() => store.close());
     const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
     undo.push(() => line.stop());

@@ -19,7 +19,10 @@ export async function up(flags: Partial<Record<SettingKey, string>>): Promise<vo
   const hurry = new AbortController();
   let stopping: Promise<void> | undefined;
   const onSignal = (): void => {
-    if (stopping) return hurry.abort();
+    if (stopping) {
+      hurry.abort();
+      return;
+    }
     stopping = server.stop(hurry.signal).then(
       () => process.exit(0),
       (error: unknown) => {

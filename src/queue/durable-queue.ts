@@ -11,7 +11,7 @@ import { append } from '../store/journal.ts';
 import * as nodes from '../store/nodes.ts';
 import * as runs from '../store/runs.ts';
 import { readSetting, writeSetting } from '../store/settings.ts';
-import type { Store, Tx } from '../store/store.ts';
+import type { LockName, Store, Tx } from '../store/store.ts';
 import * as tasks from '../store/tasks.ts';
 import { enqueue } from './enqueue.ts';
 import { move } from './move.ts';
@@ -200,8 +200,10 @@ export function createQueue(parts: QueueParts): Queue {
     id: string,
     make: (tx: Tx, task: Task) => Promise<TaskChange | Refusal>,
     event?: (task: Task) => NewEvent,
+    lock?: LockName,
   ): Promise<Answer> {
     return store.write(async (tx): Promise<Answer> => {
+      if (lock) await tx.lock(lock);
       const now = clock.now();
       const task = (await tasks.lockTasks(tx, [id])).get(id);
       if (!task) return { ok: false, refusal: noSuchTask(id) };
@@ -289,8 +291,6 @@ export function createQueue(parts: QueueParts): Queue {
             code: 'not-waiting',
             message: `The task is ${task.status}; only one that still waits can get other dependencies.`,
           };
-        // Two edits at once could each close half of a cycle.
-        await tx.lock('dependencies');
         const statuses = await tasks.lockStatuses(tx, dependsOn);
         for (const each of dependsOn) {
           if (!statuses.has(each))
@@ -322,6 +322,8 @@ export function createQueue(parts: QueueParts): Queue {
         return { type: 'dependencies-changed', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
       },
       () => ({ type: 'task.dependencies', taskId: id, data: { dependsOn } }),
+      // Two edits at once could each close half of a cycle. Taken before any row, so that it cannot deadlock with one.
+      'dependencies',
     );
   }
 

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { Clock } from '../platform/clock.ts';
 import { openSqlite } from './sqlite.ts';
 import type { Store } from './store.ts';
 
@@ -7,8 +6,8 @@ import type { Store } from './store.ts';
  * PostgreSQL when a URL is given, else the embedded database in the home.
  * The driver that is not used is not loaded: it would cost memory and a slower start.
  */
-export async function openStore(where: { readonly home: string; readonly databaseUrl: string | undefined }, clock: Clock): Promise<Store> {
-  if (where.databaseUrl === undefined) return openSqlite(join(where.home, 'nightshift.db'), clock);
+export async function openStore(where: { readonly home: string; readonly databaseUrl: string | undefined }): Promise<Store> {
+  if (where.databaseUrl === undefined) return openSqlite(join(where.home, 'nightshift.db'));
   const { openPostgres } = await import('./postgres.ts');
-  return openPostgres(where.databaseUrl, clock);
+  return openPostgres(where.databaseUrl);
 }

@@ -2,7 +2,7 @@ import { CompiledQuery, Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import { backoffMs } from '../domain/backoff.ts';
 import { NightshiftError, StoreUnavailable, Unusable } from '../domain/errors.ts';
-import { type Clock, wait } from '../platform/clock.ts';
+import { systemClock, wait } from '../platform/clock.ts';
 import { withoutPassword } from '../platform/url.ts';
 import { migrate } from './migrate.ts';
 import type { Schema } from './schema.ts';
@@ -17,7 +17,7 @@ const conflictTries = 8;
  * The scale-out store. PostgreSQL groups commits itself, so each change is a transaction of its own;
  * one that loses a race (serialisation, deadlock) is run again.
  */
-export async function openPostgres(url: string, clock: Clock): Promise<Store> {
+export async function openPostgres(url: string): Promise<Store> {
   const pool = new pg.Pool({
     connectionString: url,
     max: 12,
@@ -36,7 +36,7 @@ export async function openPostgres(url: string, clock: Clock): Promise<Store> {
     await pool.end();
     throw unusable(url, cause);
   }
-  const store = new PostgresStore(pool, url, clock);
+  const store = new PostgresStore(pool, url);
   store.listen();
   return store;
 }
@@ -53,12 +53,10 @@ class PostgresStore implements Store {
 
   private readonly pool: pg.Pool;
   private readonly url: string;
-  private readonly clock: Clock;
 
-  constructor(pool: pg.Pool, url: string, clock: Clock) {
+  constructor(pool: pg.Pool, url: string) {
     this.pool = pool;
     this.url = url;
-    this.clock = clock;
     this.read = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   }
 
@@ -78,7 +76,7 @@ class PostgresStore implements Store {
         return value;
       } catch (cause) {
         if (!isConflict(cause) || attempt === conflictTries) throw translate(cause);
-        await wait(this.clock, backoffMs(attempt, Math.random(), { baseMs: 5, capMs: 200 }), this.stopping.signal);
+        await wait(systemClock, backoffMs(attempt, Math.random(), { baseMs: 5, capMs: 200 }), this.stopping.signal);
       }
     }
   }
@@ -125,7 +123,7 @@ class PostgresStore implements Store {
           await client.end().catch(() => undefined);
         }
         if (!this.stopping.signal.aborted) {
-          await wait(this.clock, backoffMs(attempt, Math.random(), { baseMs: 200, capMs: 5_000 }), this.stopping.signal);
+          await wait(systemClock, backoffMs(attempt, Math.random(), { baseMs: 200, capMs: 5_000 }), this.stopping.signal);
         }
       }
     })();
@@ -144,7 +142,7 @@ class PostgresStore implements Store {
 
   private async tellOthers(): Promise<void> {
     while (this.untold.size > 0 && !this.stopping.signal.aborted) {
-      await wait(this.clock, 2, this.stopping.signal);
+      await wait(systemClock, 2, this.stopping.signal);
       const payload = [...this.untold].join(',');
       this.untold.clear();
       await this.pool.query('select pg_notify($1, $2)', [channel, payload]).catch(() => undefined);

@@ -2,7 +2,7 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
 import { StoreUnavailable, Unusable } from '../domain/errors.ts';
-import { type Clock, wait } from '../platform/clock.ts';
+import { systemClock, wait } from '../platform/clock.ts';
 import { migrate } from './migrate.ts';
 import type { Schema } from './schema.ts';
 import { CommitNews, type Store, type Topic, type Tx } from './store.ts';
@@ -26,17 +26,17 @@ const busyPatienceMs = 5_000;
  * of them, and one that fails takes nobody with it. A worker thread for the writer was considered: it frees the loop
  * during the sync, but each query then crosses threads, which costs more than the sync on any disk fit for a server.
  */
-export async function openSqlite(path: string, clock: Clock): Promise<Store> {
+export async function openSqlite(path: string): Promise<Store> {
   const writer = open(path);
   try {
-    await prepare(writer, path, clock);
+    await prepare(writer, path);
   } catch (cause) {
     writer.close();
     throw cause;
   }
   const reader = open(path);
   reader.pragma('query_only = on');
-  return new SqliteStore(writer, reader, clock);
+  return new SqliteStore(writer, reader);
 }
 
 class SqliteStore implements Store {
@@ -50,12 +50,10 @@ class SqliteStore implements Store {
 
   private readonly writer: Database.Database;
   private readonly reader: Database.Database;
-  private readonly clock: Clock;
 
-  constructor(writer: Database.Database, reader: Database.Database, clock: Clock) {
+  constructor(writer: Database.Database, reader: Database.Database) {
     this.writer = writer;
     this.reader = reader;
-    this.clock = clock;
     this.write_ = queriesOn(writer);
     this.read = queriesOn(reader);
   }
@@ -133,14 +131,14 @@ class SqliteStore implements Store {
 
   /** Waits for another process's lock without blocking the event loop. */
   private async begin(): Promise<void> {
-    const start = this.clock.monotonic();
+    const start = systemClock.monotonic();
     for (;;) {
       try {
         this.writer.exec('begin immediate');
         return;
       } catch (cause) {
-        if (sqliteCode(cause) !== 'SQLITE_BUSY' || this.clock.monotonic() - start > busyPatienceMs) throw cause;
-        await wait(this.clock, 20);
+        if (sqliteCode(cause) !== 'SQLITE_BUSY' || systemClock.monotonic() - start > busyPatienceMs) throw cause;
+        await wait(systemClock, 20);
       }
     }
   }
@@ -163,15 +161,15 @@ function open(path: string): Database.Database {
   }
 }
 
-async function prepare(database: Database.Database, path: string, clock: Clock): Promise<void> {
-  const start = clock.monotonic();
+async function prepare(database: Database.Database, path: string): Promise<void> {
+  const start = systemClock.monotonic();
   for (;;) {
     try {
       database.exec('begin exclusive');
       break;
     } catch (cause) {
-      if (sqliteCode(cause) !== 'SQLITE_BUSY' || clock.monotonic() - start > busyPatienceMs) throw unusable(path, cause);
-      await wait(clock, 50);
+      if (sqliteCode(cause) !== 'SQLITE_BUSY' || systemClock.monotonic() - start > busyPatienceMs) throw unusable(path, cause);
+      await wait(systemClock, 50);
     }
   }
   try {

@@ -10,19 +10,22 @@ import type { Schema } from './schema.ts';
 export const topics = ['journal', 'line', 'control'] as const;
 export type Topic = (typeof topics)[number];
 
+export type LockName = 'dependencies';
+
 /** An open write transaction. Nothing but queries may be awaited while one is open. */
 export interface Tx {
   readonly db: Kysely<Schema>;
   readonly dialect: Dialect;
   /** Holds the named lock until the transaction ends. */
-  lock(name: 'dependencies'): Promise<void>;
+  lock(name: LockName): Promise<void>;
   /** Tells listeners after the commit, on this node and on the others. */
   touch(topic: Topic): void;
 }
 
 /**
  * Everything durable. `write` resolves when the change is on disk and not before; when it rejects, nothing of it is.
- * The change may be run again after a conflict, so it does nothing but query.
+ * The change may be run again after a conflict, so it does nothing but query. A store waits by the real clock alone:
+ * what it waits for is other processes.
  */
 export interface Store {
   readonly dialect: Dialect;

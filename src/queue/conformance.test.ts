@@ -1,0 +1,528 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/clock.ts';
+import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
+import type { Task } from '../domain/task.ts';
+import { createIds } from '../platform/ids.ts';
+import { silentLog } from '../platform/log.ts';
+import { readAfter } from '../store/journal.ts';
+import { enrol, listNodes } from '../store/nodes.ts';
+import { findRun, runsOfTasks } from '../store/runs.ts';
+import type { Store } from '../store/store.ts';
+import { findTask } from '../store/tasks.ts';
+import { createQueue } from './durable-queue.ts';
+import { Liveness } from './liveness.ts';
+import { pgBossLine } from './pg-boss.ts';
+import type { Claim, Line, Queue, Submission, Wish } from './queue.ts';
+import { sqliteLine } from './sqlite.ts';
+
+/** What every queue must do, whichever database it stands on. */
+for (const dialect of dialects) {
+  describe.skipIf(missing(dialect))(`queue on ${dialect}`, () => {
+    let database: TestDatabase;
+    let clock: ManualClock;
+    let store: Store;
+    let line: Line;
+    let queue: Queue;
+    const opened: { store: Store; line: Line }[] = [];
+
+    /** A queue of another process on the same database. */
+    async function open(chance = 0.5): Promise<{ store: Store; queue: Queue; line: Line }> {
+      const another = await database.open();
+      const place = another.dialect === 'sqlite' ? sqliteLine : await pgBossLine(another, () => undefined);
+      opened.push({ store: another, line: place });
+      return {
+        store: another,
+        line: place,
+        queue: createQueue({ store: another, line: place, clock, newId: createIds(clock), chance: () => chance, defaultEngine: 'command' }),
+      };
+    }
+
+    beforeEach(async () => {
+      database = await createDatabase(dialect);
+      clock = new ManualClock();
+      ({ store, queue, line } = await open());
+    });
+
+    afterEach(async () => {
+      for (const each of opened.splice(0)) {
+        await each.line.stop();
+        await each.store.close();
+      }
+      await database.remove();
+    });
+
+    const wish = (title: string, more: Partial<Wish> = {}): Wish => ({
+      title,
+      source: 'api',
+      requestedBy: 'owner',
+      trust: 'owner',
+      priority: 'medium',
+      ...more,
+    });
+
+    async function submit(title: string, more: Partial<Wish> = {}): Promise<Task> {
+      const submission = await queue.submit(wish(title, more));
+      if (submission.kind === 'refused') throw new Error(submission.refusal.message);
+      return submission.task;
+    }
+
+    async function claimOne(of: Queue = queue, node = 'node-a'): Promise<Claim> {
+      const [claim] = await of.claim(node, 1);
+      if (!claim) throw new Error('nothing to claim');
+      return claim;
+    }
+
+    const task = async (id: string): Promise<Task> => {
+      const found = await findTask(store.read, id);
+      if (!found) throw new Error(`no task ${id}`);
+      return found;
+    };
+    const status = async ({ id }: { id: string }): Promise<string> => (await task(id)).status;
+    const settle = ({ task: { id }, run }: Claim, outcome: Parameters<Queue['settle']>[0]['outcome'], of = queue) =>
+      of.settle({ taskId: id, runId: run.id, outcome });
+    const succeed = (claim: Claim) => settle(claim, { kind: 'succeeded' });
+    const fail = (claim: Claim, retryable = false, afterMs?: number) =>
+      settle(claim, {
+        kind: 'failed',
+        reason: { code: 'exit-1', message: 'It exited with 1.' },
+        retryable,
+        ...(afterMs === undefined ? {} : { afterMs }),
+      });
+
+    describe('order', () => {
+      test('gives high before medium before low, and older before younger', async () => {
+        for (const [title, priority] of [
+          ['low 1', 'low'],
+          ['medium 1', 'medium'],
+          ['high 1', 'high'],
+          ['low 2', 'low'],
+          ['high 2', 'high'],
+          ['medium 2', 'medium'],
+        ] as const) {
+          await submit(title, { priority });
+          clock.advance(2_000);
+        }
+        const claims = await queue.claim('node-a', 10);
+        expect(claims.map((claim) => claim.task.title)).toEqual(['high 1', 'high 2', 'medium 1', 'medium 2', 'low 1', 'low 2']);
+      });
+
+      test('does not let a stream of urgent work starve the rest', async () => {
+        await submit('patient', { priority: 'low' });
+        clock.advance(3 * 3_600_000);
+        await submit('urgent', { priority: 'high' });
+        expect((await claimOne()).task.title).toBe('patient');
+      });
+
+      test('a changed priority changes the place in line', async () => {
+        await submit('first');
+        clock.advance(2_000);
+        const second = await submit('second');
+        expect(await queue.setPriority(second.id, 'high')).toMatchObject({ ok: true, task: { priority: 'high' } });
+        expect((await claimOne()).task.id).toBe(second.id);
+        expect(await queue.setPriority(second.id, 'low')).toMatchObject({ ok: false, refusal: { code: 'not-waiting' } });
+      });
+    });
+
+    describe('claims', () => {
+      test('hands each task to one holder only, however many ask at once', async () => {
+        for (let i = 0; i < 60; i++) await submit(`task ${i}`);
+        const others = dialect === 'postgres' ? [await open(), await open()] : [];
+        const askers = [queue, ...others.map((each) => each.queue), queue];
+        const claims = (
+          await Promise.all(askers.flatMap((asker, i) => [asker.claim(`node-${i}`, 10), asker.claim(`node-${i}`, 10)]))
+        ).flat();
+        expect(new Set(claims.map((claim) => claim.task.id)).size).toBe(claims.length);
+        let rest = await queue.claim('node-z', 100);
+        let total = claims.length + rest.length;
+        while (rest.length > 0) {
+          rest = await queue.claim('node-z', 100);
+          total += rest.length;
+        }
+        expect(total).toBe(60);
+      });
+
+      test('records the attempt as a run with an event', async () => {
+        const { id } = await submit('one');
+        const claim = await claimOne();
+        expect(claim.task).toMatchObject({ id, status: 'running', attempts: 1 });
+        expect(await findRun(store.read, claim.run.id)).toMatchObject({
+          taskId: id,
+          nodeId: 'node-a',
+          status: 'running',
+          attempt: 1,
+          engine: 'command',
+        });
+        const types = (await readAfter(store, '0', 100)).map(({ type }) => type);
+        expect(types).toEqual(['task.submitted', 'task.status', 'run.started']);
+      });
+
+      test('gives nothing while paused, on every node, and goes on after', async () => {
+        await submit('one');
+        await queue.pause('owner');
+        expect(await queue.claim('node-a', 1)).toEqual([]);
+        expect(await (await open()).queue.isPaused()).toBe(true);
+        await queue.resume('owner');
+        expect(await queue.claim('node-a', 1)).toHaveLength(1);
+      });
+    });
+
+    describe('deduplication', () => {
+      test('while a task is open, its key stands for it', async () => {
+        const first = await submit('one', { dedupeKey: 'same' });
+        expect(await queue.submit(wish('one again', { dedupeKey: 'same' }))).toMatchObject({
+          kind: 'duplicate',
+          task: { id: first.id, title: 'one' },
+        });
+        await succeed(await claimOne());
+        expect(await queue.submit(wish('one later', { dedupeKey: 'same' }))).toMatchObject({ kind: 'created' });
+      });
+
+      test('a hundred at once make one task', async () => {
+        const queues = dialect === 'postgres' ? [queue, (await open()).queue] : [queue];
+        const submissions = await Promise.all(
+          Array.from({ length: 100 }, (_, i) => (queues[i % queues.length] as Queue).submit(wish(`try ${i}`, { dedupeKey: 'race' }))),
+        );
+        const kinds = submissions.map(({ kind }) => kind);
+        expect(kinds.filter((kind) => kind === 'created')).toHaveLength(1);
+        expect(kinds.filter((kind) => kind === 'duplicate')).toHaveLength(99);
+        expect(new Set(submissions.map((submission) => (submission as Extract<Submission, { task: Task }>).task.id)).size).toBe(1);
+      });
+
+      test('a closed task is not retried while its work is open under the same key', async () => {
+        const first = await submit('one', { dedupeKey: 'same' });
+        await fail(await claimOne());
+        const second = await submit('two', { dedupeKey: 'same' });
+        expect(await queue.retry(first.id)).toMatchObject({
+          ok: false,
+          refusal: { status: 409, code: 'duplicate-open', details: { id: second.id } },
+        });
+      });
+    });
+
+    describe('dependencies', () => {
+      test('a task waits for all it depends on', async () => {
+        const [a, b] = [await submit('a'), await submit('b')];
+        const c = await submit('c', { dependsOn: [a.id, b.id, a.id] });
+        expect(c.status).toBe('blocked');
+        const claims = await queue.claim('node-a', 10);
+        expect(claims.map((claim) => claim.task.title).sort()).toEqual(['a', 'b']);
+        await succeed(claims[0] as Claim);
+        expect(await status(c)).toBe('blocked');
+        await succeed(claims[1] as Claim);
+        expect(await status(c)).toBe('queued');
+        expect((await claimOne()).task.id).toBe(c.id);
+      });
+
+      test('two dependencies that end in the same moment are both counted', async () => {
+        const parents = await Promise.all(Array.from({ length: 20 }, (_, i) => submit(`parent ${i}`)));
+        const child = await submit('child', { dependsOn: parents.map(({ id }) => id) });
+        const other = dialect === 'postgres' ? (await open()).queue : queue;
+        const claims = await queue.claim('node-a', 20);
+        await Promise.all(claims.map((claim, i) => settle(claim, { kind: 'succeeded' }, i % 2 ? queue : other)));
+        expect(await task(child.id)).toMatchObject({ status: 'queued', waitingFor: 0 });
+      });
+
+      test('a dependency that ends while its dependent is being submitted is not missed', async () => {
+        for (let round = 0; round < 10; round++) {
+          const parent = await submit(`parent ${round}`);
+          const claim = await claimOne();
+          const other = dialect === 'postgres' ? (await open()).queue : queue;
+          const [submission] = await Promise.all([other.submit(wish('child', { dependsOn: [parent.id] })), succeed(claim)]);
+          expect(await status((submission as Extract<Submission, { task: Task }>).task)).toBe('queued');
+          await succeed(await claimOne());
+        }
+      });
+
+      test('one that succeeded already is no reason to wait', async () => {
+        const a = await submit('a');
+        await succeed(await claimOne());
+        expect((await submit('b', { dependsOn: [a.id] })).status).toBe('queued');
+      });
+
+      test('one that does not exist is refused by name, and nothing is stored', async () => {
+        const ghost = 'tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV';
+        expect(await queue.submit(wish('b', { dependsOn: [ghost] }))).toMatchObject({
+          kind: 'refused',
+          refusal: { code: 'unknown-dependency', message: expect.stringContaining(ghost) },
+        });
+        expect(await queue.claim('node-a', 1)).toEqual([]);
+      });
+
+      test('a failure fails everything that waits for it, and a retry revives it', async () => {
+        const a = await submit('a');
+        const b = await submit('b', { dependsOn: [a.id] });
+        const c = await submit('c', { dependsOn: [b.id] });
+        await fail(await claimOne());
+        expect(await task(b.id)).toMatchObject({
+          status: 'failed',
+          reason: { code: 'dependency-failed', message: expect.stringContaining(a.id) },
+        });
+        expect(await task(c.id)).toMatchObject({
+          status: 'failed',
+          reason: { code: 'dependency-failed', message: expect.stringContaining(b.id) },
+        });
+        expect(await queue.retry(b.id)).toMatchObject({ ok: false, refusal: { code: 'dependency-failed', details: { id: a.id } } });
+
+        expect(await queue.retry(a.id)).toMatchObject({ ok: true, task: { status: 'queued' } });
+        expect([await status(b), await status(c)]).toEqual(['blocked', 'blocked']);
+        for (const title of ['a', 'b', 'c']) {
+          const claim = await claimOne();
+          expect(claim.task.title).toBe(title);
+          await succeed(claim);
+        }
+        expect(await status(c)).toBe('succeeded');
+      });
+
+      test('a cancelled dependency has the same effect, and one that ended before is as if it ended just now', async () => {
+        const a = await submit('a');
+        const b = await submit('b', { dependsOn: [a.id] });
+        await queue.cancel(a.id, 'owner');
+        expect(await status(b)).toBe('failed');
+        const late = await submit('late', { dependsOn: [a.id] });
+        expect(late).toMatchObject({ status: 'failed', reason: { code: 'dependency-failed' } });
+        await queue.retry(a.id);
+        expect(await status(late)).toBe('blocked');
+      });
+
+      test('is not revived while another of its dependencies is still down', async () => {
+        const [a, b] = [await submit('a'), await submit('b')];
+        const c = await submit('c', { dependsOn: [a.id, b.id] });
+        for (const claim of await queue.claim('node-a', 2)) await fail(claim);
+        await queue.retry(a.id);
+        expect(await status(c)).toBe('failed');
+        await queue.retry(b.id);
+        expect(await status(c)).toBe('blocked');
+      });
+
+      test('a cycle is refused with its whole length named', async () => {
+        const a = await submit('a');
+        const b = await submit('b', { dependsOn: [a.id] });
+        const c = await submit('c', { dependsOn: [b.id] });
+        const answer = await queue.setDependencies(a.id, [c.id]);
+        expect(answer).toMatchObject({ ok: false, refusal: { code: 'dependency-cycle', details: { cycle: [a.id, c.id, b.id, a.id] } } });
+        expect(await queue.setDependencies(a.id, [a.id])).toMatchObject({ ok: false, refusal: { code: 'dependency-cycle' } });
+        expect(await status(a)).toBe('queued');
+      });
+
+      test('two edits that would each close half of a cycle do not both succeed', async () => {
+        const other = dialect === 'postgres' ? (await open()).queue : queue;
+        const [a, b] = [await submit('a'), await submit('b')];
+        const answers = await Promise.all([queue.setDependencies(a.id, [b.id]), other.setDependencies(b.id, [a.id])]);
+        expect(answers.filter(({ ok }) => ok)).toHaveLength(1);
+      });
+
+      test('changed dependencies block and free a waiting task', async () => {
+        const [a, b] = [await submit('a'), await submit('b')];
+        expect(await queue.setDependencies(b.id, [a.id])).toMatchObject({ ok: true, task: { status: 'blocked' } });
+        expect(await queue.setDependencies(b.id, [])).toMatchObject({ ok: true, task: { status: 'queued' } });
+        expect(await queue.claim('node-a', 5)).toHaveLength(2);
+      });
+    });
+
+    describe('delay and retry', () => {
+      test('is not claimed before its time', async () => {
+        const delayed = await submit('later', { notBefore: clock.now() + 60_000 });
+        expect(delayed.status).toBe('delayed');
+        expect(await queue.promoteDue()).toBe(clock.now() + 60_000);
+        expect(await queue.claim('node-a', 1)).toEqual([]);
+        clock.advance(60_000);
+        expect(await queue.promoteDue()).toBeNull();
+        expect((await claimOne()).task.id).toBe(delayed.id);
+      });
+
+      test('a retryable failure waits longer each time, then is final', async () => {
+        const { id } = await submit('flaky');
+        const delays: number[] = [];
+        for (let attempt = 1; attempt <= 2; attempt++) {
+          await fail(await claimOne(), true);
+          const { status: now, notBefore } = await task(id);
+          expect(now).toBe('delayed');
+          delays.push((notBefore as number) - clock.now());
+          clock.advance(delays.at(-1) as number);
+          await queue.promoteDue();
+        }
+        expect(delays).toEqual([1_000, 2_000]);
+        await fail(await claimOne(), true);
+        expect(await task(id)).toMatchObject({ status: 'failed', attempts: 3, reason: { code: 'exit-1' } });
+      });
+
+      test('the jitter spreads what failed together', async () => {
+        const early = (await open(0)).queue;
+        const late = (await open(0.99)).queue;
+        const [a, b] = [await submit('a'), await submit('b')];
+        const [first, second] = (await queue.claim('node-a', 2)) as [Claim, Claim];
+        await settle(first, { kind: 'failed', reason: { code: 'x', message: 'x' }, retryable: true }, early);
+        await settle(second, { kind: 'failed', reason: { code: 'x', message: 'x' }, retryable: true }, late);
+        expect((await task(b.id)).notBefore).toBeGreaterThan((await task(a.id)).notBefore as number);
+      });
+
+      test('a failure that names its own time is retried then', async () => {
+        const { id } = await submit('limited');
+        await fail(await claimOne(), true, 300_000);
+        expect((await task(id)).notBefore).toBe(clock.now() + 300_000);
+      });
+
+      test('a wall clock that jumps back delays nothing that is in line', async () => {
+        await submit('before');
+        clock.jump(-3_600_000);
+        await submit('after');
+        expect(await queue.claim('node-a', 5)).toHaveLength(2);
+      });
+    });
+
+    describe('cancel', () => {
+      test('whatever waits is over at once', async () => {
+        const parent = await submit('parent', { notBefore: clock.now() + 1_000 });
+        const waiting = [
+          await submit('queued'),
+          parent,
+          await submit('blocked', { dependsOn: [parent.id] }),
+          await submit('unapproved', { needsApproval: true }),
+        ];
+        expect(waiting.map((each) => each.status)).toEqual(['queued', 'delayed', 'blocked', 'awaiting-approval']);
+        for (const { id } of [...waiting].reverse())
+          expect(await queue.cancel(id, 'owner')).toMatchObject({ ok: true, task: { status: 'cancelled' } });
+        clock.advance(2_000);
+        await queue.promoteDue();
+        expect(await queue.claim('node-a', 10)).toEqual([]);
+      });
+
+      test('what runs is marked, its holder is told, and its end is "cancelled" even when it finished first', async () => {
+        const { id } = await submit('busy');
+        const claim = await claimOne();
+        expect(await queue.cancel(id, 'owner')).toMatchObject({ ok: true, task: { status: 'running', cancelRequestedAt: clock.now() } });
+        expect(await queue.calledOff('node-a')).toEqual([claim.run.id]);
+        expect(await succeed(claim)).toBe('settled');
+        expect(await task(id)).toMatchObject({ status: 'cancelled' });
+        expect(await findRun(store.read, claim.run.id)).toMatchObject({ status: 'cancelled' });
+      });
+
+      test('what is over stays as it is', async () => {
+        const { id } = await submit('done');
+        await succeed(await claimOne());
+        expect(await queue.cancel(id, 'owner')).toMatchObject({ ok: false, refusal: { status: 409, code: 'already-over' } });
+        expect(await queue.retry(id)).toMatchObject({ ok: false, refusal: { code: 'not-retryable' } });
+        expect(await queue.cancel('tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV', 'owner')).toMatchObject({ ok: false, refusal: { status: 404 } });
+      });
+
+      test('a cancelled task can be taken up again', async () => {
+        const { id } = await submit('changed my mind');
+        await queue.cancel(id, 'owner');
+        expect(await queue.retry(id)).toMatchObject({ ok: true, task: { status: 'queued', attempts: 0, cancelRequestedAt: null } });
+        expect((await claimOne()).task.id).toBe(id);
+      });
+    });
+
+    describe('leases', () => {
+      test('a dead holder’s work is taken up again, and the loss is not counted as an attempt', async () => {
+        const { id } = await submit('orphan');
+        const lost = await claimOne();
+        expect(await queue.takeOver('node-a')).toBe(1);
+        expect(await queue.takeOver('node-a')).toBe(0);
+        const again = await claimOne(queue, 'node-b');
+        expect(again.task).toMatchObject({ id, attempts: 1, losses: 1 });
+        expect((await runsOfTasks(store.read, [id])).get(id)?.map((run) => run.status)).toEqual(['lost', 'running']);
+        expect(lost.run.id).not.toBe(again.run.id);
+      });
+
+      test('a holder that lost its lease cannot settle, whatever it says', async () => {
+        const { id } = await submit('contested');
+        const lost = await claimOne();
+        await queue.takeOver('node-a');
+        expect(await succeed(lost)).toBe('lease-lost');
+        expect(await status({ id })).toBe('queued');
+        const again = await claimOne(queue, 'node-b');
+        expect(await fail(lost)).toBe('lease-lost');
+        expect(await status({ id })).toBe('running');
+        expect(await succeed(again)).toBe('settled');
+        expect(await succeed(again)).toBe('lease-lost');
+        expect(await status({ id })).toBe('succeeded');
+      });
+
+      test('a task that takes its holder down again and again is given up', async () => {
+        const { id } = await submit('deadly');
+        for (let death = 1; death <= 10; death++) {
+          await claimOne();
+          await queue.takeOver('node-a');
+        }
+        expect(await task(id)).toMatchObject({ status: 'failed', losses: 10, reason: { code: 'holder-lost' } });
+      });
+
+      test('a run given back unharmed runs again at once', async () => {
+        const { id } = await submit('drained');
+        await settle(await claimOne(), { kind: 'released', reason: { code: 'draining', message: 'The server stopped.' } });
+        expect(await task(id)).toMatchObject({ status: 'queued', attempts: 0, losses: 0 });
+        expect((await claimOne()).task.id).toBe(id);
+      });
+
+      test('what was called off stays off when its holder dies', async () => {
+        const { id } = await submit('doomed');
+        await claimOne();
+        await queue.cancel(id, 'owner');
+        await queue.takeOver('node-a');
+        expect(await status({ id })).toBe('cancelled');
+      });
+
+      test('a node whose heart stands still is found dead by another, without comparing clocks', async () => {
+        const { id } = await submit('orphan');
+        await claimOne(queue, 'node-a');
+        await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
+        await store.write((tx) => enrol(tx, { id: 'node-b', address: null }, clock.now()));
+        const watcher = new Liveness({ queue, store, clock, log: silentLog, node: 'node-b', leaseMs: 30_000, onBeat: () => undefined });
+
+        await watcher.beatOnce();
+        clock.jump(86_400_000);
+        await watcher.beatOnce();
+        expect(await status({ id })).toBe('running');
+
+        clock.advance(20_000);
+        await queue.heartbeat('node-a');
+        await watcher.beatOnce();
+        clock.advance(20_000);
+        await watcher.beatOnce();
+        expect(await status({ id })).toBe('running');
+
+        clock.advance(10_000);
+        await watcher.beatOnce();
+        expect(await status({ id })).toBe('queued');
+        expect((await listNodes(store.read)).map((node) => node.id)).toEqual(['node-b']);
+      });
+
+      test('a heartbeat tells a node what it still holds', async () => {
+        await submit('one');
+        await submit('two');
+        const claims = await queue.claim('node-a', 2);
+        await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
+        await succeed(claims[0] as Claim);
+        expect(await queue.heartbeat('node-a')).toEqual([(claims[1] as Claim).run.id]);
+      });
+    });
+
+    test('a change, its event and its place in line come and go together', async () => {
+      await expect(
+        store.write(async (tx) => {
+          await queue.enqueue(tx, [wish('never')]);
+          throw new Error('something after it failed');
+        }),
+      ).rejects.toThrow('something after it failed');
+      expect(await queue.claim('node-a', 1)).toEqual([]);
+      expect(await readAfter(store, '0', 10)).toEqual([]);
+    });
+
+    test('parked work waits for a person and keeps its dependents waiting', async () => {
+      const parked = await submit('dear');
+      const child = await submit('child', { dependsOn: [parked.id] });
+      await settle(await claimOne(), { kind: 'over-budget', reason: { code: 'run-cap', message: 'The run reached its cap.' } });
+      expect([await status(parked), await status(child)]).toEqual(['over-budget', 'blocked']);
+      expect(await queue.retry(parked.id)).toMatchObject({ ok: true, task: { status: 'queued' } });
+    });
+
+    test('keeps no place in line for what is over', async () => {
+      const tasks = await Promise.all(Array.from({ length: 10 }, (_, i) => submit(`task ${i}`)));
+      await queue.cancel((tasks[0] as Task).id, 'owner');
+      for (const claim of await queue.claim('node-a', 10)) await succeed(claim);
+      const left = await store.write((tx) => line.take(tx, 10));
+      expect(left).toEqual([]);
+    });
+  });
+}
