@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
-import type { AppEnv } from './app.ts';
+import type { AppEnv } from './env.ts';
 import { problem } from './problem.ts';
 
 /** Whose key it is, or undefined when it is nobody's. */

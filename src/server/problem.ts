@@ -4,7 +4,7 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { NightshiftError, StoreUnavailable } from '../domain/errors.ts';
 import type { Log } from '../platform/log.ts';
-import type { AppEnv } from './app.ts';
+import type { AppEnv } from './env.ts';
 
 /** RFC 9457, with a stable `code` beside the members of the standard. */
 export const problemSchema = z

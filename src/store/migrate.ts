@@ -1,12 +1,6 @@
 import { Unusable } from '../domain/errors.ts';
 import { core } from './migrations/001-core.ts';
-
-export type Dialect = 'sqlite' | 'postgres';
-
-export interface Migration {
-  readonly name: string;
-  readonly statements: (dialect: Dialect) => readonly string[];
-}
+import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order, for ever: a landed migration is never edited, and there is no way back but a backup. */
 export const migrations: readonly Migration[] = [core];

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Kysely } from 'kysely';
-import type { Dialect } from './migrate.ts';
+import type { Dialect } from './migrations/migration.ts';
 import type { Schema } from './schema.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { html, raw } from 'hono/html';
 import type { HtmlEscapedString } from 'hono/utils/html';
-import { type App, newRouter } from '../app.ts';
+import type { App } from '../env.ts';
+import { newRouter } from '../router.ts';
 
 type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
 

@@ -5,9 +5,11 @@ import type { JournalEvent, Position } from '../../domain/event.ts';
 import { isRunOver } from '../../domain/run.ts';
 import { beginning, comparePositions, parsePosition, readAfter } from '../../store/journal.ts';
 import { findRun } from '../../store/runs.ts';
-import { type App, type AppEnv, newRouter, type ServerParts } from '../app.ts';
+import type { App, AppEnv } from '../env.ts';
 import { requireId } from '../inputs.ts';
+import type { ServerParts } from '../parts.ts';
 import { answers } from '../responses.ts';
+import { newRouter } from '../router.ts';
 import { eventView } from '../views.ts';
 
 /** A comment at this pace keeps proxies from closing a quiet stream, and shows us clients that are gone. */

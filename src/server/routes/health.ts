@@ -1,7 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { NightshiftError } from '../../domain/errors.ts';
-import { type App, newRouter, type ServerParts } from '../app.ts';
+import type { App } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
 import { json } from '../responses.ts';
+import { newRouter } from '../router.ts';
 
 const healthSchema = z.object({ status: z.literal('ok'), version: z.string() }).openapi('Health');
 const readySchema = z.object({ status: z.enum(['ready', 'not-ready']), reason: z.string().optional() }).openapi('Readiness');

@@ -2,8 +2,10 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { priorities, taskStatuses } from '../../domain/task.ts';
 import { listNodes } from '../../store/nodes.ts';
 import { countOpen } from '../../store/tasks.ts';
-import { type App, newRouter, type ServerParts } from '../app.ts';
+import type { App } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
 
 const queueSchema = z
   .object({

@@ -1,9 +1,11 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
 import { findRun } from '../../store/runs.ts';
-import { type App, newRouter, type ServerParts } from '../app.ts';
+import type { App } from '../env.ts';
 import { requireId } from '../inputs.ts';
+import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
 import { runSchema, runView } from '../views.ts';
 
 export function runRoutes({ store, outputFile }: ServerParts): App {

@@ -6,9 +6,11 @@ import { refuse } from '../../queue/durable-queue.ts';
 import type { Answer, Wish } from '../../queue/queue.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
-import { type App, newRouter, type ServerParts } from '../app.ts';
+import type { App } from '../env.ts';
 import { decodeCursor, encodeCursor, newTaskSchema, pageSchema, requireId, taskChangeSchema } from '../inputs.ts';
+import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
 import { taskSchema, taskView } from '../views.ts';
 
 const tags = ['Tasks'];

@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Outcome } from './outcome.ts';
+import { advance, firstState, isClosed, lossLimit, rankOf, type TaskChange, type TaskState, taskStatuses } from './task.ts';
+
+const reason = { code: 'x', message: 'It went wrong.' };
+
+const outcomes: fc.Arbitrary<Outcome> = fc.oneof(
+  fc.constant<Outcome>({ kind: 'succeeded' }),
+  fc.constant<Outcome>({ kind: 'cancelled' }),
+  fc.constant<Outcome>({ kind: 'released', reason }),
+  fc.constant<Outcome>({ kind: 'over-budget', reason }),
+  fc.constant<Outcome>({ kind: 'needs-human', reason }),
+  fc.record({ kind: fc.constant('failed' as const), reason: fc.constant(reason), retryable: fc.boolean() }),
+);
+
+const changes: fc.Arbitrary<TaskChange> = fc.oneof(
+  fc.constantFrom<TaskChange>(
+    { type: 'approved' },
+    { type: 'dependency-succeeded' },
+    { type: 'dependency-ended', dependency: 'tsk_parent', status: 'failed' },
+    { type: 'dependency-reopened' },
+    { type: 'due' },
+    { type: 'claimed' },
+    { type: 'holder-lost' },
+    { type: 'cancel-requested' },
+  ),
+  fc.record({ type: fc.constant('dependencies-changed' as const), waitingFor: fc.nat(3) }),
+  fc.record({ type: fc.constant('retried' as const), waitingFor: fc.nat(3) }),
+  fc.record({ type: fc.constant('settled' as const), outcome: outcomes, backoffMs: fc.nat(10_000) }),
+);
+
+const births = fc.record({
+  waitingFor: fc.nat(3),
+  notBefore: fc.option(fc.integer({ min: 0, max: 20_000 })),
+  needsApproval: fc.boolean(),
+  maxAttempts: fc.integer({ min: 1, max: 4 }),
+  now: fc.nat(10_000),
+});
+
+const steps = fc.array(fc.record({ change: changes, after: fc.integer({ min: -500, max: 5_000 }) }), { maxLength: 60 });
+
+/** What must hold of every task at every moment. */
+function expectLegal(state: TaskState): void {
+  expect(taskStatuses).toContain(state.status);
+  expect(state.closedAt !== null).toBe(isClosed(state.status));
+  expect(state.attempts).toBeGreaterThanOrEqual(0);
+  expect(state.attempts).toBeLessThanOrEqual(state.maxAttempts);
+  expect(state.losses).toBeLessThanOrEqual(lossLimit);
+  expect(state.waitingFor).toBeGreaterThanOrEqual(0);
+  if (state.status === 'queued' || state.status === 'running') expect(state.waitingFor).toBe(0);
+  if (state.status === 'blocked') expect(state.waitingFor).toBeGreaterThan(0);
+  if (state.status === 'delayed') expect(state.notBefore).not.toBeNull();
+  if (['failed', 'over-budget', 'escalated'].includes(state.status)) expect(state.reason).not.toBeNull();
+}
+
+describe('a task', () => {
+  test('is never in an illegal state, whatever happens to it in whatever order', () => {
+    fc.assert(
+      fc.property(births, steps, (birth, story) => {
+        let state = firstState(birth);
+        let now = birth.now;
+        expectLegal(state);
+        for (const { change, after } of story) {
+          now += after;
+          const step = advance(state, change, now);
+          if (step.ok) state = step.next;
+          expectLegal(state);
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  test('leaves a closed state only by a retry or with its dependency', () => {
+    fc.assert(
+      fc.property(births, steps, (birth, story) => {
+        let state = firstState(birth);
+        for (const { change } of story) {
+          const step = advance(state, change, birth.now);
+          if (!step.ok) continue;
+          if (isClosed(state.status) && step.next.status !== state.status)
+            expect(['retried', 'dependency-reopened']).toContain(change.type);
+          if (state.status === 'succeeded') expect(step.next.status).toBe('succeeded');
+          state = step.next;
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  test('refuses without changing anything, and says why', () => {
+    fc.assert(
+      fc.property(births, changes, (birth, change) => {
+        const state = Object.freeze(firstState(birth));
+        const step = advance(state, change, birth.now);
+        if (!step.ok) expect(step.refusal.message).toMatch(/^The task .+\.$/);
+      }),
+    );
+  });
+
+  test('once called off, it ends cancelled, however the run ends', () => {
+    fc.assert(
+      fc.property(outcomes, fc.nat(5_000), (outcome, backoffMs) => {
+        const start = firstState({ waitingFor: 0, notBefore: null, needsApproval: false, maxAttempts: 3, now: 0 });
+        const end = [{ type: 'claimed' }, { type: 'cancel-requested' }, { type: 'settled', outcome, backoffMs }].reduce((state, change) => {
+          const step = advance(state, change as TaskChange, 1);
+          if (!step.ok) throw new Error(step.refusal.message);
+          return step.next;
+        }, start);
+        expect(end.status).toBe('cancelled');
+      }),
+    );
+  });
+});
+
+describe('the place in line', () => {
+  test('is given by priority among those that came together, and by age within a priority', () => {
+    expect(rankOf('high', 1_000)).toBeLessThan(rankOf('medium', 1_000));
+    expect(rankOf('medium', 1_000)).toBeLessThan(rankOf('low', 1_000));
+    expect(rankOf('low', 1_000)).toBeLessThan(rankOf('low', 1_001));
+  });
+
+  test('of a low task is before that of urgent ones that come hours later', () => {
+    expect(rankOf('low', 0)).toBeLessThan(rankOf('high', 3 * 3_600_000));
+  });
+});

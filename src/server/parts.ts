@@ -1,0 +1,26 @@
+import type { Clock } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
+import type { Log } from '../platform/log.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Store } from '../store/store.ts';
+import type { Authenticate } from './auth.ts';
+import type { Feed } from './feed.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface ServerParts {
+  readonly store: Store;
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly feed: Feed;
+  readonly metrics: Metrics;
+  readonly authenticate: Authenticate;
+  /** Why a wish cannot be run here, or undefined. */
+  readonly refusesWish: (wish: { readonly engine: string | undefined; readonly body: string | undefined }) => string | undefined;
+  readonly node: string;
+  readonly version: string;
+  readonly outputFile: (runId: string) => string;
+  /** True from the moment the server begins to stop. */
+  readonly isStopping: () => boolean;
+}

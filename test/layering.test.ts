@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+/**
+ * Imports run one way: a folder may use itself, the base (`domain`, `platform`) and what is named here.
+ * The reason stands in ARCHITECTURE.md; a new arrow is a decision, not a convenience.
+ */
+const base = ['domain', 'platform'];
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  platform: [],
+  store: base,
+  queue: [...base, 'store'],
+  runner: [...base, 'store', 'queue'],
+  server: [...base, 'store', 'queue'],
+  config: base,
+  home: base,
+  // The command line is a client of the API; only `up` may start what it otherwise talks to.
+  cli: [...base, 'config', 'home', 'main'],
+  main: [...base, 'store', 'queue', 'runner', 'server', 'config', 'home'],
+};
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
+
+const layerOf = (file: string): string => (file.split('/')[0] as string).replace(/\.ts$/, '');
+
+function importsOf(file: string): readonly string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const found = text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
+  return [...found].map(([, path]) => relative(root, join(root, dirname(file), path as string))).filter((path) => path.endsWith('.ts'));
+}
+
+const graph = new Map(files.map((file) => [file, importsOf(file)]));
+
+describe('the layers of the house', () => {
+  test('are all known', () => {
+    expect([...new Set(files.map(layerOf))].filter((layer) => !(layer in allowed))).toEqual([]);
+  });
+
+  test('import one way only', () => {
+    const wrong = [...graph].flatMap(([file, imports]) =>
+      imports
+        .filter((path) => layerOf(path) !== layerOf(file) && !allowed[layerOf(file)]?.includes(layerOf(path)))
+        .map((path) => `${file} must not import ${path}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('hold no cycle, not even between two files', () => {
+    expect(cycles()).toEqual([]);
+  });
+
+  test('keep the domain free of input and output', () => {
+    const impure = files
+      .filter((file) => layerOf(file) === 'domain')
+      .filter((file) => /from 'node:|process\.|Date\.now|Math\.random/.test(readFileSync(join(root, file), 'utf8')));
+    expect(impure).toEqual([]);
+  });
+
+  test('exit the process and read its environment only at the edge', () => {
+    const elsewhere = files
+      .filter((file) => !['cli', 'main'].includes(layerOf(file)))
+      .filter((file) => /process\.(exit|env)\b/.test(readFileSync(join(root, file), 'utf8')));
+    expect(elsewhere).toEqual([]);
+  });
+});
+
+/** Type imports vanish when the program runs, but a cycle of them is as hard to read as any other. */
+function cycles(): readonly string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file);
+    if (at >= 0) {
+      found.push([...path.slice(at), file].join(' → '));
+      return;
+    }
+    if (done.has(file)) return;
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file, []);
+  return found;
+}
