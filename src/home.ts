@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { Unusable } from './domain/errors.ts';
 import { idPrefixes, isId } from './domain/id.ts';
 import type { NewId } from './platform/ids.ts';
@@ -19,11 +19,8 @@ export interface Home {
   release(): void;
 }
 
-/**
- * Takes the home for this process. The lock is a file lock that the system drops with the process, however it dies,
- * so there is nothing stale to clean up.
- */
-export function takeHome(path: string, newId: NewId): Home {
+/** Makes the home if need be, closed to everybody else. Idempotent. */
+export function prepareHome(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     if (!statSync(path).isDirectory()) throw new Error('not a directory');
@@ -34,7 +31,17 @@ export function takeHome(path: string, newId: NewId): Home {
       cause,
     );
   }
-  const lock = lockHome(path);
+}
+
+/**
+ * Takes the home for this process. The lock is a file lock that the system drops with the process, however it dies,
+ * so there is nothing stale to clean up.
+ */
+export async function takeHome(path: string, newId: NewId): Promise<Home> {
+  prepareHome(path);
+  // Loaded here alone: the command line reads this file's other half and must start fast.
+  const { default: Sqlite } = await import('better-sqlite3');
+  const lock = lockHome(path, Sqlite);
   const whereabouts = join(path, 'server.json');
   return {
     path,
@@ -60,15 +67,17 @@ const tokenFile = (home: string): string => join(home, 'token');
 /** The owner's key: the configured one, else the one in the home. */
 export function readToken(home: string, configured: string | undefined): string | undefined {
   if (configured !== undefined) return configured;
-  return existsSync(tokenFile(home)) ? readFileSync(tokenFile(home), 'utf8').trim() : undefined;
+  return existsSync(tokenFile(home)) ? readFileSync(tokenFile(home), 'utf8').trim() || undefined : undefined;
 }
 
-/** Makes a new owner's key and keeps it in the home, readable by its owner alone. */
+/** Makes a new owner's key and keeps it in the home, readable by its owner alone. A full disk leaves the old one in force. */
 export function makeToken(home: string): string {
   const token = `ns_${randomBytes(32).toString('base64url')}`;
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  writeFileSync(tokenFile(home), `${token}\n`, { mode: 0o600 });
-  chmodSync(tokenFile(home), 0o600);
+  prepareHome(home);
+  const fresh = `${tokenFile(home)}.new`;
+  rmSync(fresh, { force: true });
+  writeFileSync(fresh, `${token}\n`, { mode: 0o600 });
+  renameSync(fresh, tokenFile(home));
   return token;
 }
 
@@ -87,15 +96,16 @@ export function currentToken(home: string, configured: string | undefined): () =
   };
 }
 
-function lockHome(path: string): Database.Database {
-  const lock = new Database(join(path, 'lock'), { timeout: 0 });
+function lockHome(path: string, Sqlite: typeof Database): Database.Database {
+  let lock: Database.Database | undefined;
   try {
+    lock = new Sqlite(join(path, 'lock'), { timeout: 0 });
     lock.pragma('journal_mode = memory');
     lock.exec('begin exclusive');
     return lock;
   } catch (cause) {
-    lock.close();
-    if (!(cause instanceof Database.SqliteError) || cause.code !== 'SQLITE_BUSY') {
+    lock?.close();
+    if (!(cause instanceof Sqlite.SqliteError) || cause.code !== 'SQLITE_BUSY') {
       throw new Unusable('home-unusable', `The home ${path} cannot be locked: ${messageOf(cause)}.`, cause);
     }
     const other = whereaboutsIn(path);

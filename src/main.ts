@@ -17,7 +17,7 @@ import { Liveness } from './queue/liveness.ts';
 import type { Line } from './queue/queue.ts';
 import { sqliteLine } from './queue/sqlite.ts';
 import { commandEngine } from './runner/engines/command.ts';
-import { runTask, sweepRun } from './runner/run-task.ts';
+import { runTask } from './runner/run-task.ts';
 import { createApp } from './server/app.ts';
 import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
@@ -27,6 +27,8 @@ import { append } from './store/journal.ts';
 import { enrol, removeNode } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import type { Store } from './store/store.ts';
+
+export { inspectStore } from './store/inspect.ts';
 
 export const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
@@ -41,7 +43,7 @@ const nodeMarker = 'NIGHTSHIFT_NODE';
 /** The composition root: everything is wired here, started in order, and stopped in the reverse. */
 export async function startServer(config: Config, log: Log, clock: Clock = systemClock): Promise<RunningServer> {
   const newId: NewId = createIds(clock);
-  const home = takeHome(config.home, newId);
+  const home = await takeHome(config.home, newId);
   const undo: (() => unknown)[] = [() => home.release()];
   try {
     const store = await openStore(config);
@@ -49,7 +51,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
     undo.push(() => line.stop());
 
-    const engines = new Map([commandEngine(clock, sweepRun)].map((engine) => [engine.name, engine]));
+    const engines = new Map([commandEngine(clock)].map((engine) => [engine.name, engine]));
     if (config.engine !== undefined && !engines.has(config.engine)) {
       throw new Unusable(
         'bad-setting',

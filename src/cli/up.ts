@@ -1,36 +1,144 @@
 import { join } from 'node:path';
-import type { SettingKey } from '../config.ts';
-import { loadConfig } from '../config.ts';
-import { startServer } from '../main.ts';
-import { createLog, lineTarget, prettyTarget, rotatingFile } from '../platform/log.ts';
+import { stripVTControlCharacters } from 'node:util';
+import { type Config, loadConfig, settings } from '../config.ts';
+import { prepareHome } from '../home.ts';
+import { type RunningServer, startServer, version } from '../main.ts';
+import { createLog, type Log, lineTarget, prettyTarget, rotatingFile } from '../platform/log.ts';
+import { type Exit, exits } from './failure.ts';
+import { type Define, examples, type JsonFlag, type Session } from './session.ts';
+import { hasColours, type Terminal } from './terminal.ts';
 
-/** Runs the server until a signal ends it. The first one drains, the second one hurries. */
-export async function up(flags: Partial<Record<SettingKey, string>>): Promise<void> {
-  const { config } = loadConfig({ env: process.env, flags, cwd: process.cwd() });
-  const terminal = process.stdout.isTTY ? prettyTarget(process.stdout) : lineTarget(process.stdout);
-  const log = createLog(config.logLevel, [terminal, rotatingFile(join(config.home, 'logs', 'nightshift.log'), Date.now)]);
+type Flags = JsonFlag & Parameters<typeof loadConfig>[0]['flags'];
+
+export const define: Define = (command, session) => {
+  for (const setting of Object.values(settings)) {
+    if ('flag' in setting) command.option(`${setting.flag} <value>`, `${setting.about}: ${setting.allowed} (${setting.env})`);
+  }
+  examples(command.option('--json', 'log as JSON, also on a terminal'), 'nightshift up', 'nightshift up --port 0 --home /srv/nightshift')
+    .addHelpText(
+      'after',
+      `
+Settings come from the options, the environment, nightshift.yaml in the working directory and in the home, in this
+order; \`nightshift config\` shows the outcome. The log also goes to logs/nightshift.log in the home.
+
+SIGTERM or Ctrl-C: starts nothing more, waits for the runs and stops. Again: gives running work back and stops. A third
+time: stops at once; the next start takes care of what was running.`,
+    )
+    .action(async ({ json, ...flags }: Flags) => session.end(await up(session, flags, json === true)));
+};
+
+/** Runs the server until a signal ends it. */
+async function up({ terminal }: Session, flags: Parameters<typeof loadConfig>[0]['flags'], json: boolean): Promise<Exit> {
+  const { config } = loadConfig({ env: terminal.env, flags, cwd: terminal.cwd });
+  prepareHome(config.home);
+  const pretty = terminal.stdout.isTTY === true && !json;
+  const log = createLog(config.logLevel, [
+    pretty ? prettyTarget(colourless(terminal)) : lineTarget(terminal.stdout),
+    rotatingFile(join(config.home, 'logs', 'nightshift.log'), () => terminal.clock.now()),
+  ]);
+  dieOnDefects(log);
+  surviveClosedOutput();
+
+  const signals = createSignals(terminal);
   const server = await startServer(config, log);
+  if (pretty) terminal.stdout.write(banner(config, server.address));
+  else log.info({ login: loginLine(config, server.address), docs: `${server.address}/api/docs` }, 'how to log in');
+  await signals.next();
+  return stop(server, signals, log);
+}
 
-  const key = config.token === undefined ? `$(cat ${join(config.home, 'token')})` : '$NIGHTSHIFT_TOKEN';
-  process.stdout.write(
-    `\n  Nightshift is up at ${server.address}\n  Log in:   curl -H "Authorization: Bearer ${key}" ${server.address}/api/tasks\n  API:      ${server.address}/api/docs (any name, the key as password)\n\n`,
-  );
-
+async function stop(server: RunningServer, signals: Signals, log: Log): Promise<Exit> {
   const hurry = new AbortController();
-  let stopping: Promise<void> | undefined;
-  const onSignal = (): void => {
-    if (stopping) {
+  void signals
+    .next()
+    .then(() => {
+      log.warn('a second signal: running work is given back at once');
       hurry.abort();
-      return;
-    }
-    stopping = server.stop(hurry.signal).then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.fatal({ err: error }, 'could not stop cleanly');
-        process.exit(1);
-      },
-    );
+      return signals.next();
+    })
+    .then(() => {
+      log.warn('a third signal: stopping as it is');
+      process.exit(exits.failed);
+    });
+  try {
+    await server.stop(hurry.signal);
+    return exits.ok;
+  } catch (error) {
+    log.fatal({ err: error }, 'could not stop cleanly');
+    return exits.failed;
+  }
+}
+
+interface Signals {
+  /** Resolves with the next request to stop; one that came before the call counts. */
+  next(): Promise<void>;
+}
+
+/** A launcher or npm passes on what the terminal's process group or the service manager has delivered to us as well. */
+const echoMs = 100;
+
+function createSignals({ clock, env }: Pick<Terminal, 'clock' | 'env'>): Signals {
+  const relayed = env['npm_lifecycle_event'] !== undefined || env['NIGHTSHIFT_LAUNCHER'] === String(process.ppid);
+  let pending = 0;
+  let waiting: (() => void) | undefined;
+  let last = Number.NEGATIVE_INFINITY;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const now = clock.monotonic();
+    const echo = (relayed || signal === 'SIGINT') && now - last < echoMs;
+    last = now;
+    if (echo) return;
+    pending += 1;
+    waiting?.();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  return {
+    async next() {
+      if (pending === 0) {
+        await new Promise<void>((resolve) => {
+          waiting = resolve;
+        });
+      }
+      waiting = undefined;
+      pending -= 1;
+    },
+  };
 }
+
+/** After a defect nobody knows what state things are in; the next start finds everything that was promised on the disk. */
+function dieOnDefects(log: Log): void {
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error }, origin === 'unhandledRejection' ? 'a defect: unhandled rejection' : 'a defect: uncaught exception');
+    process.exit(exits.failed);
+  });
+}
+
+/** The terminal or the pipe that we log to may go away; the log file in the home goes on. */
+function surviveClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners('error');
+    stream.on('error', () => undefined);
+  }
+}
+
+function colourless({ stdout, env }: Pick<Terminal, 'stdout' | 'env'>): Parameters<typeof prettyTarget>[0] {
+  return hasColours(stdout, env) ? stdout : { write: (text) => stdout.write(stripVTControlCharacters(text)) };
+}
+
+const banner = (config: Config, address: string): string => `
+  Nightshift ${version} is up at ${address}
+
+  Log in   ${loginLine(config, address)}
+  API      ${address}/api/docs (any name; the password is the key that \`nightshift token\` prints)
+  Home     ${config.home}
+  Stop     Ctrl-C
+
+`;
+
+/** Names the key, never shows it: a terminal's history and a log are read by others. */
+function loginLine({ home, token }: Config, address: string): string {
+  const key = token === undefined ? `$(cat ${shellQuoted(join(home, 'token'))})` : '$NIGHTSHIFT_TOKEN';
+  return `curl -H "Authorization: Bearer ${key}" ${address}/api/tasks`;
+}
+
+const shellQuoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -69,13 +69,15 @@ export type TaskChange =
   | { readonly type: 'due' }
   | { readonly type: 'claimed' }
   | { readonly type: 'settled'; readonly outcome: Outcome; readonly backoffMs: number }
-  | { readonly type: 'holder-lost' }
+  | { readonly type: 'holder-lost'; readonly backoffMs: number }
   | { readonly type: 'cancel-requested' }
   | { readonly type: 'retried'; readonly waitingFor: number };
 
 export type Advance = { readonly ok: true; readonly next: TaskState } | { readonly ok: false; readonly refusal: Reason };
 
-/** A task that took its holder down this often in a row is taken for the cause. */
+/** So many deaths of a holder in a row are put down to the holder; after more, the task has to wait before it gets another. */
+const innocentLosses = 2;
+/** And after so many it needs a person. */
 export const lossLimit = 10;
 
 export const dependencyFailed = 'dependency-failed';
@@ -151,13 +153,13 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
       if (state.status !== 'running') return refuse(state, 'not-running', 'is not running');
       if (state.cancelRequestedAt !== null) return to(close(state, 'cancelled', now, null));
       const lost = { ...state, attempts: state.attempts - 1, losses: state.losses + 1 };
-      if (lost.losses < lossLimit) return to(lineUp(lost, now));
-      return to(
-        close(lost, 'failed', now, {
-          code: 'holder-lost',
-          message: `The server died ${lost.losses} times while this task ran; it is probably the cause. Retry it once that is mended.`,
-        }),
-      );
+      if (lost.losses <= innocentLosses) return to(lineUp(lost, now));
+      const reason = {
+        code: 'holder-lost',
+        message: `The server died ${lost.losses} times while this task ran, so the task may be the cause.`,
+      };
+      if (lost.losses < lossLimit) return to({ ...lost, status: 'delayed', reason, notBefore: now + change.backoffMs });
+      return to({ ...lost, status: 'escalated', reason });
     }
 
     case 'cancel-requested':

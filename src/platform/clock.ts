@@ -7,7 +7,7 @@ export type Cancel = () => void;
 export interface Clock {
   now(): number;
   monotonic(): number;
-  /** Runs `callback` once after `ms`; the process may end before that. */
+  /** Runs `callback` once after `ms`, unless cancelled. A timer that is left behind keeps the process alive, so none is. */
   after(ms: number, callback: () => void): Cancel;
 }
 
@@ -19,7 +19,6 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, Math.min(Math.max(0, ms), longest));
-    timer.unref();
     return () => clearTimeout(timer);
   },
 };

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import type { Clock } from './clock.ts';
+import type { Readable } from 'node:stream';
+import { type Clock, systemClock, wait } from './clock.ts';
 
 export interface Command {
   readonly argv: readonly string[];
@@ -19,6 +20,10 @@ export interface RunningCommand {
   readonly stdout: AsyncIterable<Buffer>;
   readonly stderr: AsyncIterable<Buffer>;
   readonly exit: Promise<Exit>;
+  /** True when nothing holds the outputs open any more and all of them has been read. */
+  outputEnded(): boolean;
+  /** Stops reading, whoever still holds the outputs open. */
+  cutOutput(): void;
 }
 
 /** Between the polite signal and the other one. */
@@ -41,7 +46,13 @@ export function start(command: Command, clock: Clock, signal: AbortSignal): Runn
     });
   } catch (error) {
     // An argument with a NUL byte, for one, is refused before anything is started.
-    return { stdout: nothing(), stderr: nothing(), exit: Promise.resolve({ kind: 'not-started', message: messageOf(error) }) };
+    return {
+      stdout: nothing(),
+      stderr: nothing(),
+      exit: Promise.resolve({ kind: 'not-started', message: messageOf(error) }),
+      outputEnded: () => true,
+      cutOutput: () => undefined,
+    };
   }
   let cancelKill = (): void => undefined;
   const stop = (): void => {
@@ -60,7 +71,16 @@ export function start(command: Command, clock: Clock, signal: AbortSignal): Runn
   });
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
-  return { stdout: child.stdout as AsyncIterable<Buffer>, stderr: child.stderr as AsyncIterable<Buffer>, exit };
+  const outputs = [child.stdout, child.stderr] as Readable[];
+  return {
+    stdout: outputs[0] as Readable,
+    stderr: outputs[1] as Readable,
+    exit,
+    outputEnded: () => outputs.every((output) => output.closed),
+    cutOutput: () => {
+      for (const output of outputs) output.destroy();
+    },
+  };
 }
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
@@ -76,6 +96,9 @@ async function* nothing(): AsyncGenerator<Buffer> {}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** While a process is on its way from one program to the next, its environment reads as empty; a second look finds it. */
+const secondLookMs = 10;
+
 /**
  * Kills every process whose environment carries a variable that matches, until none is left: also those that moved to
  * a session of their own. Environments are inherited, so a marker set at the root marks the whole tree.
@@ -83,9 +106,9 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
  */
 export async function sweep(matches: (variable: string) => boolean): Promise<number> {
   let killed = 0;
-  for (let pass = 0; pass < 10; pass++) {
+  for (let clean = 0, pass = 0; clean < 2 && pass < 20; pass++) {
     const found = await withVariable(matches);
-    if (found.length === 0) return killed;
+    clean = found.length === 0 ? clean + 1 : 0;
     for (const pid of found) {
       try {
         process.kill(pid, 'SIGKILL');
@@ -94,7 +117,7 @@ export async function sweep(matches: (variable: string) => boolean): Promise<num
         // It ended by itself meanwhile.
       }
     }
-    await new Promise((resolve) => setImmediate(resolve));
+    await wait(systemClock, secondLookMs);
   }
   return killed;
 }

@@ -439,13 +439,17 @@ for (const dialect of dialects) {
         expect(await status({ id })).toBe('succeeded');
       });
 
-      test('a task that takes its holder down again and again is given up', async () => {
+      test('a task that takes its holder down again and again has to wait, and at last needs a person', async () => {
         const { id } = await submit('deadly');
         for (let death = 1; death <= 10; death++) {
           await claimOne();
           await queue.takeOver('node-a');
+          expect(await status({ id })).toBe(death <= 2 ? 'queued' : death < 10 ? 'delayed' : 'escalated');
+          clock.advance(60_000);
+          await queue.promoteDue();
         }
-        expect(await task(id)).toMatchObject({ status: 'failed', losses: 10, reason: { code: 'holder-lost' } });
+        expect(await task(id)).toMatchObject({ losses: 10, reason: { code: 'holder-lost' } });
+        expect(await queue.retry(id)).toMatchObject({ ok: true, task: { status: 'queued', losses: 0 } });
       });
 
       test('a run given back unharmed runs again at once', async () => {

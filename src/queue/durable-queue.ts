@@ -160,7 +160,9 @@ export function createQueue(parts: QueueParts): Queue {
         line,
         lost.flatMap((run) => {
           const task = held.get(run.taskId);
-          return task ? [{ task, runId: run.id, change: { type: 'holder-lost' } as const }] : [];
+          return task
+            ? [{ task, runId: run.id, change: { type: 'holder-lost', backoffMs: backoffMs(task.losses, parts.chance()) } as const }]
+            : [];
         }),
         now,
       );

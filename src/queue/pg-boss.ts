@@ -17,8 +17,12 @@ const epochMs = 1_767_225_600_000;
 export async function pgBossLine(store: Store, report: (error: Error) => void): Promise<Line> {
   const boss = new PgBoss({ db: executorOn(store.read), schema: 'pgboss', supervise: false, schedule: false });
   boss.on('error', report);
-  await boss.start();
-  await boss.createQueue(queueName, { policy: 'standard', retryLimit: 0, expireInSeconds: 86_399 });
+  // Nodes that start together on an empty database would trip over each other in making pg-boss's tables.
+  await store.write(async (tx) => {
+    await tx.lock('queue-schema');
+    await boss.start();
+    await boss.createQueue(queueName, { policy: 'standard', retryLimit: 0, expireInSeconds: 86_399 });
+  });
 
   return {
     async offer(tx, entries) {

@@ -4,10 +4,11 @@ import { backoffMs } from '../domain/backoff.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { type Clock, wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { start, sweep } from '../platform/subprocess.ts';
+import { start } from '../platform/subprocess.ts';
 import type { StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
+import { clearAway, runMarker, sweepRun } from './clear-away.ts';
 import type { Engine } from './engines/engine.ts';
 import { merged } from './merged.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
@@ -26,8 +27,6 @@ export interface RunnerParts {
   readonly timeoutMs: number;
 }
 
-export const runMarker = 'NIGHTSHIFT_RUN_ID';
-
 /** One attempt, from a claim to its settlement: prepare, run, verify, settle. Never throws. */
 export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<void> {
   const { task, run } = claim;
@@ -43,9 +42,6 @@ export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSigna
   const settlement = await settle(parts, claim, outcome, log);
   log.info({ outcome: outcome.kind, settlement, ...('reason' in outcome ? { code: outcome.reason.code } : {}) }, 'run finished');
 }
-
-/** Kills whatever a run started and left behind. */
-export const sweepRun = (runId: string): Promise<number> => sweep((variable) => variable === `${runMarker}=${runId}`);
 
 async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Outcome> {
   const { task, run } = claim;
@@ -95,9 +91,10 @@ async function verify(
 ): Promise<Outcome | undefined> {
   const ids = { taskId: task.id, runId: run.id };
   const command = start({ argv, cwd, env }, parts.clock, signal);
-  const exit = command.exit.finally(() => sweepRun(run.id));
+  const cleared = clearAway(command, run.id, parts.clock, signal);
   for await (const data of merged(command)) await recorder.record({ type: 'run.output', data, ...ids });
-  const ended = await exit;
+  await cleared;
+  const ended = await command.exit;
   const passed = ended.kind === 'exited' && ended.code === 0;
   const exitCode = ended.kind === 'exited' ? ended.code : null;
   if (!signal.aborted) await recorder.record({ type: 'run.verified', data: { command: argv, passed, exitCode }, ...ids });

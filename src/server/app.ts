@@ -8,6 +8,7 @@ import { newRouter } from './router.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -25,13 +26,19 @@ export function createApp(parts: ServerParts): App {
     context.header('referrer-policy', 'no-referrer');
   });
   app.onError((error, context) => problemOf(context, error, parts.log));
-  app.notFound((context) =>
-    problem(context, {
-      status: 404,
-      code: 'no-such-route',
-      detail: `There is nothing at ${context.req.method} ${context.req.path}. See /api/docs.`,
-    }),
-  );
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    const allowed = methodsAt(app, path);
+    if (allowed.length === 0) {
+      return problem(context, { status: 404, code: 'no-such-route', detail: `There is nothing at ${path}. See /api/docs.` });
+    }
+    return problem(context, {
+      status: 405,
+      code: 'wrong-method',
+      detail: `${path} takes ${allowed.join(' and ')}, not ${method}. See /api/docs.`,
+      headers: { allow: allowed.join(', ') },
+    });
+  });
 
   app.route('/', healthRoutes(parts));
   app.use(signedIn(parts.authenticate));
@@ -47,7 +54,7 @@ export function createApp(parts: ServerParts): App {
         }),
     }),
   );
-  app.get('/metrics', async (context) => context.body(await parts.metrics.render(), 200, { 'content-type': parts.metrics.contentType }));
+  app.route('/', metricsRoutes(parts));
   app.route('/api', taskRoutes(parts));
   app.route('/api', runRoutes(parts));
   app.route('/api', eventRoutes(parts));
@@ -57,4 +64,14 @@ export function createApp(parts: ServerParts): App {
     docsRoutes(() => openApiOf(app, parts.version)),
   );
   return app;
+}
+
+/** What a path that exists can be asked with. */
+function methodsAt({ routes }: App, path: string): readonly string[] {
+  const asked = path.split('/');
+  const there = routes.filter((route) => {
+    const pattern = route.path.split('/');
+    return route.method !== 'ALL' && pattern.length === asked.length && pattern.every((part, i) => part.startsWith(':') || part === asked[i]);
+  });
+  return [...new Set(there.map(({ method }) => method))].sort();
 }

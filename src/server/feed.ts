@@ -6,6 +6,8 @@ import type { Store } from '../store/store.ts';
 
 /** How many of the newest events are kept at hand. Watchers that are close behind cost no query. */
 const recentLimit = 4_096;
+/** And how much text they may hold: the output of runs comes in long events. */
+const recentChars = 16 * 1024 * 1024;
 const pageLimit = 500;
 /** Looks again without having been told, in case the news was lost. */
 const safetyMs = 1_000;
@@ -16,6 +18,7 @@ const safetyMs = 1_000;
  */
 export class Feed {
   private recent: JournalEvent[] = [];
+  private chars = 0;
   /** Everything after this position that is readable is in `recent`. */
   private floor: Position = beginning;
   private tip: Position = beginning;
@@ -60,18 +63,24 @@ export class Feed {
     return this.sleepers.size;
   }
 
+  /** Whether everything after the position is at hand. */
+  holds(after: Position): boolean {
+    return comparePositions(after, this.floor) >= 0;
+  }
+
   /** The next events after a position, oldest first; those that do not match are passed over, and `position` says how far. */
   async next(
     after: Position,
     matches: (event: JournalEvent) => boolean,
+    limit = pageLimit,
   ): Promise<{ readonly events: readonly JournalEvent[]; readonly position: Position }> {
-    if (comparePositions(after, this.floor) < 0) {
-      const page = await readAfter(this.store, after, pageLimit);
+    if (!this.holds(after)) {
+      const page = await readAfter(this.store, after, limit);
       return { events: page.filter(matches), position: page.at(-1)?.id ?? this.floor };
     }
     const events: JournalEvent[] = [];
     let position = after;
-    for (let i = firstAfter(this.recent, after); i < this.recent.length && events.length < pageLimit; i++) {
+    for (let i = firstAfter(this.recent, after); i < this.recent.length && events.length < limit; i++) {
       const event = this.recent[i] as JournalEvent;
       position = event.id;
       if (matches(event)) events.push(event);
@@ -117,10 +126,8 @@ export class Feed {
         if (page.length === 0) continue;
         this.recent.push(...page);
         this.tip = page.at(-1)?.id ?? this.tip;
-        if (this.recent.length > 2 * recentLimit) {
-          this.recent = this.recent.slice(-recentLimit);
-          this.floor = this.recent[0]?.id ?? this.floor;
-        }
+        this.chars += weightOf(page);
+        if (this.recent.length > 2 * recentLimit || this.chars > 2 * recentChars) this.forgetTheOldest();
         if (page.length === pageLimit) this.readAgain = true;
         this.wakeAll();
         // Let the watchers take their turn before the next page.
@@ -131,10 +138,22 @@ export class Feed {
     }
   }
 
+  private forgetTheOldest(): void {
+    let kept = this.recent.slice(-recentLimit);
+    while (kept.length > 1 && weightOf(kept) > recentChars) kept = kept.slice(Math.ceil(kept.length / 2));
+    this.floor = kept[0]?.id ?? this.floor;
+    this.recent = kept;
+    this.chars = weightOf(kept);
+  }
+
   private wakeAll(): void {
     for (const wake of [...this.sleepers]) wake();
   }
 }
+
+/** Only output is long; the rest is the same few words each time. */
+const weightOf = (events: readonly JournalEvent[]): number =>
+  events.reduce((sum, { data }) => sum + 300 + (typeof data['text'] === 'string' ? data['text'].length : 0), 0);
 
 /** Index of the first event later than the position. */
 function firstAfter(events: readonly JournalEvent[], after: Position): number {

@@ -9,7 +9,7 @@ import { priorities } from '../domain/task.ts';
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 
-const oneLine = (max: number) =>
+export const oneLine = (max: number) =>
   z
     .string()
     .min(1)
@@ -17,6 +17,9 @@ const oneLine = (max: number) =>
     .refine((text) => text.isWellFormed(), 'must be well-formed Unicode')
     .refine((text) => !controls.test(text), 'must not contain control characters or line breaks')
     .refine((text) => text.trim() !== '', 'must not be blank');
+
+/** Counted in bytes as well: PostgreSQL refuses index entries of more than about 2,700. */
+export const repositorySchema = oneLine(2_000).refine((text) => Buffer.byteLength(text) <= 2_000, 'must be at most 2000 bytes long');
 
 const freeText = (max: number) =>
   z
@@ -41,6 +44,12 @@ const idOf = (kind: IdKind) =>
     error: ({ input }) => `must be a ${kind} id (${idPrefixes[kind]}_…), not ${JSON.stringify(String(input).slice(0, 60))}`,
   });
 
+/** An offset can push a time over the edge of what ISO 8601 writes with four digits, and then no client could read it back. */
+const time = z.iso.datetime({ offset: true }).refine((text) => {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 0 && year <= 9_999;
+}, 'must lie in the years 0000 to 9999, in UTC');
+
 const maxDependencies = 1_000;
 const dependencies = z
   .array(idOf('task'))
@@ -52,17 +61,16 @@ export const newTaskSchema = z
     body: freeText(500_000)
       .optional()
       .openapi({ description: 'What to do. For the command engine: the command, as a JSON array of arguments or a command line.' }),
-    repository: oneLine(2_000).optional().openapi({ description: 'URL or path.' }),
+    repository: repositorySchema.optional().openapi({ description: 'URL or path.' }),
     ref: oneLine(255).optional(),
     priority: z.enum(priorities).optional().openapi({ description: 'Default: medium.' }),
     dependsOn: dependencies.optional(),
-    notBefore: z.iso.datetime({ offset: true }).optional(),
+    notBefore: time.optional(),
     dedupeKey: oneLine(500)
       .optional()
       .openapi({ description: 'While a task with this key is open, posting it again answers 200 with that task.' }),
     budgetUsd: z.number().positive().max(1_000_000).optional(),
     verify: command.optional().openapi({
-      type: 'string',
       description: 'A command that must exit with 0 for the run to count; a command line or an array of arguments. No shell.',
     }),
     engine: oneLine(40).optional(),
@@ -97,7 +105,7 @@ export const encodeCursor = (list: string, position: string | null): string | nu
 
 export function decodeCursor(list: string, cursor: string | undefined, valid: (position: string) => boolean): string | null {
   if (cursor === undefined) return null;
-  const [of, position = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
-  if (of === list && valid(position)) return position;
+  const position = Buffer.from(cursor, 'base64url').toString().slice(list.length + 1);
+  if (valid(position) && encodeCursor(list, position) === cursor) return position;
   throw new Refused(400, 'bad-cursor', 'That cursor is not from this list. Start again without one.');
 }

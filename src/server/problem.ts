@@ -66,7 +66,8 @@ export function problemOf(context: Context<AppEnv>, error: unknown, log: Log): R
     return problem(context, { status: error.status, code: error.code, detail: error.message, details: error.details });
   }
   if (error instanceof HTTPException && error.status < 500) {
-    return problem(context, { status: error.status, code: 'invalid-request', detail: error.message || 'The request cannot be read.' });
+    const code = error.status === 415 ? 'not-json' : 'invalid-request';
+    return problem(context, { status: error.status, code, detail: error.message || 'The request cannot be read.' });
   }
   log.error({ err: error, requestId: context.get('requestId'), path: context.req.path }, 'a request failed');
   return problem(context, {

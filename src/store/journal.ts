@@ -64,6 +64,14 @@ export async function latest(store: Pick<Store, 'read' | 'dialect'>): Promise<Po
   return row ? position(row) : beginning;
 }
 
+/** The position of the event that ended a run, once it is readable. */
+export async function endOf(store: Pick<Store, 'read' | 'dialect'>, runId: string): Promise<Position | undefined> {
+  let query = store.read.selectFrom('events').select(['tx', 'seq']).where('run_id', '=', runId).where('type', '=', 'run.finished').limit(1);
+  if (store.dialect === 'postgres') query = query.where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
+  const row = await query.executeTakeFirst();
+  return row && position(row);
+}
+
 export const beginning: Position = '0';
 
 /** `seq`, or `tx-seq` where transactions overlap. Undefined for text that never was a position. */

@@ -2,6 +2,7 @@ import { parseCommand } from '../../domain/command-line.ts';
 import { failed, type Outcome } from '../../domain/outcome.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { type Exit, start } from '../../platform/subprocess.ts';
+import { clearAway } from '../clear-away.ts';
 import { merged } from '../merged.ts';
 import type { Engine, EngineEvent } from './engine.ts';
 
@@ -9,7 +10,7 @@ import type { Engine, EngineEvent } from './engine.ts';
  * Runs the task's body as a program with arguments, never through a shell. Exit code 0 is success;
  * 75 (EX_TEMPFAIL) asks to be tried again; any other is a failure for good.
  */
-export function commandEngine(clock: Clock, sweepRun: (runId: string) => Promise<unknown>): Engine {
+export function commandEngine(clock: Clock): Engine {
   return {
     name: 'command',
 
@@ -25,10 +26,10 @@ export function commandEngine(clock: Clock, sweepRun: (runId: string) => Promise
         return;
       }
       const command = start({ argv, cwd: directory, env }, clock, signal);
-      // A daemon that it left behind would hold the pipes open, and the reading below would never end.
-      const exit = command.exit.finally(() => sweepRun(runId));
-      for await (const { stream, text } of merged(command)) yield { type: 'run.output', data: { stream, text } };
-      yield { type: 'outcome', outcome: outcomeOf(await exit, argv) };
+      const cleared = clearAway(command, runId, clock, signal);
+      for await (const data of merged(command)) yield { type: 'run.output', data };
+      await cleared;
+      yield { type: 'outcome', outcome: outcomeOf(await command.exit, argv) };
     },
   };
 }

@@ -1,7 +1,11 @@
+import { createRoute, z } from '@hono/zod-openapi';
 import { html, raw } from 'hono/html';
 import type { HtmlEscapedString } from 'hono/utils/html';
 import type { App } from '../env.ts';
+import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+
+const tags = ['Documentation'];
 
 type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
 
@@ -57,13 +61,29 @@ export function docsRoutes(describe: () => OpenApi): App {
     known ??= describe();
     return known;
   };
-  router.get('/openapi.json', (context) => context.json(document()));
-  router.get('/docs', (context) => {
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/openapi.json',
+      tags,
+      summary: 'This document',
+      responses: { 200: json(z.record(z.string(), z.unknown()), 'OpenAPI 3.1.'), ...answers(401) },
+    }),
+    (context) => context.json({ ...document() }, 200),
+  );
+  const docs = createRoute({
+    method: 'get',
+    path: '/docs',
+    tags,
+    summary: 'This document as a page',
+    responses: { 200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } }, ...answers(401) },
+  });
+  router.openapi(docs, (context) => {
     context.header(
       'content-security-policy',
       "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     );
-    return context.html(page(document()));
+    return context.html(page(document()), 200);
   });
   return router;
 }

@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { Refused } from '../../domain/errors.ts';
 import type { JournalEvent, Position } from '../../domain/event.ts';
 import { isRunOver } from '../../domain/run.ts';
-import { beginning, comparePositions, parsePosition, readAfter } from '../../store/journal.ts';
+import { beginning, comparePositions, endOf, latest, parsePosition, readAfter } from '../../store/journal.ts';
 import { findRun } from '../../store/runs.ts';
 import type { App, AppEnv } from '../env.ts';
 import { requireId } from '../inputs.ts';
@@ -14,9 +14,16 @@ import { eventView } from '../views.ts';
 
 /** A comment at this pace keeps proxies from closing a quiet stream, and shows us clients that are gone. */
 const heartbeatMs = 15_000;
+/** What goes out in one piece. A client that does not read holds one such piece in memory, and there may be a thousand of them. */
+const chunkChars = 64 * 1024;
+const firstPage = 64;
 const pageLimit = 500;
 
 const streamed = (description: string) => ({ description, content: { 'text/event-stream': { schema: z.string() } } });
+const followSchema = z
+  .enum(['true', 'false'])
+  .optional()
+  .openapi({ description: 'With `false` the stream ends when everything so far has been sent. Default: `true`.' });
 const resume = z.object({ 'last-event-id': z.string().max(100).optional().openapi({ description: 'Go on after this event.' }) });
 
 export function eventRoutes(parts: ServerParts): App {
@@ -36,15 +43,16 @@ export function eventRoutes(parts: ServerParts): App {
         query: z.strictObject({
           after: z.string().max(100).optional().openapi({ description: 'Like Last-Event-ID, for clients that cannot set headers.' }),
           task: z.string().max(100).optional().openapi({ description: 'Only events of this task.' }),
+          follow: followSchema,
         }),
       },
       responses: { 200: streamed('The stream.'), ...answers(400, 401, 404, 503) },
     }),
     async (context) => {
-      const { after, task } = context.req.valid('query');
+      const { after, task, follow } = context.req.valid('query');
       const taskId = task === undefined ? undefined : requireId('task', task);
-      const from = startOf(context.req.valid('header')['last-event-id'] ?? after) ?? (taskId === undefined ? feed.end : beginning);
-      return stream(context, parts, { from, filter: { taskId } });
+      const from = (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ?? (taskId === undefined ? feed.end : beginning);
+      return stream(context, parts, { from, filter: { taskId }, follow: follow !== 'false' });
     },
   );
 
@@ -56,7 +64,11 @@ export function eventRoutes(parts: ServerParts): App {
       summary: 'What one run does, from its beginning, as server-sent events',
       description:
         'The stream ends after `run.finished`. A client that comes back after that one gets 204, which tells an EventSource to stop.',
-      request: { params: z.object({ id: z.string() }), headers: resume, query: z.strictObject({ after: z.string().max(100).optional() }) },
+      request: {
+        params: z.object({ id: z.string() }),
+        headers: resume,
+        query: z.strictObject({ after: z.string().max(100).optional(), follow: followSchema }),
+      },
       responses: {
         200: streamed('The stream.'),
         204: { description: 'The run is over and everything was sent.' },
@@ -67,10 +79,16 @@ export function eventRoutes(parts: ServerParts): App {
       const runId = requireId('run', context.req.valid('param').id);
       const run = await findRun(store.read, runId);
       if (!run) throw new Refused(404, 'no-such-run', `There is no run ${runId}.`);
-      const from = startOf(context.req.valid('header')['last-event-id'] ?? context.req.valid('query').after) ?? beginning;
-      if (isRunOver(run.status) && from !== beginning && (await readAfter(store, from, 1, { runId })).length === 0)
-        return context.body(null, 204);
-      return stream(context, parts, { from, filter: { runId }, endsAt: (event) => event.type === 'run.finished' });
+      const { after, follow } = context.req.valid('query');
+      const from = (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ?? beginning;
+      const end = isRunOver(run.status) ? await endOf(store, runId) : undefined;
+      if (end !== undefined && comparePositions(from, end) >= 0) return context.body(null, 204);
+      return stream(context, parts, {
+        from,
+        filter: { runId },
+        follow: follow !== 'false',
+        endsAt: (event) => event.type === 'run.finished',
+      });
     },
   );
   return router;
@@ -79,19 +97,23 @@ export function eventRoutes(parts: ServerParts): App {
 interface Watch {
   readonly from: Position;
   readonly filter: { readonly taskId?: string | undefined; readonly runId?: string | undefined };
+  /** False: what has happened up to now is all that is wanted. */
+  readonly follow: boolean;
   readonly endsAt?: (event: JournalEvent) => boolean;
 }
 
 /** Pulls at the client's pace: nothing is read from the journal for a client whose socket is full. */
-function stream(context: Context<AppEnv>, { store, feed, isStopping }: ServerParts, { from, filter, endsAt }: Watch): Response {
+function stream(context: Context<AppEnv>, { store, feed, clock, isStopping }: ServerParts, { from, filter, follow, endsAt }: Watch): Response {
   const gone = new AbortController();
   const encoder = new TextEncoder();
   const matches = (event: JournalEvent): boolean =>
     (filter.taskId === undefined || event.taskId === filter.taskId) && (filter.runId === undefined || event.runId === filter.runId);
   const narrow = filter.taskId !== undefined || filter.runId !== undefined;
+  const until = follow ? undefined : feed.end;
   let position = from;
   let opened = false;
-  let history = narrow;
+  let page = firstPage;
+  let spokeAt = clock.monotonic();
 
   const body = new ReadableStream<Uint8Array>(
     {
@@ -104,18 +126,25 @@ function stream(context: Context<AppEnv>, { store, feed, isStopping }: ServerPar
         try {
           for (;;) {
             if (gone.signal.aborted) return;
+            if (until !== undefined && comparePositions(position, until) >= 0) return controller.close();
             const { events, upTo } = await nextEvents();
-            position = upTo;
-            if (events.length > 0) {
-              controller.enqueue(encoder.encode(events.map(message).join('')));
-              if (endsAt && events.some(endsAt)) controller.close();
+            const sent = piece(events);
+            position = sent.length < events.length ? (sent.at(-1)?.id ?? position) : upTo;
+            if (sent.length > 0) {
+              // As much again as could be sent: long events are read a few at a time, short ones by the hundred.
+              page = Math.min(pageLimit, 2 * sent.length);
+              spokeAt = clock.monotonic();
+              controller.enqueue(encoder.encode(sent.map(message).join('')));
+              if (endsAt && sent.some(endsAt)) controller.close();
               return;
             }
             if (isStopping()) return controller.close();
-            if (comparePositions(feed.end, position) > 0) continue;
-            const before = feed.end;
-            await feed.changed(position, heartbeatMs, gone.signal);
-            if (feed.end === before && !gone.signal.aborted && !isStopping()) return controller.enqueue(encoder.encode(': still here\n\n'));
+            const quietMs = clock.monotonic() - spokeAt;
+            if (quietMs >= heartbeatMs) {
+              spokeAt = clock.monotonic();
+              return controller.enqueue(encoder.encode(': still here\n\n'));
+            }
+            await feed.changed(position, heartbeatMs - quietMs, gone.signal);
           }
         } catch (error) {
           // The client reconnects with its last position and goes on when the store answers again.
@@ -129,14 +158,13 @@ function stream(context: Context<AppEnv>, { store, feed, isStopping }: ServerPar
 
   /** Far behind, a narrow watch asks its own index; near the end, everyone shares what the feed has at hand. */
   async function nextEvents(): Promise<{ readonly events: readonly JournalEvent[]; readonly upTo: Position }> {
-    if (history) {
+    if (narrow && !feed.holds(position)) {
       const end = feed.end;
-      const events = await readAfter(store, position, pageLimit, filter);
+      const events = await readAfter(store, position, page, filter);
       const last = events.at(-1)?.id ?? position;
-      history = events.length === pageLimit;
-      return { events, upTo: history || comparePositions(last, end) > 0 ? last : end };
+      return { events, upTo: events.length === page || comparePositions(last, end) > 0 ? last : end };
     }
-    const { events, position: upTo } = await feed.next(position, matches);
+    const { events, position: upTo } = await feed.next(position, matches, page);
     return { events, upTo };
   }
 
@@ -147,12 +175,32 @@ function stream(context: Context<AppEnv>, { store, feed, isStopping }: ServerPar
   });
 }
 
-function message(event: JournalEvent): string {
-  return `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventView(event))}\n\n`;
+/** The first of the events that fit into one piece, and at least one. */
+function piece(events: readonly JournalEvent[]): readonly JournalEvent[] {
+  let chars = 0;
+  const end = events.findIndex((event) => {
+    chars += message(event).length;
+    return chars > chunkChars;
+  });
+  return end === -1 ? events : events.slice(0, Math.max(1, end));
 }
 
-function startOf(given: string | undefined): Position | undefined {
+/** Watchers near the end share the feed's events, and so what those look like on the wire. */
+const messages = new WeakMap<JournalEvent, string>();
+
+function message(event: JournalEvent): string {
+  let text = messages.get(event);
+  if (text === undefined) {
+    text = `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventView(event))}\n\n`;
+    messages.set(event, text);
+  }
+  return text;
+}
+
+/** A position after the journal's end comes from another journal, or from before a backup was restored: waiting there would miss events. */
+async function startOf({ store, feed }: ServerParts, given: string | undefined): Promise<Position | undefined> {
   if (given === undefined) return undefined;
-  if (parsePosition(given)) return given;
+  const known = parsePosition(given) && (comparePositions(given, feed.end) <= 0 || comparePositions(given, await latest(store)) <= 0);
+  if (known) return given;
   throw new Refused(400, 'bad-position', 'Last-Event-ID is not a position of this journal. Leave it out to begin anew.');
 }

@@ -26,7 +26,7 @@ export function queueRoutes({ queue, store }: ServerParts): App {
       address,
     })),
   });
-  const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 503) };
+  const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 413, 503) };
 
   router.openapi(
     createRoute({

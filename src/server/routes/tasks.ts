@@ -7,7 +7,7 @@ import type { Answer, Wish } from '../../queue/queue.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
-import { decodeCursor, encodeCursor, newTaskSchema, pageSchema, requireId, taskChangeSchema } from '../inputs.ts';
+import { decodeCursor, encodeCursor, newTaskSchema, oneLine, pageSchema, repositorySchema, requireId, taskChangeSchema } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
@@ -51,7 +51,7 @@ export function taskRoutes(parts: ServerParts): App {
       const submission = await queue.submit(wishOf(given, context.get('user')));
       if (submission.kind === 'refused') throw refuse(submission.refusal);
       if (submission.kind === 'duplicate') return context.json(await view(submission.task), 200);
-      return context.json(taskView(submission.task, given.dependsOn ?? [], []), 201, { location: `/api/tasks/${submission.task.id}` });
+      return context.json(taskView(submission.task, [...new Set(given.dependsOn)].sort(), []), 201, { location: `/api/tasks/${submission.task.id}` });
     },
   );
 
@@ -70,8 +70,8 @@ export function taskRoutes(parts: ServerParts): App {
             .optional()
             .openapi({ type: 'string', description: `One or more of ${taskStatuses.join(', ')}, separated by commas.` }),
           priority: z.enum(priorities).optional(),
-          source: z.string().max(100).optional(),
-          repository: z.string().max(2_000).optional(),
+          source: oneLine(100).optional(),
+          repository: repositorySchema.optional(),
           ...pageSchema,
         }),
       },
@@ -115,7 +115,7 @@ export function taskRoutes(parts: ServerParts): App {
       tags,
       summary: 'Change the priority or the dependencies of a task that still waits',
       request: { params: idParam, body: { required: true, content: { 'application/json': { schema: taskChangeSchema } } } },
-      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 415, 422, 503) },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);
@@ -134,7 +134,7 @@ export function taskRoutes(parts: ServerParts): App {
       description:
         'A waiting task is cancelled at once. A running one keeps the status `running` with `cancelRequestedAt` set until nothing of it runs any more, usually well under three seconds.',
       request: { params: idParam },
-      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 503) },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 413, 503) },
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);
@@ -149,7 +149,7 @@ export function taskRoutes(parts: ServerParts): App {
       tags,
       summary: 'Put a failed, cancelled, over-budget or escalated task back in line',
       request: { params: idParam },
-      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 503) },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 413, 503) },
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);

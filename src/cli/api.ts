@@ -1,0 +1,68 @@
+import type { Reason } from '../domain/outcome.ts';
+import type { RunStatus } from '../domain/run.ts';
+import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
+
+/** What the server answers, as far as the command line looks at it. Times are ISO 8601. */
+export interface Task {
+  readonly id: string;
+  readonly title: string;
+  readonly body: string | null;
+  readonly repository: string | null;
+  readonly ref: string | null;
+  readonly priority: Priority;
+  readonly status: TaskStatus;
+  readonly reason: Reason | null;
+  readonly source: string;
+  readonly requestedBy: string;
+  readonly dependsOn: readonly string[];
+  readonly notBefore: string | null;
+  readonly dedupeKey: string | null;
+  readonly budgetUsd: number | null;
+  readonly verify: readonly string[] | null;
+  readonly engine: string | null;
+  readonly attempts: number;
+  readonly maxAttempts: number;
+  readonly cancelRequestedAt: string | null;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly closedAt: string | null;
+  readonly runs: readonly { readonly id: string; readonly status: RunStatus }[];
+}
+
+export interface Run {
+  readonly id: string;
+  readonly taskId: string;
+  readonly nodeId: string;
+  readonly engine: string | null;
+  readonly attempt: number;
+  readonly status: RunStatus;
+  readonly reason: Reason | null;
+  readonly summary: string | null;
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly durationMs: number | null;
+  readonly outputFile: string;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly nextCursor: string | null;
+}
+
+export interface QueueState {
+  readonly paused: boolean;
+  readonly open: readonly { readonly priority: Priority; readonly status: TaskStatus; readonly count: number }[];
+  readonly nodes: readonly { readonly id: string; readonly startedAt: string; readonly address: string | null }[];
+}
+
+export interface StreamedEvent {
+  readonly id: string;
+  readonly at: string;
+  readonly type: string;
+  readonly taskId: string | null;
+  readonly runId: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** Nothing more happens to it unless a person wants it. */
+export const isOver = (status: TaskStatus): boolean => isClosed(status) || status === 'over-budget' || status === 'escalated';

@@ -1,0 +1,117 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Calling, Desk } from '../../test/support/cli.ts';
+import { nodeVersion } from './doctor.ts';
+
+interface Report {
+  readonly healthy: boolean;
+  readonly checks: readonly { readonly check: string; readonly verdict: string; readonly found: string; readonly remedy?: string }[];
+}
+
+let desk: Desk;
+beforeEach(() => {
+  desk = new Desk();
+});
+afterEach(() => desk.remove());
+
+async function examine(
+  calling: Calling = {},
+): Promise<Report & { readonly code: number; of(check: string): Report['checks'][number] | undefined }> {
+  const { code, out } = await desk.call(['doctor', '--json'], calling);
+  const report = JSON.parse(out) as Report;
+  return { ...report, code, of: (wanted) => report.checks.find(({ check }) => check === wanted) };
+}
+
+/** A PATH on which there is only this. */
+function pathWith(...programs: readonly string[]): string {
+  const folder = join(desk.home, 'path');
+  mkdirSync(folder);
+  for (const program of programs) writeFileSync(join(folder, program), '#!/bin/sh\n', { mode: 0o755 });
+  return folder;
+}
+
+describe('doctor', () => {
+  test('is content with a server that is up', async () => {
+    await desk.startServer();
+    const { code, healthy, checks } = await examine({ env: { PATH: pathWith('git', 'bwrap') } });
+    expect(checks.filter(({ verdict }) => verdict !== 'ok')).toEqual([]);
+    expect({ code, healthy }).toEqual({ code: 0, healthy: true });
+    expect((await desk.call(['doctor'])).out).toMatch(/✓ server +version \d/);
+  });
+
+  test('finds a server that is down, and looks at its database itself', async () => {
+    await desk.startServer();
+    await desk.stopServer();
+    const { code, of } = await examine({ env: { PORT: '1' } });
+    expect(of('server')).toMatchObject({ verdict: 'failure', remedy: expect.stringContaining('nightshift up') });
+    expect(of('database')).toMatchObject({ verdict: 'ok', found: expect.stringMatching(/nightshift\.db, version \d+$/) });
+    expect(code).toBe(1);
+  });
+
+  test('finds a database that is no database, and one that is damaged', async () => {
+    writeFileSync(join(desk.home, 'nightshift.db'), 'x'.repeat(8_192));
+    expect((await examine({ env: { PORT: '1' } })).of('database')).toMatchObject({
+      verdict: 'failure',
+      remedy: expect.stringContaining('backup'),
+    });
+  });
+
+  test('finds a PostgreSQL that does not answer, without showing its password', async () => {
+    const { of } = await examine({ env: { PORT: '1', DATABASE_URL: 'postgres://user:hunter2@127.0.0.1:1/db' } });
+    expect(of('database')).toMatchObject({
+      verdict: 'failure',
+      found: expect.stringMatching(/user:\*\*\*@.*ECONNREFUSED/),
+      remedy: expect.stringContaining('DATABASE_URL'),
+    });
+    expect(JSON.stringify(of('database'))).not.toContain('hunter2');
+  });
+
+  test('tells what the lack of a program costs', async () => {
+    await desk.startServer();
+    const { code, of } = await examine({ env: { PATH: pathWith() } });
+    expect(of('git')).toMatchObject({ verdict: 'failure', remedy: expect.stringContaining('apt install git') });
+    expect(of('bwrap')).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('apt install bubblewrap') });
+    expect(code).toBe(1);
+  });
+
+  test('minds who else can read the home', async () => {
+    await desk.startServer();
+    chmodSync(desk.home, 0o755);
+    expect((await examine()).of('home')).toMatchObject({ verdict: 'warning', remedy: `chmod 700 ${desk.home}` });
+  });
+
+  test('knows which versions of Node are too old', () => {
+    expect(['20.19.0', '22.17.1'].map((version) => nodeVersion(version).verdict)).toEqual(['failure', 'failure']);
+    expect(['22.18.0', '24.0.0'].map((version) => nodeVersion(version).verdict)).toEqual(['ok', 'ok']);
+  });
+});
+
+describe('config', () => {
+  test('tells each value and where it came from, and masks secrets', async () => {
+    writeFileSync(join(desk.home, 'nightshift.yaml'), 'maxConcurrentRuns: 3\n');
+    const env = {
+      PORT: '9000',
+      DATABASE_URL: 'postgres://u:hunter2@db/x',
+      NIGHTSHIFT_TOKEN: 'a-key-of-sixteen-characters',
+      LLM_API_KEY: 'sk-secret',
+    };
+    const plain = await desk.call(['config'], { env });
+    expect(plain.out).toMatch(/^port\t9000\tenv PORT\tPORT$/m);
+    expect(plain.out).toMatch(/^maxConcurrentRuns\t3\t.*nightshift\.yaml\tMAX_CONCURRENT_RUNS$/m);
+    const table = await desk.call(['config'], { env, terminal: 120 });
+    const json = await desk.call(['config', '--json'], { env });
+    expect(JSON.parse(json.out)).toMatchObject({
+      settings: { port: { value: '9000', origin: 'env PORT' }, token: { value: '********' }, engine: { value: null } },
+    });
+    for (const { code, out } of [plain, table, json]) {
+      expect(out).not.toMatch(/hunter2|sixteen|sk-secret/);
+      expect(code).toBe(0);
+    }
+  });
+
+  test('names an unknown key', async () => {
+    writeFileSync(join(desk.home, 'nightshift.yaml'), 'ports: 1\n');
+    expect(await desk.call(['config'])).toMatchObject({ code: 2, err: expect.stringContaining('unknown key "ports"') });
+  });
+});

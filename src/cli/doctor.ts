@@ -1,0 +1,206 @@
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { type Config, describeConfig } from '../config.ts';
+import { withoutPassword } from '../platform/url.ts';
+import { createClient } from './client.ts';
+import { addressOf, loadSettings } from './connect.ts';
+import { exits, Failure } from './failure.ts';
+import { oneLine } from './legible.ts';
+import { type Define, examples, type JsonFlag, jsonFlag, type Session } from './session.ts';
+import type { Style } from './terminal.ts';
+import { bytes } from './wording.ts';
+
+interface Flags extends JsonFlag {
+  readonly url?: string;
+  readonly home?: string;
+}
+
+type Verdict = 'ok' | 'warning' | 'failure';
+
+interface Finding {
+  readonly check: string;
+  readonly verdict: Verdict;
+  readonly found: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+}
+
+export const define: Define = (command, session) => {
+  const described = jsonFlag(command)
+    .option('--url <url>', 'address of the server (NIGHTSHIFT_URL)')
+    .option('--home <directory>', 'home of the server (NIGHTSHIFT_HOME)');
+  examples(described, 'nightshift doctor', 'nightshift doctor --json | jq ".checks[] | select(.verdict != \\"ok\\")"')
+    .addHelpText('after', '\nExits with 1 when a check failed; warnings do not count.')
+    .action(async (flags: Flags) => {
+      const findings = await examine(flags, session);
+      const healthy = findings.every(({ verdict }) => verdict !== 'failure');
+      if (flags.json) session.screen.json({ healthy, checks: findings });
+      else show(session, findings);
+      if (!healthy) session.end(exits.failed);
+    });
+};
+
+async function examine(flags: Flags, session: Session): Promise<readonly Finding[]> {
+  const { config, origins } = loadSettings(flags, session);
+  const server = await serverAnswers(flags, session, config);
+  const set = describeConfig(config, origins).filter(({ origin }) => !origin.startsWith('default') && origin !== 'not set').length;
+  return [
+    nodeVersion(process.versions.node),
+    ok('settings', `valid, ${set} set`),
+    home(config),
+    keyFile(config),
+    diskSpace(config),
+    server.finding,
+    ...(await database(config, server.ready)),
+    onPath(session, 'git', 'failure', 'Without git no repository can be worked on. Install it (Debian: apt install git).'),
+    onPath(
+      session,
+      'bwrap',
+      'warning',
+      'Without bubblewrap, agents run with the rights and the network of the server, and work from people who are not trusted is refused. Install it (Debian: apt install bubblewrap).',
+    ),
+  ];
+}
+
+const ok = (check: string, found: string): Finding => ({ check, verdict: 'ok', found });
+const warning = (check: string, found: string, remedy: string): Finding => ({ check, verdict: 'warning', found, remedy });
+const failure = (check: string, found: string, remedy: string): Finding => ({ check, verdict: 'failure', found, remedy });
+
+export function nodeVersion(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major > 22 || (major === 22 && minor >= 18)) return ok('node', version);
+  return failure(
+    'node',
+    version,
+    'Nightshift needs Node 22.18 or later. `npm ci` in its folder brings one along; start it with `npm start` or bin/nightshift.js.',
+  );
+}
+
+function home({ home: path }: Config): Finding {
+  const check = 'home';
+  if (!existsSync(path)) return warning(check, `${path} does not exist yet`, 'The first `nightshift up` makes it.');
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch {
+    return failure(
+      check,
+      `${path} cannot be written`,
+      "Run this as the server's user, or set NIGHTSHIFT_HOME to a directory that you may write.",
+    );
+  }
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & 0o077) !== 0) return warning(check, `${path} is open to others (mode ${mode.toString(8)})`, `chmod 700 ${path}`);
+  return ok(check, path);
+}
+
+function keyFile({ home: path, token }: Config): Finding {
+  const check = 'key';
+  const file = join(path, 'token');
+  if (token !== undefined) return ok(check, 'set by the settings');
+  const known = statSync(file, { throwIfNoEntry: false });
+  if (!known) return warning(check, `${file} does not exist yet`, 'The first `nightshift up` makes it.');
+  if ((known.mode & 0o077) !== 0) {
+    return failure(
+      check,
+      `${file} can be read by others (mode ${(known.mode & 0o777).toString(8)})`,
+      `chmod 600 ${file}; \`nightshift token rotate\` if somebody may have seen it.`,
+    );
+  }
+  return ok(check, file);
+}
+
+const scarceBytes = 2 ** 30;
+const tooFewBytes = 128 * 2 ** 20;
+
+function diskSpace({ home: path }: Config): Finding {
+  const check = 'disk';
+  if (!existsSync(path)) return ok(check, 'no home yet');
+  const { bavail, bsize } = statfsSync(path);
+  const free = bavail * bsize;
+  const found = `${bytes(free)} free`;
+  const remedy = `Make room on the disk of ${path}: old runs are in runs/, old logs in logs/.`;
+  if (free < tooFewBytes) return failure(check, found, remedy);
+  return free < scarceBytes ? warning(check, found, remedy) : ok(check, found);
+}
+
+/** `/ready` needs no key, so a wrong one is not what this finds. */
+async function serverAnswers(
+  flags: Flags,
+  session: Session,
+  config: Config,
+): Promise<{ readonly finding: Finding; readonly ready: boolean }> {
+  const check = 'server';
+  const place = { ...addressOf(flags, session, config), key: undefined, keyOrigin: '', timeoutMs: 5_000 };
+  try {
+    const { version } = await createClient(place).get<{ version: string }>('/health');
+    return { finding: ok(check, `version ${version} at ${place.address}`), ready: true };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const [found = '', ...remedy] = error.message.split('\n');
+    return { finding: failure(check, found, remedy.join(' ') || 'Look at its log.'), ready: false };
+  }
+}
+
+/** A server that is up says itself whether its store answers; otherwise the database is opened here, and only read. */
+async function database(config: Config, serverUp: boolean): Promise<readonly Finding[]> {
+  const check = 'database';
+  const shown = config.databaseUrl === undefined ? join(config.home, 'nightshift.db') : withoutPassword(config.databaseUrl);
+  if (serverUp && config.databaseUrl === undefined) return [ok(check, `${shown}, in use by the server`)];
+  const { inspectStore } = await import('../main.ts');
+  try {
+    const { version, current, damage } = await inspectStore(config);
+    if (damage !== undefined) return [failure(check, `${shown} is damaged: ${damage}`, 'Keep the file, and restore a backup.')];
+    if (version > current)
+      return [
+        failure(check, `${shown} is at version ${version}, this program knows ${current}`, 'Use the newer Nightshift that wrote it.'),
+      ];
+    if (version === 0) return [ok(check, `${shown} is made at the first start`)];
+    return [ok(check, `${shown}, version ${version}${version < current ? ` (becomes ${current} at the next start)` : ''}`)];
+  } catch (error) {
+    const remedy =
+      config.databaseUrl === undefined
+        ? 'Check its permissions; if it is damaged, restore a backup.'
+        : 'Check DATABASE_URL and that PostgreSQL is up.';
+    return [failure(check, `${shown} cannot be opened: ${reasonOf(error)}`, remedy)];
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0].message;
+  return error instanceof Error ? error.message : String(error);
+}
+
+function onPath({ terminal }: Session, program: string, missing: Exclude<Verdict, 'ok'>, remedy: string): Finding {
+  const place = (terminal.env['PATH'] ?? '').split(delimiter).find((folder) => folder !== '' && isProgram(join(folder, program)));
+  return place === undefined ? { check: program, verdict: missing, found: 'not on PATH', remedy } : ok(program, join(place, program));
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+const marks: Readonly<Record<Verdict, readonly [mark: string, style: Style]>> = {
+  ok: ['✓', 'green'],
+  warning: ['!', 'yellow'],
+  failure: ['✗', 'red'],
+};
+
+function show({ screen }: Session, findings: readonly Finding[]): void {
+  for (const { check, verdict, found, remedy } of findings) {
+    const [mark, style] = marks[verdict];
+    screen.line(`${screen.paint(style, mark)} ${check.padEnd(9)} ${oneLine(found)}`);
+    if (remedy !== undefined) screen.line(`  ${' '.repeat(9)} ${screen.paint('dim', '→')} ${oneLine(remedy)}`);
+  }
+  const failures = findings.filter(({ verdict }) => verdict === 'failure').length;
+  screen.line();
+  screen.line(
+    failures === 0
+      ? screen.paint('green', 'Everything that must work does.')
+      : screen.paint('red', `${failures} of ${findings.length} checks failed.`),
+  );
+}

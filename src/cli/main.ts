@@ -1,0 +1,29 @@
+import { systemClock } from '../platform/clock.ts';
+import { exits } from './failure.ts';
+import { nightshift } from './program.ts';
+
+// `nightshift logs … | head` closes the pipe early; there is nobody left to tell.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exits.ok);
+    throw error;
+  });
+}
+
+// Waiting between two attempts to reach the server holds nothing open that would keep the process alive.
+const alive = setInterval(() => undefined, 2 ** 30);
+
+const exit = await nightshift(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  clock: systemClock,
+  onInterrupt(listener) {
+    process.on('SIGINT', listener);
+    return () => void process.off('SIGINT', listener);
+  },
+});
+clearInterval(alive);
+process.exit(exit);

@@ -1,0 +1,19 @@
+import type { Task } from './api.ts';
+import { type ClientFlags, clientFlags } from './connect.ts';
+import { withEach } from './each.ts';
+import { type Define, examples } from './session.ts';
+
+export const define: Define = (command, session) => {
+  examples(
+    clientFlags(command.argument('<id...>', 'tasks that ended without success')),
+    'nightshift retry tsk_01KEXAMPLE000000000000000',
+  ).action((ids: readonly string[], flags: ClientFlags) =>
+    withEach(
+      session,
+      flags,
+      ids,
+      async (client, id) => (await client.send<Task>('POST', `/api/tasks/${id}/retry`)).body,
+      ({ status }) => status,
+    ),
+  );
+};

@@ -1,0 +1,143 @@
+import type { Run, StreamedEvent, Task } from './api.ts';
+import type { Client } from './client.ts';
+import { type ClientFlags, clientFlags, connect } from './connect.ts';
+import { history } from './follow.ts';
+import { taskOrRunId } from './ids.ts';
+import { block, oneLine } from './legible.ts';
+import { type Define, examples, type Session } from './session.ts';
+import { describe } from './story.ts';
+import type { Screen } from './terminal.ts';
+import { age, clockTime, duration, localTime, styleOf } from './wording.ts';
+
+const shownRuns = 20;
+const shownDependencies = 20;
+const shownEvents = 15;
+
+export const define: Define = (command, session) => {
+  examples(
+    clientFlags(command.argument('<id>', 'a task or a run')),
+    'nightshift show tsk_01KEXAMPLE000000000000000',
+    'nightshift show run_01KEXAMPLE000000000000000 --json',
+  ).action(async (text: string, flags: ClientFlags) => {
+    const { kind, id } = taskOrRunId(text);
+    const client = connect(flags, session);
+    if (kind === 'task') await showTask(session, flags, client, id);
+    else await showRun(session, flags, client, id);
+  });
+};
+
+async function showTask(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
+  const task = await client.get<Task>(`/api/tasks/${id}`);
+  const [runs, dependencies, events] = await Promise.all([
+    Promise.all(task.runs.slice(-shownRuns).map((run) => client.get<Run>(`/api/runs/${run.id}`))),
+    Promise.all(task.dependsOn.slice(0, shownDependencies).map((each) => client.get<Task>(`/api/tasks/${each}`))),
+    lastEvents(client, id),
+  ]);
+  const { screen } = session;
+  if (flags.json) return screen.json({ task, runs, dependencies, events });
+
+  heading(screen, task.title, task.id, task.status);
+  fields(screen, taskFields(task, session.terminal.clock.now()));
+  if (task.body) section(screen, 'Body', block(task.body).trimEnd().split('\n'));
+  section(
+    screen,
+    'Depends on',
+    dependencies.map((each) => `${each.id}  ${screen.paint(styleOf(each.status), each.status.padEnd(9))}  ${oneLine(each.title)}`),
+    task.dependsOn.length - dependencies.length,
+  );
+  section(
+    screen,
+    'Runs',
+    runs.map((run) => runLine(screen, run, session.terminal.clock.now())),
+    task.runs.length - runs.length,
+  );
+  section(
+    screen,
+    'Recently',
+    events.slice(-shownEvents).flatMap((event) => eventLine(screen, event)),
+  );
+}
+
+async function showRun(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
+  const run = await client.get<Run>(`/api/runs/${id}`);
+  const task = await client.get<Task>(`/api/tasks/${run.taskId}`);
+  const { screen } = session;
+  if (flags.json) return screen.json({ run, task });
+
+  heading(screen, task.title, run.id, run.status);
+  fields(screen, [
+    ['reason', run.reason && `${oneLine(run.reason.message)} (${run.reason.code})`],
+    ['summary', run.summary && oneLine(run.summary)],
+    ['task', `${task.id} (${task.status})`],
+    ['attempt', String(run.attempt)],
+    ['engine', run.engine],
+    ['node', run.nodeId],
+    ['started', localTime(run.startedAt)],
+    ['finished', run.finishedAt && localTime(run.finishedAt)],
+    ['took', run.durationMs === null ? null : duration(run.durationMs)],
+    ['output', oneLine(run.outputFile)],
+  ]);
+}
+
+type Field = readonly [name: string, value: string | null];
+
+function taskFields(task: Task, now: number): readonly Field[] {
+  return [
+    ['reason', task.reason && `${oneLine(task.reason.message)} (${task.reason.code})`],
+    ['priority', task.priority],
+    ['repository', task.repository && oneLine(task.repository)],
+    ['ref', task.ref && oneLine(task.ref)],
+    ['engine', task.engine],
+    ['verify', task.verify && oneLine(task.verify.join(' '))],
+    ['budget', task.budgetUsd === null ? null : `$${task.budgetUsd.toFixed(2)}`],
+    ['dedupe key', task.dedupeKey && oneLine(task.dedupeKey)],
+    ['from', `${oneLine(task.source)}, asked for by ${oneLine(task.requestedBy)}`],
+    ['attempts', `${task.attempts} of ${task.maxAttempts}`],
+    ['created', when(task.createdAt, now)],
+    ['not before', task.notBefore && localTime(task.notBefore)],
+    ['called off', task.cancelRequestedAt && when(task.cancelRequestedAt, now)],
+    ['closed', task.closedAt && when(task.closedAt, now)],
+  ];
+}
+
+const when = (iso: string, now: number): string => `${localTime(iso)} (${age(iso, now)} ago)`;
+
+function heading(screen: Screen, title: string, id: string, status: Task['status'] | Run['status']): void {
+  screen.line(screen.paint('bold', oneLine(title)));
+  screen.line(`${id}  ${screen.paint(styleOf(status), status)}`);
+  screen.line();
+}
+
+function fields(screen: Screen, all: readonly Field[]): void {
+  for (const [name, value] of all) if (value) screen.line(`  ${screen.paint('dim', name.padEnd(11))} ${value}`);
+}
+
+function section(screen: Screen, name: string, lines: readonly string[], leftOut = 0): void {
+  if (lines.length === 0) return;
+  screen.line();
+  screen.line(screen.paint('bold', name));
+  for (const line of lines) screen.line(`  ${line}`);
+  if (leftOut > 0) screen.line(screen.paint('dim', `  … and ${leftOut} more`));
+}
+
+function runLine(screen: Screen, run: Run, now: number): string {
+  const took = run.durationMs === null ? `${duration(now - Date.parse(run.startedAt))} so far` : duration(run.durationMs);
+  const why = run.reason ? `  ${oneLine(run.reason.message)}` : '';
+  return `${run.id}  ${screen.paint(styleOf(run.status), run.status.padEnd(9))}  ${took.padEnd(10)}${why}`.trimEnd();
+}
+
+function eventLine(screen: Screen, event: StreamedEvent): readonly string[] {
+  const said = describe(event);
+  return said ? [`${screen.paint('dim', clockTime(event.at))}  ${said.text}`] : [];
+}
+
+/** Output is what `logs` is for. */
+async function lastEvents(client: Client, id: string): Promise<readonly StreamedEvent[]> {
+  const events: StreamedEvent[] = [];
+  for await (const event of history(client, `/api/events?task=${id}`)) {
+    if (event.type === 'run.output') continue;
+    events.push(event);
+    if (events.length > 4 * shownEvents) events.splice(0, 2 * shownEvents);
+  }
+  return events;
+}

@@ -1,0 +1,132 @@
+import type { RunStatus } from '../domain/run.ts';
+import type { TaskStatus } from '../domain/task.ts';
+import { isOver, type StreamedEvent } from './api.ts';
+import { OutputFilter, oneLine } from './legible.ts';
+import { hasColours, type Output, type Style, type Terminal } from './terminal.ts';
+import { clockTime, duration } from './wording.ts';
+
+/** One line for an event, or nothing when it tells a person nothing new. */
+export function describe({ type, data, runId }: StreamedEvent): { readonly text: string; readonly style?: Style } | undefined {
+  const text = (key: string): string => oneLine(String(data[key] ?? ''));
+  switch (type) {
+    case 'task.submitted':
+      return { text: `submitted from ${text('source')}, ${text('priority')} priority, ${text('status')}` };
+    case 'task.duplicate':
+      return { text: `asked for again by ${text('requestedBy')}` };
+    case 'task.priority':
+      return { text: `priority ${text('from')} → ${text('to')}` };
+    case 'task.dependencies':
+      return { text: 'dependencies changed' };
+    case 'task.cancel-requested':
+      return { text: `${text('by')} called it off` };
+    case 'task.status':
+      return statusLine(data, runId !== null);
+    case 'run.started':
+      return {
+        text: `attempt ${text('attempt')} started (${runId ?? 'run'}, ${data['engine'] === null ? 'no engine' : text('engine')})`,
+        style: 'cyan',
+      };
+    case 'run.notice':
+      return { text: text('text') };
+    case 'run.verified':
+      return verifiedLine(data);
+    case 'run.finished':
+      return finishedLine(data);
+    default:
+      return undefined;
+  }
+}
+
+/** What a run did to its task is told by the end of the run. */
+function statusLine(data: StreamedEvent['data'], byRun: boolean): ReturnType<typeof describe> {
+  const to = data['to'] as TaskStatus;
+  if (byRun && isOver(to)) return undefined;
+  const because = byRun ? '' : reasonIn(data);
+  switch (to) {
+    case 'queued':
+      return { text: `back in line${because}` };
+    case 'delayed':
+      return {
+        text: `starts at ${clockTime(new Date(Number(data['notBefore'])).toISOString())} at the earliest${because}`,
+        style: 'yellow',
+      };
+    case 'blocked':
+    case 'awaiting-approval':
+      return { text: `${to}${because}`, style: 'yellow' };
+    case 'running':
+      return undefined;
+    case 'succeeded':
+      return { text: to, style: 'green' };
+    default:
+      return { text: `${oneLine(to)}${because}`, style: to === 'cancelled' ? 'dim' : 'red' };
+  }
+}
+
+function verifiedLine({ command, passed, exitCode }: StreamedEvent['data']): ReturnType<typeof describe> {
+  const shown = oneLine(Array.isArray(command) ? command.join(' ') : '');
+  if (passed === true) return { text: `the check passed: ${shown}`, style: 'green' };
+  return { text: `the check failed (${typeof exitCode === 'number' ? `exit ${exitCode}` : 'killed'}): ${shown}`, style: 'red' };
+}
+
+function finishedLine(data: StreamedEvent['data']): ReturnType<typeof describe> {
+  const status = oneLine(String(data['status'])) as RunStatus;
+  return {
+    text: `attempt ${Number(data['attempt'])} ${status} after ${duration(Number(data['durationMs']))}${reasonIn(data)}`,
+    style: status === 'succeeded' ? 'green' : status === 'failed' || status === 'lost' ? 'red' : 'dim',
+  };
+}
+
+function reasonIn({ reason }: StreamedEvent['data']): string {
+  if (typeof reason !== 'object' || reason === null || !('message' in reason)) return '';
+  return `: ${oneLine(String(reason.message))}`;
+}
+
+/** Passes a run's output on: as it is to a file or a pipe, without what could take over a terminal to a terminal. */
+export class OutputPipe {
+  /** The cursor stands at the beginning of a line, as far as we know. */
+  atLineStart = true;
+  private readonly outputs: ReadonlyMap<unknown, Piped>;
+
+  constructor({ stdout, stderr, env }: Pick<Terminal, 'stdout' | 'stderr' | 'env'>) {
+    const pipe = (output: Output): Piped => ({ output, filter: output.isTTY ? new OutputFilter(hasColours(output, env)) : undefined });
+    this.outputs = new Map([
+      ['stdout', pipe(stdout)],
+      ['stderr', pipe(stderr)],
+    ]);
+  }
+
+  write({ stream, text }: StreamedEvent['data']): void {
+    const piped = this.outputs.get(stream);
+    if (!piped || typeof text !== 'string') return;
+    this.put(piped, piped.filter?.next(text) ?? text);
+  }
+
+  /** Before something else is printed: finishes the line on a terminal, and takes back the colours. */
+  pause(): void {
+    for (const piped of this.outputs.values()) {
+      const rest = piped.filter?.end() ?? '';
+      if (piped.coloured) piped.output.write('\x1b[0m');
+      piped.coloured = false;
+      this.put(piped, rest);
+    }
+    if (this.atLineStart) return;
+    for (const { output } of this.outputs.values()) {
+      if (output.isTTY) output.write('\n');
+      if (output.isTTY) break;
+    }
+    this.atLineStart = true;
+  }
+
+  private put(piped: Piped, text: string): void {
+    if (text === '') return;
+    if (piped.filter && text.includes('\x1b[')) piped.coloured = true;
+    this.atLineStart = text.endsWith('\n');
+    piped.output.write(text);
+  }
+}
+
+interface Piped {
+  readonly output: Output;
+  readonly filter: OutputFilter | undefined;
+  coloured?: boolean;
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { priorities } from '../domain/task.ts';
+import { misused } from './failure.ts';
+import type { Session } from './session.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface TaskFlags {
+  readonly body?: string;
+  readonly bodyFile?: string;
+  readonly repository?: string;
+  readonly ref?: string;
+  readonly priority?: string;
+  readonly dependsOn?: readonly string[];
+  readonly notBefore?: string;
+  readonly dedupeKey?: string;
+  readonly budget?: string;
+  readonly verify?: string;
+  readonly engine?: string;
+}
+
+/** The options of `new` and `run`: one for each field of a task. */
+export const taskFlags = (command: Command): Command =>
+  command
+    .option('-b, --body <text>', 'what to do, in full; - reads it from standard input')
+    .option('-F, --body-file <file>', 'read the body from a file; - is standard input')
+    .option('-r, --repository <url|path>', 'repository to work on')
+    .option('--ref <ref>', 'branch, tag or commit to begin from')
+    .addOption(new Option('-p, --priority <level>', 'how urgent it is (default: medium)').choices(priorities))
+    .option('-d, --depends-on <task>', 'task that must succeed first; can be repeated', gather)
+    .option('--not-before <time>', 'earliest start: a time (2026-05-01T08:00) or a delay (30m, 2h, 1d)')
+    .option('--dedupe-key <key>', 'while a task with this key is open, this is the same task')
+    .option('--budget <usd>', 'most it may cost, in US dollars')
+    .option('--verify <command>', 'command that must exit with 0 for the work to count')
+    .option('--engine <name>', 'engine to run it with');
+
+const gather = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** The body of `POST /api/tasks`. What only the server can judge is left to the server. */
+export async function taskOf(title: string, flags: TaskFlags, { terminal }: Session): Promise<Record<string, unknown>> {
+  const fields = {
+    title,
+    body: await bodyOf(flags, terminal),
+    repository: flags.repository,
+    ref: flags.ref,
+    priority: flags.priority,
+    dependsOn: flags.dependsOn,
+    notBefore: flags.notBefore === undefined ? undefined : timeOf(flags.notBefore, terminal.clock.now()),
+    dedupeKey: flags.dedupeKey,
+    budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
+    verify: flags.verify,
+    engine: flags.engine,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+async function bodyOf({ body, bodyFile }: TaskFlags, terminal: Terminal): Promise<string | undefined> {
+  if (body !== undefined && bodyFile !== undefined) throw misused('Give the body with --body or with --body-file, not with both.');
+  if (body === '-' || bodyFile === '-') return readAll(terminal.stdin);
+  if (bodyFile === undefined) return body;
+  try {
+    return readFileSync(resolve(terminal.cwd, bodyFile), 'utf8');
+  } catch (cause) {
+    throw misused(`The body cannot be read: ${cause instanceof Error ? cause.message : String(cause)}.`);
+  }
+}
+
+async function readAll(input: Terminal['stdin']): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of input) text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+export function timeOf(text: string, now: number): string {
+  const [, amount, unit] = /^\+?(\d{1,6})(s|m|h|d)$/.exec(text) ?? [];
+  const at = amount === undefined ? Date.parse(text) : now + Number(amount) * (units[unit ?? ''] ?? 0);
+  if (!/^\d{4}-|^\+?\d+[smhd]$/.test(text) || Number.isNaN(at)) {
+    throw misused(
+      `--not-before must be a time such as 2026-05-01T08:00 (yours, unless it says otherwise) or a delay such as 30m, not ${JSON.stringify(text)}.`,
+    );
+  }
+  return new Date(at).toISOString();
+}
+
+function amountOf(text: string): number {
+  const amount = Number(text.replace(/^\$/, ''));
+  if (text.trim() !== '' && amount > 0) return amount;
+  throw misused(`--budget must be an amount in US dollars such as 2.50, not ${JSON.stringify(text)}.`);
+}

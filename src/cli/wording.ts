@@ -1,0 +1,57 @@
+import type { RunStatus } from '../domain/run.ts';
+import type { TaskStatus } from '../domain/task.ts';
+import type { Style } from './terminal.ts';
+
+const styles: Readonly<Record<TaskStatus | RunStatus, Style | undefined>> = {
+  queued: undefined,
+  blocked: 'yellow',
+  delayed: 'yellow',
+  'awaiting-approval': 'magenta',
+  running: 'cyan',
+  succeeded: 'green',
+  failed: 'red',
+  cancelled: 'dim',
+  'over-budget': 'magenta',
+  escalated: 'magenta',
+  lost: 'red',
+  released: 'dim',
+};
+
+export const styleOf = (status: TaskStatus | RunStatus): Style | undefined => styles[status];
+
+/** `0.4 s`, `12 s`, `3 min 04 s`, `2 h 05 min`. */
+export function duration(ms: number): string {
+  if (ms < 9_950) return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${two(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
+}
+
+/** How long ago, in the one unit that matters. */
+export function age(since: string, now: number): string {
+  const seconds = Math.max(0, Math.floor((now - Date.parse(since)) / 1_000));
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3_600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}
+
+/** In the time of whoever reads. */
+export function localTime(iso: string): string {
+  const at = new Date(iso);
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clockTime(iso)}`;
+}
+
+export function clockTime(iso: string): string {
+  const at = new Date(iso);
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+export const bytes = (count: number): string =>
+  count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : `${Math.round(count / 2 ** 20)} MB`;
+
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+const two = (number: number): string => String(number).padStart(2, '0');

@@ -1,0 +1,21 @@
+import { type Clock, wait } from '../platform/clock.ts';
+import { type RunningCommand, sweep } from '../platform/subprocess.ts';
+
+/** In the environment of everything a run starts, so that it can be found again. */
+export const runMarker = 'NIGHTSHIFT_RUN_ID';
+
+/** Kills whatever a run started and left behind. */
+export const sweepRun = (runId: string): Promise<number> => sweep((variable) => variable === `${runMarker}=${runId}`);
+
+/**
+ * After a program has ended: kills what it left behind, for as long as something holds its outputs open. A daemon that
+ * kept them would otherwise make the reader wait for ever. One that even hides from the sweep is cut off when the run is stopped.
+ */
+export async function clearAway(command: RunningCommand, runId: string, clock: Clock, signal: AbortSignal): Promise<void> {
+  await command.exit;
+  for (let pauseMs = 20; !command.outputEnded(); pauseMs = Math.min(1_000, pauseMs * 2)) {
+    await sweepRun(runId);
+    if (signal.aborted) return command.cutOutput();
+    await wait(clock, pauseMs, signal);
+  }
+}
