@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const main = new URL('../src/cli/main.ts', import.meta.url);
-const bundled = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
+const bundled = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url));
 
 if (process.features.typescript) {
   const { enableCompileCache } = await import('node:module');

@@ -7,7 +7,17 @@ import { Unusable } from './domain/errors.ts';
 import { logLevels } from './platform/log.ts';
 import { withoutPassword } from './platform/url.ts';
 
-const whole = (min: number, max: number) => z.coerce.number({ error: 'a whole number' }).int().min(min).max(max);
+/** Digits and nothing else: what coercion would make of `true`, `[80]` or a blank is not what anybody meant. */
+const whole = (min: number, max: number) =>
+  z
+    .union([
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,9}$/)
+        .transform(Number),
+    ])
+    .pipe(z.int().min(min).max(max));
 const url = (protocols: RegExp) => z.url({ protocol: protocols });
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
 
@@ -136,12 +146,17 @@ interface Found {
 export function loadConfig({ env, flags, cwd }: ConfigInputs): { readonly config: Config; readonly origins: Origins } {
   const here = readYaml(join(cwd, 'nightshift.yaml'));
   const outer = [fromFlags(flags), fromEnv(env), here];
-  const home = resolve(
-    cwd,
-    expandHome(String(check('home', firstOf('home', outer) ?? { value: join(homedir(), '.nightshift'), origin: 'default' }))),
-  );
+  const asDirectory = (found: Found): string => resolve(cwd, expandHome(String(check('home', found))));
+  const home = asDirectory(firstOf('home', outer) ?? { value: join(homedir(), '.nightshift'), origin: 'default' });
   const inHome = join(home, 'nightshift.yaml');
-  const layers = [...outer, inHome === join(cwd, 'nightshift.yaml') ? {} : readYaml(inHome), defaults(home)];
+  const { home: moved, ...inner } = inHome === join(cwd, 'nightshift.yaml') ? {} : readYaml(inHome);
+  if (moved && asDirectory(moved) !== home) {
+    throw new Unusable(
+      'bad-setting',
+      `${inHome}: home cannot be ${JSON.stringify(moved.value)}, since this file was found in the home ${home}.`,
+    );
+  }
+  const layers = [...outer, inner, defaults(home)];
 
   const config: Record<string, unknown> = {};
   const origins: Record<string, string> = {};
@@ -209,10 +224,7 @@ function layerOf(lookUp: (key: SettingKey) => unknown, originOf: (key: SettingKe
 
 function readYaml(path: string): Layer {
   if (!existsSync(path)) return {};
-  const document = parseDocument(readFileSync(path, 'utf8'));
-  const [problem] = document.errors;
-  if (problem) throw new Unusable('bad-config', `${path} is not valid YAML: ${problem.message}`);
-  const content: unknown = document.toJS() ?? {};
+  const content = parseYaml(path) ?? {};
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw new Unusable('bad-config', `${path} must hold settings as "key: value" lines.`);
   }
@@ -224,6 +236,17 @@ function readYaml(path: string): Layer {
     (key) => (content as Record<string, unknown>)[key] ?? undefined,
     () => path,
   );
+}
+
+function parseYaml(path: string): unknown {
+  try {
+    const document = parseDocument(readFileSync(path, 'utf8'));
+    const [problem] = document.errors;
+    if (problem) throw problem;
+    return document.toJS();
+  } catch (cause) {
+    throw new Unusable('bad-config', `${path} cannot be read as YAML: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
 }
 
 function check(key: SettingKey, { value, origin }: Found): unknown {

@@ -13,6 +13,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   platform: [],
   store: base,
   queue: [...base, 'store'],
+  gateway: [...base, 'store'],
   runner: [...base, 'store', 'queue'],
   server: [...base, 'store', 'queue'],
   config: base,

@@ -6,7 +6,8 @@ import { nightshift } from './program.ts';
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(exits.ok);
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`nightshift: the output cannot be written: ${error.message}\n`);
+    process.exit(exits.failed);
   });
 }
 
@@ -25,5 +26,7 @@ const exit = await nightshift(process.argv.slice(2), {
     return () => void process.off('SIGINT', listener);
   },
 });
+// A full disk shows only when what was written arrives there.
+for (const stream of [process.stdout, process.stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()));
 clearInterval(alive);
 process.exit(exit);

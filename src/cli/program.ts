@@ -79,8 +79,8 @@ async function createProgram(session: Session, words: readonly string[] | 'all')
       writeOut: (text) => void stdout.write(text),
       // What went wrong is told in one place, below.
       writeErr: () => undefined,
-      getOutHelpWidth: () => Math.min(stdout.columns ?? 100, 120),
-      getErrHelpWidth: () => Math.min(stdout.columns ?? 100, 120),
+      getOutHelpWidth: () => Math.min(stdout.columns || 100, 120),
+      getErrHelpWidth: () => Math.min(stdout.columns || 100, 120),
     })
     .addHelpText('after', closing());
   for (const [group, entries] of Object.entries(groups)) {

@@ -21,7 +21,7 @@ export interface Output {
 
 const styles = { bold: '1', dim: '2', red: '31', green: '32', yellow: '33', magenta: '35', cyan: '36' } as const;
 export type Style = keyof typeof styles;
-export type Paint = (style: Style | undefined, text: string) => string;
+type Paint = (style: Style | undefined, text: string) => string;
 
 /** What a command prints: answers on stdout, remarks on stderr. Whoever prints makes text from outside legible first. */
 export interface Screen {
@@ -50,7 +50,7 @@ export function createScreen({ stdout, stderr, env }: Pick<Terminal, 'stdout' | 
     json: (value) => line(toJson(value, rich ? 2 : undefined)),
     table(heads, rows) {
       if (!rich) for (const row of rows) line(row.map(textOf).join('\t'));
-      else for (const each of layOut(heads, rows, stdout.columns ?? 80, paint)) line(each);
+      else for (const each of layOut(heads, rows, stdout.columns || 80, paint)) line(each);
     },
   };
 }

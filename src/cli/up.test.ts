@@ -120,6 +120,22 @@ describe('up', () => {
     expect(existsSync(join(desk.home, 'server.json'))).toBe(false);
   });
 
+  test('stops as it is at the third signal', async () => {
+    const server = up();
+    await server.shows('how to log in');
+    const stubborn = desk.call(['run', 'stubborn', '--', 'sh', '-c', 'trap "" TERM; echo begun; while :; do sleep 600; done']);
+    await stubborn.shows('begun');
+    for (const answer of ['stopping: nothing new is started', 'a second signal']) {
+      server.child.kill('SIGTERM');
+      await server.shows(answer);
+    }
+    server.child.kill('SIGTERM');
+    expect(await server.code).toBe(1);
+    expect(server.written).toContain('a third signal');
+    stubborn.pressCtrlC();
+    expect((await stubborn).code).toBe(130);
+  });
+
   test('makes a home that is closed to others', async () => {
     const home = join(desk.home, 'deep', 'home');
     const server = up('--home', home);
@@ -141,13 +157,22 @@ describe('up', () => {
 
   test.each([
     [{ PORT: 'many' }, 'port (PORT) cannot be "many"'],
-    [{ NIGHTSHIFT_HOME: '/proc/nowhere' }, 'The home /proc/nowhere cannot be used'],
+    [{ NIGHTSHIFT_HOME: '/dev/null/home' }, 'The home /dev/null/home cannot be used'],
     [{ NIGHTSHIFT_ENGINE: 'steam' }, 'engine (NIGHTSHIFT_ENGINE) cannot be "steam"'],
   ])('ends with 2 and one sentence when %j cannot be used', async (env, message) => {
     const server = start([process.execPath, main, 'up'], env);
     expect(await server.code).toBe(2);
     expect(server.written).toContain(`nightshift: ${message}`);
     expect(server.written).not.toContain('    at ');
+  });
+
+  test('drains as well when it is npm that is told to stop, and no server stays behind', async () => {
+    const npm = start(['npm', 'start', '--prefix', fileURLToPath(new URL('../..', import.meta.url))]);
+    await npm.shows('how to log in');
+    npm.child.kill('SIGTERM');
+    expect(await npm.code).toBe(0);
+    expect(npm.written).toContain('"msg":"stopped"');
+    expect(await desk.call(['status'])).toMatchObject({ code: 3 });
   });
 
   test('goes on when whoever read its output has gone', async () => {

@@ -1,6 +1,7 @@
 import type { Reason } from './outcome.ts';
 import type { RunStatus } from './run.ts';
 import type { Priority, TaskStatus } from './task.ts';
+import type { TokenUsage } from './usage.ts';
 
 /** One thing that happened. The journal of these is what every watcher reads: streams, metrics, memory. */
 export type Happening =
@@ -13,6 +14,21 @@ export type Happening =
   | { readonly type: 'run.started'; readonly data: { attempt: number; node: string; engine: string | null } }
   | { readonly type: 'run.output'; readonly data: { stream: 'stdout' | 'stderr'; text: string } }
   | { readonly type: 'run.notice'; readonly data: { text: string } }
+  /** The engine's conversation has its id; the first model call comes after this. */
+  | { readonly type: 'run.session'; readonly data: { sessionId: string; resumed: boolean } }
+  | { readonly type: 'run.text' | 'run.thinking'; readonly data: { text: string; parentCall?: string } }
+  /** `call` pairs a start with its finish; `parentCall` is the call whose subagent made this one. */
+  | { readonly type: 'run.tool-started'; readonly data: { call: string; tool: string; input: unknown; parentCall?: string } }
+  | {
+      readonly type: 'run.tool-finished';
+      /** `output` is trimmed; `outputSize` is how long it was, in characters. */
+      readonly data: { call: string; tool: string; failed: boolean; output: string; outputSize: number; durationMs: number; parentCall?: string };
+    }
+  /** The engine's own count for one model over the whole session, so a later one replaces an earlier one. */
+  | { readonly type: 'run.usage'; readonly data: TokenUsage & { model: string; costUsd: number; turns: number } }
+  /** A model call failed and is tried again after `waitMs`. `status` is null when there was no answer at all. */
+  | { readonly type: 'run.retry'; readonly data: { attempt: number; of: number; waitMs: number; status: number | null; error: string } }
+  | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
   | { readonly type: 'run.verified'; readonly data: { command: readonly string[]; passed: boolean; exitCode: number | null } }
   | { readonly type: 'run.finished'; readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number } }
   | { readonly type: 'queue.paused' | 'queue.resumed'; readonly data: { by: string } }

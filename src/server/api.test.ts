@@ -87,9 +87,11 @@ for (const dialect of dialects) {
       });
 
       test('refuses a dependency that does not exist, by name', async () => {
-        expect(
-          await api.refusal('POST', '/api/tasks', { body: { title: 'x', body: 'true', dependsOn: [ghostTask] } }),
-        ).toMatchObject({ status: 422, code: 'unknown-dependency', details: { missing: [ghostTask] } });
+        expect(await api.refusal('POST', '/api/tasks', { body: { title: 'x', body: 'true', dependsOn: [ghostTask] } })).toMatchObject({
+          status: 422,
+          code: 'unknown-dependency',
+          details: { missing: [ghostTask] },
+        });
       });
 
       test('refuses what no engine here could run', async () => {
@@ -135,7 +137,9 @@ for (const dialect of dialects) {
           details: { cycle: [b.id, a.id, b.id] },
         });
         expect(await api.refusal('PATCH', `/api/tasks/${b.id}`, { body: {} })).toMatchObject({ status: 400, code: 'invalid-request' });
-        expect(await api.refusal('PATCH', `/api/tasks/${b.id}`, { body: { priority: 'low', dependsOn: [] } })).toMatchObject({ status: 400 });
+        expect(await api.refusal('PATCH', `/api/tasks/${b.id}`, { body: { priority: 'low', dependsOn: [] } })).toMatchObject({
+          status: 400,
+        });
       });
 
       test('is cancelled, retried, and neither where that makes no sense', async () => {
@@ -172,9 +176,10 @@ for (const dialect of dialects) {
         expect(wrong).toMatchObject({ status: 404, code: 'no-such-run', detail: `${id} is the id of a task, not of a run.` });
         expect((await api.refusal('GET', `/api/tasks/${ghostRun}`)).detail).toBe(`${ghostRun} is the id of a run, not of a task.`);
         expect((await api.refusal('GET', `/api/events?task=${ghostRun}`)).detail).toContain('is the id of a run');
-        expect(
-          await api.refusal('POST', '/api/tasks', { body: { title: 'x', body: 'true', dependsOn: [ghostRun] } }),
-        ).toMatchObject({ status: 400, errors: [{ path: 'dependsOn.0', message: expect.stringContaining('must be a task id') }] });
+        expect(await api.refusal('POST', '/api/tasks', { body: { title: 'x', body: 'true', dependsOn: [ghostRun] } })).toMatchObject({
+          status: 400,
+          errors: [{ path: 'dependsOn.0', message: expect.stringContaining('must be a task id') }],
+        });
       });
 
       test('includes names that are no ids at all', async () => {

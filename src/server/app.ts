@@ -71,7 +71,9 @@ function methodsAt({ routes }: App, path: string): readonly string[] {
   const asked = path.split('/');
   const there = routes.filter((route) => {
     const pattern = route.path.split('/');
-    return route.method !== 'ALL' && pattern.length === asked.length && pattern.every((part, i) => part.startsWith(':') || part === asked[i]);
+    return (
+      route.method !== 'ALL' && pattern.length === asked.length && pattern.every((part, i) => part.startsWith(':') || part === asked[i])
+    );
   });
   return [...new Set(there.map(({ method }) => method))].sort();
 }

@@ -53,9 +53,9 @@ for (const dialect of dialects) {
         await api.refusal('PATCH', `/api/tasks/${id}`, { body: '{"priority":"low"}', headers: { 'content-type': 'text/plain' } }),
       ).toMatchObject({ status: 415 });
       for (const type of ['application/json; charset=utf-8', 'Application/JSON', 'application/merge-patch+json']) {
-        expect((await api.call('POST', '/api/tasks', { body: '{"title":"x","body":"true"}', headers: { 'content-type': type } })).status).toBe(
-          201,
-        );
+        expect(
+          (await api.call('POST', '/api/tasks', { body: '{"title":"x","body":"true"}', headers: { 'content-type': type } })).status,
+        ).toBe(201);
       }
     });
 
@@ -106,7 +106,10 @@ for (const dialect of dialects) {
     test('halves of characters are refused everywhere', async () => {
       for (const half of ['\ud800', '\udfff', 'a\ud83db', '\udc00\ud800']) {
         for (const field of ['title', 'body', 'repository', 'ref', 'dedupeKey']) {
-          expect(await post(`{"title":"x","body":"true","${field}":${escaped(half)}}`)).toMatchObject({ status: 400, errors: [{ path: field }] });
+          expect(await post(`{"title":"x","body":"true","${field}":${escaped(half)}}`)).toMatchObject({
+            status: 400,
+            errors: [{ path: field }],
+          });
         }
       }
     });
@@ -140,7 +143,9 @@ for (const dialect of dialects) {
       // Random text does not compress, which is what makes an index entry too long.
       const random = (length: number): string =>
         Array.from({ length }, () => String.fromCharCode(0x4e00 + Math.floor(Math.random() * 0x5000))).join('');
-      expect((await api.submit({ title: random(500), ref: random(255), dedupeKey: random(500), repository: random(666) })).id).toMatch(/^tsk_/);
+      expect((await api.submit({ title: random(500), ref: random(255), dedupeKey: random(500), repository: random(666) })).id).toMatch(
+        /^tsk_/,
+      );
       await refusedField('repository', random(2_000));
       await refusedField('repository', 'r'.repeat(2_001));
       await refusedField('ref', 'r'.repeat(256));
@@ -199,9 +204,9 @@ for (const dialect of dialects) {
       expect(child).toMatchObject({ status: 'blocked', dependsOn: [...ids].sort() });
       const more = await post({ title: 'x', body: 'true', dependsOn: [...ids, ...ids] });
       expect(more).toMatchObject({ status: 400, errors: [{ path: 'dependsOn', message: expect.stringContaining('at most 1000') }] });
-      expect((await post({ title: 'x', body: 'true', dependsOn: Array.from({ length: 20_000 }, () => 'x') })).errors?.length).toBeLessThanOrEqual(
-        50,
-      );
+      expect(
+        (await post({ title: 'x', body: 'true', dependsOn: Array.from({ length: 20_000 }, () => 'x') })).errors?.length,
+      ).toBeLessThanOrEqual(50);
       const ghosts = Array.from({ length: 1_000 }, (_, i) => `tsk_${String(i).padStart(26, '0')}`);
       const unknown = await post({ title: 'x', body: 'true', dependsOn: ghosts });
       expect(unknown).toMatchObject({ status: 422, code: 'unknown-dependency' });

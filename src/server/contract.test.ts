@@ -102,8 +102,18 @@ describe('a key', () => {
 
   test('is taken as a bearer key only, and only whole', async () => {
     const { token } = api;
-    for (const authorization of ['Bearer', 'Bearer ', token, `Token ${token}`, `Bearer ${token} x`, `Bearer ${token.slice(0, -1)}`, `bearer\t`]) {
-      expect(await api.refusal('GET', '/api/tasks', { key: null, headers: { authorization } }), authorization).toMatchObject({ status: 401 });
+    for (const authorization of [
+      'Bearer',
+      'Bearer ',
+      token,
+      `Token ${token}`,
+      `Bearer ${token} x`,
+      `Bearer ${token.slice(0, -1)}`,
+      `bearer\t`,
+    ]) {
+      expect(await api.refusal('GET', '/api/tasks', { key: null, headers: { authorization } }), authorization).toMatchObject({
+        status: 401,
+      });
     }
     expect((await api.call('GET', '/api/tasks', { key: null, headers: { authorization: `bearer ${token}` } })).status).toBe(200);
     expect(await api.refusal('GET', `/api/tasks?token=${token}`, { key: null })).toMatchObject({ status: 401 });

@@ -46,7 +46,8 @@ for (const dialect of dialects) {
       const now = await EventStream.open(api, '/api/events');
       const all = await EventStream.open(api, '/api/events?after=0');
       const { id: after } = await done('after');
-      const isEnd = (of: string) => (event: { type: string; taskId: string | null }) => event.type === 'run.finished' && event.taskId === of;
+      const isEnd = (of: string) => (event: { type: string; taskId: string | null }) =>
+        event.type === 'run.finished' && event.taskId === of;
       await now.seen('the new task in the live stream', isEnd(after));
       await all.seen('the new task in the whole stream', isEnd(after));
       expect(now.events.some(({ taskId }) => taskId === before)).toBe(false);
@@ -55,7 +56,9 @@ for (const dialect of dialects) {
       const middle = all.events[Math.floor(all.events.length / 2)];
       const resumed = await EventStream.open(api, '/api/events', middle?.id);
       await resumed.seen('the rest', isEnd(after));
-      expect(resumed.events).toEqual(all.events.slice(all.events.findIndex(({ id }) => id === middle?.id) + 1).slice(0, resumed.events.length));
+      expect(resumed.events).toEqual(
+        all.events.slice(all.events.findIndex(({ id }) => id === middle?.id) + 1).slice(0, resumed.events.length),
+      );
       await Promise.all([now, all, resumed].map((stream) => stream.leave()));
     });
 
@@ -126,7 +129,10 @@ for (const dialect of dialects) {
         const stream: EventStream = await EventStream.open(api, '/api/events', seen.at(-1) ?? start);
         const quota = patience++ % 30;
         if (submitted >= tasks) held?.release();
-        await until('some events', () => stream.events.length > quota || finished.size + ends(stream) >= tasks || (held && submitted < tasks));
+        await until(
+          'some events',
+          () => stream.events.length > quota || finished.size + ends(stream) >= tasks || (held && submitted < tasks),
+        );
         await stream.leave();
         seen.push(...stream.events.map(({ id }) => id));
         for (const event of stream.events) if (event.type === 'run.finished') finished.add(event.runId ?? '');

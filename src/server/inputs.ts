@@ -105,7 +105,9 @@ export const encodeCursor = (list: string, position: string | null): string | nu
 
 export function decodeCursor(list: string, cursor: string | undefined, valid: (position: string) => boolean): string | null {
   if (cursor === undefined) return null;
-  const position = Buffer.from(cursor, 'base64url').toString().slice(list.length + 1);
+  const position = Buffer.from(cursor, 'base64url')
+    .toString()
+    .slice(list.length + 1);
   if (valid(position) && encodeCursor(list, position) === cursor) return position;
   throw new Refused(400, 'bad-cursor', 'That cursor is not from this list. Start again without one.');
 }

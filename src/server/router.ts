@@ -8,7 +8,9 @@ export function newRouter(): App {
     defaultHook(result, context) {
       if (result.success) return;
       // The more is wrong with a request, the less of it is worth repeating.
-      const errors = result.error.issues.slice(0, 50).map(({ path, message }) => ({ path: path.join('.'), message: message.slice(0, 300) }));
+      const errors = result.error.issues
+        .slice(0, 50)
+        .map(({ path, message }) => ({ path: path.join('.'), message: message.slice(0, 300) }));
       const detail = errors.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ');
       return problem(context, { status: 400, code: 'invalid-request', detail: detail.slice(0, 2_000), errors });
     },

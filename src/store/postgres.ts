@@ -7,6 +7,7 @@ import { withoutPassword } from '../platform/url.ts';
 import { migrate } from './migrate.ts';
 import type { Schema } from './schema.ts';
 import { CommitNews, type Store, type Topic, type Tx, topics } from './store.ts';
+import { translating } from './translating.ts';
 
 const channel = 'nightshift';
 /** Any number; it only has to be ours, and the same in every node. */
@@ -30,6 +31,8 @@ export async function openPostgres(url: string): Promise<Store> {
   } as pg.PoolConfig);
   // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
   pool.on('error', () => undefined);
+  // The same for one that breaks while it is lent out; whoever has it learns of it from its query.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   try {
     await prepare(pool);
   } catch (cause) {
@@ -44,9 +47,12 @@ export async function openPostgres(url: string): Promise<Store> {
 class PostgresStore implements Store {
   readonly dialect = 'postgres';
   readonly read: Kysely<Schema>;
+  private readonly transactions: Kysely<Schema>;
   private readonly news = new CommitNews();
   private readonly stopping = new AbortController();
   private readonly untold = new Set<Topic>();
+  private readonly unfinished = new Set<Promise<unknown>>();
+  private closed = false;
   private listener: pg.Client | undefined;
   private telling: Promise<void> | undefined;
   private listening: Promise<void> | undefined;
@@ -57,14 +63,23 @@ class PostgresStore implements Store {
   constructor(pool: pg.Pool, url: string) {
     this.pool = pool;
     this.url = url;
-    this.read = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+    this.read = new Kysely<Schema>({ dialect: translating(new PostgresDialect({ pool }), translate) });
+    // Untranslated: whether a change is to be run again is told by PostgreSQL's own codes.
+    this.transactions = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   }
 
   async write<T>(change: (tx: Tx) => Promise<T>): Promise<T> {
+    if (this.closed) throw new StoreUnavailable('store-closed', 'The store is closed: the server is stopping.');
+    const writing = this.commit(change);
+    this.unfinished.add(writing);
+    return writing.finally(() => this.unfinished.delete(writing));
+  }
+
+  private async commit<T>(change: (tx: Tx) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const touched = new Set<Topic>();
       try {
-        const value = await this.read.transaction().execute((db) =>
+        const value = await this.transactions.transaction().execute((db) =>
           change({
             db,
             dialect: 'postgres',
@@ -94,6 +109,8 @@ class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled(this.unfinished);
     this.stopping.abort();
     await this.telling;
     await this.listener?.end().catch(() => undefined);

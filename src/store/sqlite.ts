@@ -6,6 +6,7 @@ import { systemClock, wait } from '../platform/clock.ts';
 import { migrate } from './migrate.ts';
 import type { Schema } from './schema.ts';
 import { CommitNews, type Store, type Topic, type Tx } from './store.ts';
+import { translating } from './translating.ts';
 
 interface Pending {
   readonly change: (tx: Tx) => Promise<unknown>;
@@ -27,14 +28,14 @@ const busyPatienceMs = 5_000;
  * during the sync, but each query then crosses threads, which costs more than the sync on any disk fit for a server.
  */
 export async function openSqlite(path: string): Promise<Store> {
-  const writer = open(path);
+  const writer = await open(path);
   try {
     await prepare(writer, path);
   } catch (cause) {
     writer.close();
     throw cause;
   }
-  const reader = open(path);
+  const reader = await open(path);
   reader.pragma('query_only = on');
   return new SqliteStore(writer, reader);
 }
@@ -96,7 +97,7 @@ class SqliteStore implements Store {
     const touched = new Set<Topic>();
     const verdicts: Verdict[] = [];
     try {
-      await this.begin();
+      await patiently(() => this.writer.exec('begin immediate'));
       for (const pending of group) await this.apply(pending, touched, verdicts);
       this.writer.exec('commit');
     } catch (cause) {
@@ -128,49 +129,48 @@ class SqliteStore implements Store {
       pending.reject(translate(cause));
     }
   }
+}
 
-  /** Waits for another process's lock without blocking the event loop. */
-  private async begin(): Promise<void> {
-    const start = systemClock.monotonic();
-    for (;;) {
-      try {
-        this.writer.exec('begin immediate');
-        return;
-      } catch (cause) {
-        if (sqliteCode(cause) !== 'SQLITE_BUSY' || systemClock.monotonic() - start > busyPatienceMs) throw cause;
-        await wait(systemClock, 20);
-      }
+/** Waits for another process's lock without blocking the event loop. */
+async function patiently(lock: () => unknown): Promise<void> {
+  const start = systemClock.monotonic();
+  for (;;) {
+    try {
+      lock();
+      return;
+    } catch (cause) {
+      if (!sqliteCode(cause).startsWith('SQLITE_BUSY') || systemClock.monotonic() - start > busyPatienceMs) throw cause;
+      await wait(systemClock, 20);
     }
   }
 }
 
-function open(path: string): Database.Database {
+async function open(path: string): Promise<Database.Database> {
+  let database: Database.Database | undefined;
   try {
     // Create it before SQLite does, so that it is never readable by others.
     closeSync(openSync(path, 'a', 0o600));
     chmodSync(path, 0o600);
-    const database = new Database(path, { timeout: 0 });
-    database.pragma('journal_mode = wal');
-    database.pragma('synchronous = full');
-    database.pragma('foreign_keys = on');
-    database.pragma('cache_size = -16000');
-    database.pragma('wal_autocheckpoint = 4000');
-    return database;
+    const opened = new Database(path, { timeout: 0 });
+    database = opened;
+    // The first to open a new file, or one whose owner died, holds it for a moment.
+    await patiently(() => opened.pragma('journal_mode = wal'));
+    opened.pragma('synchronous = full');
+    opened.pragma('foreign_keys = on');
+    opened.pragma('cache_size = -16000');
+    opened.pragma('wal_autocheckpoint = 4000');
+    return opened;
   } catch (cause) {
+    database?.close();
     throw unusable(path, cause);
   }
 }
 
 async function prepare(database: Database.Database, path: string): Promise<void> {
-  const start = systemClock.monotonic();
-  for (;;) {
-    try {
-      database.exec('begin exclusive');
-      break;
-    } catch (cause) {
-      if (sqliteCode(cause) !== 'SQLITE_BUSY' || systemClock.monotonic() - start > busyPatienceMs) throw unusable(path, cause);
-      await wait(systemClock, 50);
-    }
+  try {
+    await patiently(() => database.exec('begin exclusive'));
+  } catch (cause) {
+    throw unusable(path, cause);
   }
   try {
     await migrate({
@@ -189,7 +189,7 @@ async function prepare(database: Database.Database, path: string): Promise<void>
 
 /** Kysely over one connection, without Kysely's own transactions: the store opens and closes those. */
 function queriesOn(database: Database.Database): Kysely<Schema> {
-  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: preparedOnce(database) }) });
+  return new Kysely<Schema>({ dialect: translating(new SqliteDialect({ database: preparedOnce(database) }), translate) });
 }
 
 /** Preparing a statement costs more than running it; the short ones recur and are kept. */

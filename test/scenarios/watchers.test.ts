@@ -1,4 +1,4 @@
-import { type IncomingMessage, get } from 'node:http';
+import { get, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EventStream } from '../support/event-stream.ts';
 import { Api, testToken } from '../support/server.ts';
@@ -72,18 +72,22 @@ describe('a thousand watchers, of whom most never read', () => {
 /** A client that opens the stream and then does nothing with what comes. */
 function neverRead(api: Api, path: string): Promise<() => Promise<void>> {
   return new Promise((resolve, reject) => {
-    const asking = get(api.address + path, { headers: { authorization: `Bearer ${api.token}` }, agent: false }, (response: IncomingMessage) => {
-      response.pause();
-      response.on('error', () => undefined); // the server cuts it off when it stops
-      resolve(
-        () =>
-          new Promise<void>((gone) => {
-            response.once('close', () => gone());
-            asking.destroy();
-            if (response.closed) gone();
-          }),
-      );
-    });
+    const asking = get(
+      api.address + path,
+      { headers: { authorization: `Bearer ${api.token}` }, agent: false },
+      (response: IncomingMessage) => {
+        response.pause();
+        response.on('error', () => undefined); // the server cuts it off when it stops
+        resolve(
+          () =>
+            new Promise<void>((gone) => {
+              response.once('close', () => gone());
+              asking.destroy();
+              if (response.closed) gone();
+            }),
+        );
+      },
+    );
     asking.on('error', reject);
   });
 }

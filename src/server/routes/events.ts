@@ -51,7 +51,8 @@ export function eventRoutes(parts: ServerParts): App {
     async (context) => {
       const { after, task, follow } = context.req.valid('query');
       const taskId = task === undefined ? undefined : requireId('task', task);
-      const from = (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ?? (taskId === undefined ? feed.end : beginning);
+      const from =
+        (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ?? (taskId === undefined ? feed.end : beginning);
       return stream(context, parts, { from, filter: { taskId }, follow: follow !== 'false' });
     },
   );
@@ -103,7 +104,11 @@ interface Watch {
 }
 
 /** Pulls at the client's pace: nothing is read from the journal for a client whose socket is full. */
-function stream(context: Context<AppEnv>, { store, feed, clock, isStopping }: ServerParts, { from, filter, follow, endsAt }: Watch): Response {
+function stream(
+  context: Context<AppEnv>,
+  { store, feed, clock, isStopping }: ServerParts,
+  { from, filter, follow, endsAt }: Watch,
+): Response {
   const gone = new AbortController();
   const encoder = new TextEncoder();
   const matches = (event: JournalEvent): boolean =>

@@ -7,7 +7,16 @@ import type { Answer, Wish } from '../../queue/queue.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
-import { decodeCursor, encodeCursor, newTaskSchema, oneLine, pageSchema, repositorySchema, requireId, taskChangeSchema } from '../inputs.ts';
+import {
+  decodeCursor,
+  encodeCursor,
+  newTaskSchema,
+  oneLine,
+  pageSchema,
+  repositorySchema,
+  requireId,
+  taskChangeSchema,
+} from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
@@ -51,7 +60,9 @@ export function taskRoutes(parts: ServerParts): App {
       const submission = await queue.submit(wishOf(given, context.get('user')));
       if (submission.kind === 'refused') throw refuse(submission.refusal);
       if (submission.kind === 'duplicate') return context.json(await view(submission.task), 200);
-      return context.json(taskView(submission.task, [...new Set(given.dependsOn)].sort(), []), 201, { location: `/api/tasks/${submission.task.id}` });
+      return context.json(taskView(submission.task, [...new Set(given.dependsOn)].sort(), []), 201, {
+        location: `/api/tasks/${submission.task.id}`,
+      });
     },
   );
 

@@ -1,0 +1,220 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { temporaryHome } from '../test/support/stores.ts';
+import { type ConfigInputs, describeConfig, loadConfig, type SettingKey, settings } from './config.ts';
+import { Unusable } from './domain/errors.ts';
+
+let root: string;
+let home: string;
+let cwd: string;
+
+beforeEach(() => {
+  root = temporaryHome();
+  home = join(root, 'home');
+  cwd = join(root, 'work');
+  mkdirSync(home);
+  mkdirSync(cwd);
+});
+
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const load = (inputs: Partial<ConfigInputs> = {}): ReturnType<typeof loadConfig> =>
+  loadConfig({ env: { NIGHTSHIFT_HOME: home }, flags: {}, cwd, ...inputs });
+const homeYaml = (text: string): void => writeFileSync(join(home, 'nightshift.yaml'), text);
+const hereYaml = (text: string): void => writeFileSync(join(cwd, 'nightshift.yaml'), text);
+
+function refusal(inputs: Partial<ConfigInputs> = {}): Unusable {
+  try {
+    load(inputs);
+  } catch (error) {
+    expect(error).toBeInstanceOf(Unusable);
+    return error as Unusable;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('settings', () => {
+  test('have defaults that work without any', () => {
+    const { config, origins } = loadConfig({ env: {}, flags: {}, cwd });
+    expect(config).toMatchObject({ home: join(homedir(), '.nightshift'), host: '127.0.0.1', port: 8080, logLevel: 'info' });
+    expect(config.maxConcurrentRuns).toBeGreaterThanOrEqual(2);
+    expect(config.databaseUrl).toBeUndefined();
+    expect(origins).toMatchObject({ port: 'default', token: 'not set' });
+  });
+
+  test('come from flags before environment before the working directory before the home before defaults', () => {
+    homeYaml('port: 1001\nhost: home.example\nlogLevel: debug\ndrainSeconds: 1\n');
+    hereYaml('port: 1002\nhost: here.example\nlogLevel: warn\n');
+    const env = { NIGHTSHIFT_HOME: home, PORT: '1003', HOST: 'env.example' };
+    const { config, origins } = load({ env, flags: { port: '1004' } });
+    expect(config).toMatchObject({ port: 1004, host: 'env.example', logLevel: 'warn', drainSeconds: 1, leaseSeconds: 30 });
+    expect(origins).toMatchObject({
+      port: 'flag --port',
+      host: 'env HOST',
+      logLevel: join(cwd, 'nightshift.yaml'),
+      drainSeconds: join(home, 'nightshift.yaml'),
+      leaseSeconds: 'default',
+      home: 'env NIGHTSHIFT_HOME',
+    });
+  });
+
+  test('of the home are found through whatever names the home', () => {
+    homeYaml('port: 1001\n');
+    expect(loadConfig({ env: {}, flags: { home }, cwd }).config.port).toBe(1001);
+    hereYaml('home: ../home\n');
+    const { config, origins } = loadConfig({ env: {}, flags: {}, cwd });
+    expect(config).toMatchObject({ port: 1001, home });
+    expect(origins.home).toBe(join(cwd, 'nightshift.yaml'));
+  });
+
+  test('are read once when the home is the working directory', () => {
+    homeYaml('port: 1001\n');
+    expect(load({ cwd: home }).config.port).toBe(1001);
+  });
+
+  test('cannot move the home from within', () => {
+    homeYaml(`home: ${root}\n`);
+    expect(refusal().message).toContain(join(home, 'nightshift.yaml'));
+    homeYaml(`home: ${home}\n`);
+    expect(load()).toMatchObject({ config: { home }, origins: { home: 'env NIGHTSHIFT_HOME' } });
+  });
+
+  test('that are empty in the environment count as absent', () => {
+    homeYaml('port: 1001\n');
+    const { config } = load({ env: { NIGHTSHIFT_HOME: home, PORT: '', DATABASE_URL: '', NIGHTSHIFT_TOKEN: '', LLM_API_KEY: '' } });
+    expect(config).toMatchObject({ port: 1001, databaseUrl: undefined, token: undefined, llmApiKey: undefined });
+  });
+
+  test('that are empty in a file count as absent', () => {
+    homeYaml('port:\nhost: ~\n');
+    expect(load().config).toMatchObject({ port: 8080, host: '127.0.0.1' });
+    homeYaml('');
+    expect(load().config.port).toBe(8080);
+    homeYaml('# nothing but a comment\n');
+    expect(load().config.port).toBe(8080);
+  });
+
+  test('take a home with a tilde, and a relative one from the working directory', () => {
+    expect(loadConfig({ env: { NIGHTSHIFT_HOME: '~/somewhere' }, flags: {}, cwd }).config.home).toBe(join(homedir(), 'somewhere'));
+    expect(loadConfig({ env: { NIGHTSHIFT_HOME: 'data' }, flags: {}, cwd }).config.home).toBe(join(cwd, 'data'));
+  });
+
+  test('cannot be changed afterwards', () => {
+    const { config } = load();
+    expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
+  });
+});
+
+describe('a mistake', () => {
+  test('in a key is named, with the one that was probably meant and all there are', () => {
+    homeYaml('max_concurrent_runs: 3\n');
+    const { code, message } = refusal();
+    expect(code).toBe('unknown-setting');
+    expect(message).toContain(`${join(home, 'nightshift.yaml')}: unknown key "max_concurrent_runs" (did you mean maxConcurrentRuns?)`);
+    for (const key of Object.keys(settings)) expect(message).toContain(key);
+    homeYaml('LLM_MODEL: x\n');
+    expect(refusal().message).toContain('did you mean llmModel?');
+    homeYaml('wibble: x\n');
+    expect(refusal().message).not.toContain('did you mean');
+  });
+
+  test('in a value is answered with key, value, origin and what is allowed', () => {
+    expect(refusal({ env: { NIGHTSHIFT_HOME: home, PORT: '99999' } })).toMatchObject({
+      code: 'bad-setting',
+      message: 'port (PORT) cannot be "99999" (from env PORT). Allowed: a port from 0 to 65535 (0 picks a free one).',
+    });
+    expect(refusal({ flags: { logLevel: 'loud' } }).message).toMatch(
+      /^logLevel \(LOG_LEVEL\) cannot be "loud" \(from flag --log-level\)\. Allowed: fatal/,
+    );
+    homeYaml('maxConcurrentRuns: many\n');
+    expect(refusal().message).toContain(`"many" (from ${join(home, 'nightshift.yaml')})`);
+  });
+
+  test('is seen in every value that is not what it should be', () => {
+    const bad: readonly (readonly [SettingKey, readonly string[]])[] = [
+      ['port', ['-1', '65536', '1.5', 'x', ' ', '0x50', '1e3', '8080 ']],
+      ['maxConcurrentRuns', ['0', '1001', 'two']],
+      ['runTimeoutSeconds', ['0', '86401']],
+      ['drainSeconds', ['-1', '86401']],
+      ['leaseSeconds', ['0', '3601']],
+      ['databaseUrl', ['mysql://x', 'localhost', 'postgres']],
+      ['token', ['short', 'with spaces in between them', 'with-umläuts-in-between']],
+      ['engine', ['Command', 'a b', '']],
+      ['llmBaseUrl', ['ftp://x', 'example.com']],
+      ['llmProvider', ['Open AI']],
+      ['home', ['']],
+    ];
+    for (const [key, values] of bad) {
+      for (const value of values) {
+        expect(refusal({ flags: { [key]: value } }).message, `${key}=${value}`).toMatch(new RegExp(`^${key} \\(.*Allowed: `));
+      }
+    }
+  });
+
+  test('of type in a file is one as well', () => {
+    for (const line of [
+      'port: true',
+      'port: [80]',
+      'port: {}',
+      'host: 7',
+      'maxConcurrentRuns: "3 or 4"',
+      'logLevel: 1',
+      'drainSeconds: 1.5',
+    ]) {
+      homeYaml(`${line}\n`);
+      expect(refusal().code, line).toBe('bad-setting');
+    }
+  });
+
+  test('in a secret does not show the secret', () => {
+    const secret = 'too many words to be a token';
+    expect(refusal({ env: { NIGHTSHIFT_HOME: home, NIGHTSHIFT_TOKEN: secret } }).message).not.toContain(secret);
+    expect(refusal({ env: { NIGHTSHIFT_HOME: home, DATABASE_URL: 'mysql://u:hunter2@h/d' } }).message).not.toContain('hunter2');
+  });
+
+  test('in a file is named with the file, whatever it is', () => {
+    const file = join(home, 'nightshift.yaml');
+    for (const text of [
+      'port: [1',
+      'port: 1\nport: 2\n',
+      '- port\n',
+      'just text',
+      '\tport: 1',
+      'a: &a [*b]\n',
+      bomb(),
+      'port: 1\n---\nport: 2\n',
+    ]) {
+      homeYaml(text);
+      expect(refusal(), text.slice(0, 40)).toMatchObject({ message: expect.stringContaining(file) });
+    }
+    rmSync(file);
+    mkdirSync(file);
+    expect(refusal()).toMatchObject({ code: 'bad-config', message: expect.stringContaining(file) });
+  });
+});
+
+describe('what is shown', () => {
+  test('has each value with its origin, and no secret', () => {
+    const env = {
+      NIGHTSHIFT_HOME: home,
+      NIGHTSHIFT_TOKEN: 'the-owners-own-key-0123',
+      LLM_API_KEY: 'sk-the-model-key',
+      DATABASE_URL: 'postgres://me:hunter2@db.example/nightshift',
+    };
+    const { config, origins } = load({ env });
+    const shown = describeConfig(config, origins);
+    expect(shown.map(({ key }) => key)).toEqual(Object.keys(settings));
+    const of = (key: SettingKey) => shown.find((each) => each.key === key);
+    expect(of('port')).toEqual({ key: 'port', value: '8080', origin: 'default', env: 'PORT' });
+    expect(of('databaseUrl')?.value).toBe('postgres://me:***@db.example/nightshift');
+    expect(of('token')?.value).toBe('********');
+    expect(of('llmModel')).toMatchObject({ value: '', origin: 'not set' });
+    for (const secret of ['the-owners-own-key-0123', 'sk-the-model-key', 'hunter2']) expect(JSON.stringify(shown)).not.toContain(secret);
+  });
+});
+
+/** Nine lines that would become a billion. */
+const bomb = (): string =>
+  `a0: &a0 [x]\n${Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(10).fill(`*a${i}`).join(',')}]`).join('\n')}\n`;
