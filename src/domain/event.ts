@@ -22,7 +22,15 @@ export type Happening =
   | {
       readonly type: 'run.tool-finished';
       /** `output` is trimmed; `outputSize` is how long it was, in characters. */
-      readonly data: { call: string; tool: string; failed: boolean; output: string; outputSize: number; durationMs: number; parentCall?: string };
+      readonly data: {
+        call: string;
+        tool: string;
+        failed: boolean;
+        output: string;
+        outputSize: number;
+        durationMs: number;
+        parentCall?: string;
+      };
     }
   /** The engine's own count for one model over the whole session, so a later one replaces an earlier one. */
   | { readonly type: 'run.usage'; readonly data: TokenUsage & { model: string; costUsd: number; turns: number } }

@@ -107,7 +107,8 @@ export function firstState(wish: {
 export function advance(state: TaskState, change: TaskChange, now: number): Advance {
   switch (change.type) {
     case 'approved':
-      if (state.status !== 'awaiting-approval') return refuse(state, 'not-awaiting-approval', 'is not awaiting approval');
+      if (state.status !== 'awaiting-approval')
+        return refuse('not-awaiting-approval', `The task is ${state.status}; only one that awaits approval can be approved.`);
       return to(lineUp({ ...state, reason: null }, now));
 
     case 'dependency-succeeded': {
@@ -130,7 +131,7 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
 
     case 'dependencies-changed':
       if (!isWaiting(state.status)) {
-        return refuse(state, 'not-waiting', 'has begun or ended, so its dependencies no longer matter');
+        return refuse('not-waiting', `The task is ${state.status}; only one that still waits can get other dependencies.`);
       }
       return to(
         state.status === 'awaiting-approval'
@@ -139,18 +140,18 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
       );
 
     case 'due':
-      return state.status === 'delayed' ? to(lineUp(state, now)) : refuse(state, 'not-delayed', 'is not delayed');
+      return state.status === 'delayed' ? to(lineUp(state, now)) : refuse('not-delayed', `The task is ${state.status}, not delayed.`);
 
     case 'claimed':
-      if (state.status !== 'queued') return refuse(state, 'not-queued', 'is not queued');
+      if (state.status !== 'queued') return refuse('not-queued', `The task is ${state.status}, not queued.`);
       return to({ ...state, status: 'running', reason: null, attempts: state.attempts + 1 });
 
     case 'settled':
-      if (state.status !== 'running') return refuse(state, 'not-running', 'is not running');
+      if (state.status !== 'running') return refuse('not-running', `The task is ${state.status}, not running.`);
       return to(settle(state, change.outcome, change.backoffMs, now));
 
     case 'holder-lost': {
-      if (state.status !== 'running') return refuse(state, 'not-running', 'is not running');
+      if (state.status !== 'running') return refuse('not-running', `The task is ${state.status}, not running.`);
       if (state.cancelRequestedAt !== null) return to(close(state, 'cancelled', now, null));
       const lost = { ...state, attempts: state.attempts - 1, losses: state.losses + 1 };
       if (lost.losses <= innocentLosses) return to(lineUp(lost, now));
@@ -163,13 +164,16 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
     }
 
     case 'cancel-requested':
-      if (isClosed(state.status)) return refuse(state, 'already-over', `is already ${state.status}`);
+      if (isClosed(state.status)) return refuse('already-over', `The task is already ${state.status}.`);
       if (state.status === 'running') return to({ ...state, cancelRequestedAt: state.cancelRequestedAt ?? now });
       return to(close({ ...state, cancelRequestedAt: now }, 'cancelled', now, null));
 
     case 'retried':
       if (!isRetryable(state.status))
-        return refuse(state, 'not-retryable', `is ${state.status}, not failed, cancelled, over-budget or escalated`);
+        return refuse(
+          'not-retryable',
+          `The task is ${state.status}; only one that failed, was cancelled, went over its budget or was escalated can be retried.`,
+        );
       return to(lineUp({ ...reopened(state), waitingFor: change.waitingFor, notBefore: null }, now));
   }
 }
@@ -241,7 +245,4 @@ const reopened = (state: TaskState): TaskState => ({
 
 const to = (next: TaskState): Advance => ({ ok: true, next });
 
-const refuse = (state: TaskState, code: string, why: string): Advance => ({
-  ok: false,
-  refusal: { code, message: `The task ${why} (it is ${state.status}).` },
-});
+const refuse = (code: string, message: string): Advance => ({ ok: false, refusal: { code, message } });

@@ -95,14 +95,20 @@ export function prettyTarget(out: { write(text: string): unknown }): LogTarget {
   return {
     write(line) {
       const { time, level, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
-      const details = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-      if (err && typeof err === 'object' && 'message' in err) details.push(`\n    ${String(err.message)}`);
+      const details = Object.entries(fields).map(
+        ([key, value]) => `${key}=${typeof value === 'string' ? harmless(value) : JSON.stringify(value)}`,
+      );
+      if (err && typeof err === 'object' && 'message' in err) details.push(`\n    ${harmless(String(err.message))}`);
       const clock = String(time).slice(11, 19);
       out.write(
-        `\x1b[90m${clock}\x1b[0m \x1b[${colours[String(level)] ?? '0'}m${String(level).padEnd(5)}\x1b[0m ${String(msg)} \x1b[90m${details.join(' ')}\x1b[0m\n`,
+        `\x1b[90m${clock}\x1b[0m \x1b[${colours[String(level)] ?? '0'}m${String(level).padEnd(5)}\x1b[0m ${harmless(String(msg))} \x1b[90m${details.join(' ')}\x1b[0m\n`,
       );
     },
   };
 }
+
+/** Text from outside must not move the cursor, ring or recolour. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const harmless = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) => JSON.stringify(char).slice(1, -1));
 
 export const lineTarget = (out: { write(text: string): unknown }): LogTarget => ({ write: (line) => void out.write(line) });
