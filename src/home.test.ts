@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { asOrdinaryUser } from '../test/support/ordinary-user.ts';
 import { temporaryHome } from '../test/support/stores.ts';
 import { Unusable } from './domain/errors.ts';
 import { currentToken, makeToken, prepareHome, readToken, takeHome, whereaboutsIn } from './home.ts';
@@ -57,7 +58,7 @@ describe('a home', () => {
   test('that cannot be one is refused with its path', async () => {
     const file = join(root, 'a-file');
     writeFileSync(file, '');
-    for (const path of [file, join(file, 'below'), '/proc/nightshift', join(root, 'x'.repeat(300))]) {
+    for (const path of [file, join(file, 'below'), join(root, 'x'.repeat(300))]) {
       const error: unknown = await takeHome(path, newId).catch((cause: unknown) => cause);
       expect(error, path).toBeInstanceOf(Unusable);
       expect(error).toMatchObject({ code: 'home-unusable', message: expect.stringContaining(path) });
@@ -65,6 +66,19 @@ describe('a home', () => {
     const locked = join(root, 'locked');
     mkdirSync(join(locked, 'lock'), { recursive: true });
     await expect(takeHome(locked, newId)).rejects.toMatchObject({ code: 'home-unusable' });
+  });
+
+  test('that may not be written is refused with what to do', async () => {
+    mkdirSync(home, { recursive: true });
+    chmodSync(root, 0o755);
+    chmodSync(join(root, 'deep'), 0o755);
+    chmodSync(home, 0o555);
+    for (const path of [home, join(home, 'below')]) {
+      const error: unknown = await asOrdinaryUser(() => takeHome(path, newId)).catch((cause: unknown) => cause);
+      expect(error, path).toBeInstanceOf(Unusable);
+      expect(error).toMatchObject({ code: 'home-unusable', message: expect.stringContaining(path) });
+    }
+    chmodSync(home, 0o755);
   });
 
   test('does not trip over a whereabouts file that is broken', async () => {

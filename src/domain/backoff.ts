@@ -3,7 +3,7 @@ export interface Backoff {
   readonly capMs: number;
 }
 
-export const taskBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
+const taskBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
 
 /**
  * Delay before attempt `attempt + 1`: doubles from the base up to the cap, then spread over ±50 % so that

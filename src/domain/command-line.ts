@@ -2,7 +2,7 @@
  * Splits a command line into arguments by the quoting rules that people know from shells, and nothing else of a shell:
  * no variables, no globs, no substitution, no pipes. Undefined when a quote is left open.
  */
-export function splitCommandLine(line: string): readonly string[] | undefined {
+function splitCommandLine(line: string): readonly string[] | undefined {
   const args: string[] = [];
   let current: string | undefined;
   let quote: '"' | "'" | undefined;

@@ -1,11 +1,11 @@
 /** Every id is `<prefix>_<26 Crockford base32 digits>`: 48 bits of time, then 80 of chance, so ids sort by birth. */
-export const idPrefixes = { task: 'tsk', run: 'run', node: 'nod', request: 'req' } as const;
+export const idPrefixes = { task: 'tsk', run: 'run', node: 'nod', request: 'req', workspace: 'wsp' } as const;
 
 export type IdKind = keyof typeof idPrefixes;
 
 const digits = '[0-7][0-9A-HJKMNP-TV-Z]{25}';
 
-export const idPattern = (kind: IdKind): RegExp => new RegExp(`^${idPrefixes[kind]}_${digits}$`);
+const idPattern = (kind: IdKind): RegExp => new RegExp(`^${idPrefixes[kind]}_${digits}$`);
 
 const patterns = Object.fromEntries((Object.keys(idPrefixes) as IdKind[]).map((kind) => [kind, idPattern(kind)])) as Record<IdKind, RegExp>;
 

@@ -18,7 +18,7 @@ export const taskStatuses = [
 export type TaskStatus = (typeof taskStatuses)[number];
 
 /** Over for good, unless a person retries. The others still hold their dedupe key and their dependents. */
-export const closedStatuses = ['succeeded', 'failed', 'cancelled'] as const satisfies readonly TaskStatus[];
+const closedStatuses = ['succeeded', 'failed', 'cancelled'] as const satisfies readonly TaskStatus[];
 export const isClosed = (status: TaskStatus): boolean => (closedStatuses as readonly TaskStatus[]).includes(status);
 
 export const trustLevels = ['owner', 'known', 'untrusted'] as const;
@@ -183,7 +183,7 @@ export function isWaiting(status: TaskStatus): boolean {
   return status === 'queued' || status === 'blocked' || status === 'delayed' || status === 'awaiting-approval';
 }
 
-export function isRetryable(status: TaskStatus): boolean {
+function isRetryable(status: TaskStatus): boolean {
   return status === 'failed' || status === 'cancelled' || status === 'over-budget' || status === 'escalated';
 }
 

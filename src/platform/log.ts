@@ -43,8 +43,8 @@ function plainError(error: unknown): unknown {
 }
 
 /**
- * A log file that keeps itself small: at `maxBytes` it is set aside under the time of that moment, and what was set aside
- * longer than `keepMs` ago is removed. Lines are on their way to the disk when `write` returns, so a crash loses none.
+ * A log file that keeps itself small: at `maxBytes`, or when it is `keepMs` old, it is set aside under the time of that
+ * moment, and what was last written to longer than `keepMs` ago is removed. Lines are on their way to the disk when `write` returns, so a crash loses none.
  * A disk that refuses a line must not stop the work: the line is dropped and counted.
  */
 export function rotatingFile(
@@ -55,11 +55,13 @@ export function rotatingFile(
 ): LogTarget & { readonly dropped: () => number } {
   mkdirSync(dirname(path), { recursive: true });
   let size = sizeOf(path);
+  let begunAt = size > 0 ? statSync(path).birthtimeMs : now();
   let dropped = 0;
   const rotate = (): void => {
     const stamp = new Date(now()).toISOString().replaceAll(/[:.]/g, '-');
     renameSync(path, `${path}.${stamp}`);
     size = 0;
+    begunAt = now();
     removeOld();
   };
   const removeOld = (): void => {
@@ -73,9 +75,10 @@ export function rotatingFile(
   return {
     write(line) {
       try {
-        if (size > 0 && size + line.length > maxBytes) rotate();
+        const bytes = Buffer.byteLength(line);
+        if (size > 0 && (size + bytes > maxBytes || now() - begunAt > keepMs)) rotate();
         appendFileSync(path, line, { mode: 0o600 });
-        size += Buffer.byteLength(line);
+        size += bytes;
       } catch {
         dropped += 1; // nowhere to report it but here: the log itself is what failed
       }
@@ -108,7 +111,6 @@ export function prettyTarget(out: { write(text: string): unknown }): LogTarget {
 }
 
 /** Text from outside must not move the cursor, ring or recolour. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const harmless = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) => JSON.stringify(char).slice(1, -1));
+const harmless = (text: string): string => text.replaceAll(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export const lineTarget = (out: { write(text: string): unknown }): LogTarget => ({ write: (line) => void out.write(line) });

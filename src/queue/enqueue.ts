@@ -7,7 +7,7 @@ import type { Tx } from '../store/store.ts';
 import { findOpenByKey, insertDependencies, insertTasks, lockStatuses, readySince } from '../store/tasks.ts';
 import type { Line, Refusal, Submission, Wish } from './queue.ts';
 
-export const defaultMaxAttempts = 3;
+const defaultMaxAttempts = 3;
 
 /** Stores wishes as tasks, in order. What is refused or already there changes nothing else. */
 export async function enqueue(tx: Tx, line: Line, newId: NewId, wishes: readonly Wish[], now: number): Promise<readonly Submission[]> {

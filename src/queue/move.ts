@@ -128,7 +128,7 @@ async function keepInLine(tx: Tx, line: Line, changes: readonly { readonly befor
   if (joining.length > 0 || changes.some(({ after }) => after.status === 'delayed')) tx.touch('line');
 }
 
-export function statusEvent(before: Task, after: Task, runId: string | undefined): NewEvent {
+function statusEvent(before: Task, after: Task, runId: string | undefined): NewEvent {
   return {
     type: 'task.status',
     taskId: after.id,

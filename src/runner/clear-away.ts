@@ -1,11 +1,16 @@
 import { type Clock, wait } from '../platform/clock.ts';
+import { gather } from '../platform/gather.ts';
 import { type RunningCommand, sweep } from '../platform/subprocess.ts';
 
 /** In the environment of everything a run starts, so that it can be found again. */
 export const runMarker = 'NIGHTSHIFT_RUN_ID';
 
-/** Kills whatever a run started and left behind. */
-export const sweepRun = (runId: string): Promise<number> => sweep((variable) => variable === `${runMarker}=${runId}`);
+/** Kills whatever a run started and left behind. Runs that end together share the look through the process table. */
+export const sweepRun: (runId: string) => Promise<number> = gather(async (runIds: readonly string[]) => {
+  const variables = new Set(runIds.map((id) => `${runMarker}=${id}`));
+  const killed = await sweep((variable) => variables.has(variable));
+  return runIds.map(() => killed);
+});
 
 /**
  * After a program has ended: kills what it left behind, for as long as something holds its outputs open. A daemon that

@@ -7,22 +7,45 @@ export interface Chunk {
 
 /**
  * Both outputs of a program as they come. The consumer sets the pace: while it is busy the pipes fill up
- * and the program waits, so output never piles up in memory.
+ * and the program waits, so output never piles up in memory. (Racing the two would: a promise that stays open, such as
+ * that of a silent stderr, keeps every value that ever won against it.)
  */
 export async function* merged(command: Pick<RunningCommand, 'stdout' | 'stderr'>): AsyncGenerator<Chunk> {
-  const sources = [decode('stdout', command.stdout), decode('stderr', command.stderr)];
-  const next = new Map(sources.map((source) => [source, source.next().then((result) => ({ source, result }))]));
-  while (next.size > 0) {
-    const { source, result } = await Promise.race(next.values());
-    if (result.done) next.delete(source);
-    else {
-      next.set(
-        source,
-        source.next().then((following) => ({ source, result: following })),
-      );
-      yield result.value;
+  const offers: { readonly chunk: Chunk; readonly taken: () => void }[] = [];
+  let wake = (): void => undefined;
+  let open = 0;
+  let failure: { readonly error: unknown } | undefined;
+
+  const pump = async (source: AsyncIterable<Chunk>): Promise<void> => {
+    open += 1;
+    try {
+      for await (const chunk of source) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        offers.push({ chunk, taken: resolve });
+        wake();
+        await promise;
+      }
+    } catch (error) {
+      failure ??= { error };
+    }
+    open -= 1;
+    wake();
+  };
+  void pump(decode('stdout', command.stdout));
+  void pump(decode('stderr', command.stderr));
+
+  while (open > 0 || offers.length > 0) {
+    const offer = offers.shift();
+    if (offer) {
+      yield offer.chunk;
+      offer.taken();
+    } else {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
   }
+  if (failure) throw failure.error;
 }
 
 async function* decode(stream: Chunk['stream'], bytes: AsyncIterable<Buffer>): AsyncGenerator<Chunk> {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { backoffMs } from '../domain/backoff.ts';
 import { StoreUnavailable } from '../domain/errors.ts';
@@ -57,14 +56,27 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
     async close() {
       if (fileBroken) return;
       file.end();
-      await Promise.race([once(file, 'close'), once(file, 'error')]);
+      await eventOf(file, 'close');
     },
   };
 }
 
 async function writeFully(file: WriteStream, text: string, broken: () => boolean): Promise<void> {
   if (file.write(text) || broken()) return;
-  await Promise.race([once(file, 'drain'), once(file, 'error').catch(() => undefined)]);
+  await eventOf(file, 'drain');
+}
+
+/** Resolves at the event, or when the file is beyond use, and leaves no listener behind. */
+function eventOf(file: WriteStream, event: 'drain' | 'close'): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      file.off(event, done);
+      file.off('error', done);
+      resolve();
+    };
+    file.on(event, done);
+    file.on('error', done);
+  });
 }
 
 const identity = ({ taskId, runId }: NewEvent): { taskId?: string; runId?: string } => ({

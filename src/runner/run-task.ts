@@ -39,7 +39,7 @@ export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSigna
   });
   await sweepRun(run.id).catch((error: unknown) => log.error({ err: error }, 'could not look for leftover processes'));
 
-  const settlement = await settle(parts, claim, outcome, log);
+  const settlement = await settle(parts, claim, outcome, stop, log);
   log.info({ outcome: outcome.kind, settlement, ...('reason' in outcome ? { code: outcome.reason.code } : {}) }, 'run finished');
 }
 
@@ -118,14 +118,22 @@ function whyStopped(reason: StopCause | 'timeout', timeoutMs: number): Outcome {
   }
 }
 
-/** What ran must be settled, so this waits for the store as long as it takes; the fence makes a repetition harmless. */
-async function settle({ queue, clock }: RunnerParts, { task, run }: Claim, outcome: Outcome, log: Log): Promise<string> {
+/**
+ * What ran must be settled, so this waits for the store as long as it takes; the fence makes a repetition harmless.
+ * Only a server that is told to stop gives up: its next start, or another node, takes the run for lost and does it again.
+ */
+async function settle({ queue, clock }: RunnerParts, { task, run }: Claim, outcome: Outcome, stop: AbortSignal, log: Log): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await queue.settle({ taskId: task.id, runId: run.id, outcome });
     } catch (error) {
+      const stopping = stop.aborted && stop.reason !== ('called-off' satisfies StopCause);
+      if (stopping) {
+        log.error({ err: error, attempt }, 'could not store how the run ended; it will be done again');
+        return 'given-up';
+      }
       log.warn({ err: error, attempt }, 'could not store how the run ended; trying again');
-      await wait(clock, backoffMs(attempt, 0.5, { baseMs: 200, capMs: 10_000 }));
+      await wait(clock, backoffMs(attempt, 0.5, { baseMs: 200, capMs: 10_000 }), stop.aborted ? undefined : stop);
     }
   }
 }

@@ -7,7 +7,7 @@ import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task
 
 const time = z.iso.datetime().nullable();
 
-export const reasonSchema = z.object({ code: z.string(), message: z.string() }).nullable();
+const reasonSchema = z.object({ code: z.string(), message: z.string() }).nullable();
 
 export const taskSchema = z
   .object({

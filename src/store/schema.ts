@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely';
 import type { RunStatus } from '../domain/run.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
+import type { WorkspaceStatus } from '../domain/workspace.ts';
 
 /**
  * The tables as both databases hold them. Times are epoch milliseconds, JSON is text, so that one set of
@@ -12,6 +13,7 @@ export interface Schema {
   runs: RunTable;
   events: EventTable;
   nodes: NodeTable;
+  workspaces: WorkspaceTable;
   settings: { key: string; value: string };
 }
 
@@ -69,9 +71,28 @@ export interface EventTable {
 }
 
 /** One server process of a fleet. `beat` counts up while it lives; whoever sees it stand still takes its work. */
-export interface NodeTable {
+interface NodeTable {
   id: string;
   beat: number;
   started_at: number;
   address: string | null;
+}
+
+export interface WorkspaceTable {
+  id: string;
+  task_id: string;
+  run_id: string;
+  node_id: string;
+  status: WorkspaceStatus;
+  repository: string;
+  ref: string;
+  branch: string;
+  base_commit: string;
+  tip: string;
+  path: string;
+  git_dir: string;
+  created_at: number;
+  completed_at: number | null;
+  cleanup_at: number | null;
+  removed_at: number | null;
 }

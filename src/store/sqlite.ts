@@ -55,8 +55,8 @@ class SqliteStore implements Store {
   constructor(writer: Database.Database, reader: Database.Database) {
     this.writer = writer;
     this.reader = reader;
-    this.write_ = queriesOn(writer);
-    this.read = queriesOn(reader);
+    this.write_ = new Kysely<Schema>({ dialect: queriesOn(writer) });
+    this.read = new Kysely<Schema>({ dialect: translating(queriesOn(reader), translate) });
   }
 
   write<T>(change: (tx: Tx) => Promise<T>): Promise<T> {
@@ -187,10 +187,8 @@ async function prepare(database: Database.Database, path: string): Promise<void>
   }
 }
 
-/** Kysely over one connection, without Kysely's own transactions: the store opens and closes those. */
-function queriesOn(database: Database.Database): Kysely<Schema> {
-  return new Kysely<Schema>({ dialect: translating(new SqliteDialect({ database: preparedOnce(database) }), translate) });
-}
+/** Queries over one connection, without Kysely's own transactions: the store opens and closes those. */
+const queriesOn = (database: Database.Database): SqliteDialect => new SqliteDialect({ database: preparedOnce(database) });
 
 /** Preparing a statement costs more than running it; the short ones recur and are kept. */
 function preparedOnce(database: Database.Database): SqliteDatabase {

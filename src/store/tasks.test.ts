@@ -92,7 +92,13 @@ for (const dialect of dialects) {
 function taskNumber(i: number): Task {
   const priority: Priority = i % 100 === 0 ? 'high' : i < 5 ? 'low' : 'medium';
   return {
-    ...firstState({ waitingFor: i % 5_000 === 7 ? 1 : 0, notBefore: i % 5_000 === 9 ? start * 2 : null, needsApproval: false, maxAttempts: 3, now: start }),
+    ...firstState({
+      waitingFor: i % 5_000 === 7 ? 1 : 0,
+      notBefore: i % 5_000 === 9 ? start * 2 : null,
+      needsApproval: false,
+      maxAttempts: 3,
+      now: start,
+    }),
     id: `tsk_${String(i).padStart(26, '0')}`,
     source: i % 1_000 === 3 ? 'github' : 'api',
     externalRef: null,

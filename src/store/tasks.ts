@@ -249,7 +249,7 @@ export async function listTasks(
   return found.next === null && floor !== undefined ? { items: found.items, next: floor } : found;
 }
 
-export function pageOf<T extends { readonly id: string }>(found: readonly T[], limit: number): Page<T> {
+function pageOf<T extends { readonly id: string }>(found: readonly T[], limit: number): Page<T> {
   const items = found.slice(0, limit);
   return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
 }

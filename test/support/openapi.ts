@@ -47,12 +47,18 @@ export const routesOf = ({ paths }: OpenApi): readonly Route[] =>
     Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
   );
 
+const patterns = new Map<string, RegExp>();
+
+function patternOf(path: string): RegExp {
+  const known = patterns.get(path) ?? new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`);
+  patterns.set(path, known);
+  return known;
+}
+
 /** The route that serves a request, as a client of the document would find it. */
 export function routeFor(document: OpenApi, method: string, path: string): Route | undefined {
   const { pathname } = new URL(path, 'http://server');
-  return routesOf(document).find(
-    (route) => route.method === method && new RegExp(`^${route.path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`).test(pathname),
-  );
+  return routesOf(document).find((route) => route.method === method && patternOf(route.path).test(pathname));
 }
 
 /** What is wrong with an answer by the document, or nothing. */

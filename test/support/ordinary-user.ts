@@ -1,11 +1,10 @@
-/** Runs something without root's power over permissions. Only for code that does its work before it first awaits. */
-export function asOrdinaryUser<T>(act: () => T): T {
-  const { getuid, seteuid } = process;
-  if (getuid?.() !== 0 || !seteuid) return act();
-  seteuid(65_534);
+/** Runs something without root's power over permissions. Nothing else may go on in the process meanwhile. */
+export async function asOrdinaryUser<T>(act: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0 || !process.seteuid) return act();
+  process.seteuid(65_534);
   try {
-    return act();
+    return await act();
   } finally {
-    seteuid(0);
+    process.seteuid(0);
   }
 }

@@ -25,6 +25,10 @@ export function commandEngine(clock: Clock): Engine {
         yield { type: 'outcome', outcome: failed('invalid-command', 'The body is not a command.') };
         return;
       }
+      if (signal.aborted) {
+        yield { type: 'outcome', outcome: { kind: 'cancelled' } };
+        return;
+      }
       const command = start({ argv, cwd: directory, env }, clock, signal);
       const cleared = clearAway(command, runId, clock, signal);
       for await (const data of merged(command)) yield { type: 'run.output', data };

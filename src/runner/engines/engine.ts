@@ -1,6 +1,8 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import type { Happening } from '../../domain/event.ts';
 import type { Outcome } from '../../domain/outcome.ts';
 import type { Task } from '../../domain/task.ts';
+import type { Command } from '../../platform/subprocess.ts';
 
 export interface EngineRequest {
   readonly task: Task;
@@ -9,10 +11,65 @@ export interface EngineRequest {
   readonly directory: string;
   /** The whole environment for whatever the engine starts. */
   readonly env: Readonly<Record<string, string>>;
+  /** What engines with a conversation need besides; others ignore it. */
+  readonly conversation?: ConversationRequest;
+  /**
+   * Resolves when the directory holds what there is to work on; until then it exists, and may be empty. An engine may get
+   * itself ready meanwhile, but does not look at the directory. When it rejects, the run ends as a failure.
+   */
+  readonly ready?: Promise<unknown>;
+  /**
+   * Starts the engine's program with three pipes; the sandbox puts itself around it here. A signal sent to the group of
+   * the process must end everything in it. Without this, it is started as it is, in a process group of its own.
+   */
+  readonly spawn?: (command: Command) => ChildProcessWithoutNullStreams;
+}
+
+export interface ConversationRequest {
+  /** Where models are reached, and the run's own credential: never a provider's key. */
+  readonly model: {
+    /** Without a trailing `/v1`. With a socket, the host in it is only a name. */
+    readonly baseUrl: string;
+    readonly socket?: string;
+    readonly credential: string;
+    readonly name?: string;
+    /** For titles, summaries and the like. */
+    readonly lightName?: string;
+  };
+  /** Keeps the session from one run to the next; private, outside of the workspace, and writable by the engine. */
+  readonly sessionDirectory: string;
+  /** The session to go on with, in the directory that it was begun in. Without it a new one begins. */
+  readonly resume?: string;
+  /** What to say. Without it: the task, or when a session is resumed, that it was interrupted and shall go on. */
+  readonly prompt?: string;
+  /** Added to what the engine tells the model anyway. */
+  readonly instructions?: string;
+  readonly maxTurns?: number;
+  /** The only tools there are; without it, all that make sense with nobody watching. */
+  readonly tools?: readonly string[];
+  /** How often the engine itself asks again when a model call fails. */
+  readonly modelRetries?: number;
+  /** Awaited before the first model call, so that a session that was begun can always be found again. */
+  onSession?(sessionId: string): Promise<void>;
 }
 
 export type EngineEvent =
-  | Extract<Happening, { type: 'run.output' | 'run.notice' }>
+  | Extract<
+      Happening,
+      {
+        type:
+          | 'run.output'
+          | 'run.notice'
+          | 'run.session'
+          | 'run.text'
+          | 'run.thinking'
+          | 'run.tool-started'
+          | 'run.tool-finished'
+          | 'run.usage'
+          | 'run.retry'
+          | 'run.error';
+      }
+    >
   | { readonly type: 'outcome'; readonly outcome: Outcome };
 
 /**

@@ -1,0 +1,70 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { atSize } from './suites/at-size.ts';
+import { endToEnd } from './suites/end-to-end.ts';
+import { events } from './suites/events.ts';
+import { idle } from './suites/idle.ts';
+import { restart } from './suites/restart.ts';
+import { submissions } from './suites/submissions.ts';
+import type { Suite } from './suites/suite.ts';
+import { openBench } from './support/bench.ts';
+import { describeMachine } from './support/machine.ts';
+import { renderSection, type Section } from './support/report.ts';
+import { Scope } from './support/scope.ts';
+import { fullSizes, quickSizes } from './support/sizes.ts';
+
+const suites: readonly Suite[] = [idle, restart, events, submissions, endToEnd, atSize];
+const names = suites.flatMap((suite) => suite.names);
+
+const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--json FILE]
+  --quick      small sizes, in under a minute: shows that it works, not how fast
+  --only NAME  ${names.join(', ')}
+  --json FILE  writes the figures there as well
+`;
+
+async function main(): Promise<void> {
+  const { quick, only, json, help } = parseArgs({
+    options: { quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'string' }, help: { type: 'boolean' } },
+  }).values;
+  const wanted = new Set(only?.split(',') ?? names);
+  const unknown = [...wanted].filter((name) => !names.includes(name));
+  if (help || unknown.length > 0) {
+    process.stdout.write(unknown.length > 0 ? `unknown: ${unknown.join(', ')}\n${usage}` : usage);
+    process.exitCode = help ? 0 : 2;
+    return;
+  }
+
+  const scope = new Scope();
+  const abandon = (code: number): void => void scope.end().finally(() => process.exit(code));
+  process.once('SIGINT', () => abandon(130));
+  process.once('SIGTERM', () => abandon(143));
+  // `npm run bench | head` closes the pipe early; what was started must end all the same.
+  process.stdout.once('error', () => abandon(0));
+  process.once('uncaughtException', (error) => {
+    console.error(error);
+    abandon(1);
+  });
+  const began = performance.now();
+  const sections: Section[] = [];
+  const show = (section: Section): void => {
+    sections.push(section);
+    process.stdout.write(renderSection(section));
+  };
+  const progress = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\x1b[2K… ${text}\r`));
+  try {
+    show(describeMachine());
+    const bench = openBench(quick ? quickSizes : fullSizes, scope, progress);
+    for (const suite of suites) {
+      if (!suite.names.some((name) => wanted.has(name))) continue;
+      for (const section of await suite.run(bench, wanted)) show(section);
+    }
+  } finally {
+    await scope.end();
+  }
+  const seconds = Math.round((performance.now() - began) / 1_000);
+  process.stdout.write(`\nMeasured in ${Math.floor(seconds / 60)} min ${seconds % 60} s${quick ? ' at the quick sizes' : ''}.\n`);
+  if (json)
+    writeFileSync(json, `${JSON.stringify({ date: new Date().toISOString(), quick: quick ?? false, seconds, sections }, null, 2)}\n`);
+}
+
+await main();

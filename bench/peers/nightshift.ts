@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { systemClock } from '../../src/platform/clock.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { Dispatcher } from '../../src/queue/dispatcher.ts';
+import type { Claim } from '../../src/queue/queue.ts';
+import type { Engine } from '../../src/runner/engines/engine.ts';
+import { runTask } from '../../src/runner/run-task.ts';
+import { type Opened, openQueue, wish } from '../measure/open.ts';
+import type { Place } from '../support/bench.ts';
+import type { Peer } from './peer.ts';
+
+/** The queue and its dispatcher; what they run does nothing, as with the peers. */
+export async function nightshift(place: Place, concurrency: number): Promise<Peer> {
+  const opened = await openQueue(place);
+  return peerOf(opened, concurrency, async (claim, onRun) => {
+    onRun();
+    await opened.queue.settle({ taskId: claim.task.id, runId: claim.run.id, outcome: { kind: 'succeeded' } });
+  });
+}
+
+/** The same with everything that a real run has around it: its directory, its output file, the look for leftover processes. */
+export async function nightshiftWithRunner(place: Place, concurrency: number): Promise<Peer> {
+  const opened = await openQueue(place);
+  let ran = (): void => undefined;
+  const idle: Engine = {
+    name: 'command',
+    refuses: () => undefined,
+    async *run() {
+      ran();
+      yield { type: 'outcome', outcome: { kind: 'succeeded' } };
+    },
+  };
+  const runner = {
+    queue: opened.queue,
+    store: opened.store,
+    clock: systemClock,
+    log: createLog('silent', []),
+    engines: new Map([[idle.name, idle]]),
+    runsDirectory: join(place.home, 'runs'),
+    nodeMarker: {},
+    path: '/usr/bin:/bin',
+    timeoutMs: 60_000,
+  };
+  return peerOf(opened, concurrency, (claim, onRun, signal) => {
+    ran = onRun;
+    return runTask(runner, claim, signal);
+  });
+}
+
+function peerOf(opened: Opened, concurrency: number, run: (claim: Claim, onRun: () => void, signal: AbortSignal) => Promise<void>): Peer {
+  const { store, queue, close } = opened;
+  return {
+    submitOne: (n) => queue.submit(wish(n)),
+    submitBatch: (from, count) =>
+      store.write((tx) =>
+        queue.enqueue(
+          tx,
+          Array.from({ length: count }, (_, i) => wish(from + i)),
+        ),
+      ),
+    async work(onRun) {
+      const dispatcher = new Dispatcher({
+        queue,
+        store,
+        clock: systemClock,
+        log: createLog('warn', [{ write: (line) => void process.stderr.write(line) }]),
+        node: 'nod_bench',
+        capacity: concurrency,
+        run: (claim, signal) => run(claim, onRun, signal),
+      });
+      dispatcher.start();
+      const drain = (): Promise<void> => dispatcher.drain(60_000);
+      return { settled: drain, stop: drain };
+    },
+    close,
+  };
+}

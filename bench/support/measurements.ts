@@ -1,0 +1,10 @@
+import { measureAtSize } from '../measure/at-size.ts';
+import { measureEvents } from '../measure/events.ts';
+import { loadOverHttp } from '../measure/http-load.ts';
+import { measureRace } from '../measure/race.ts';
+
+/** What can be asked of a measuring process. */
+export const measurements = { measureAtSize, measureEvents, loadOverHttp, measureRace };
+
+export type Measurements = typeof measurements;
+export type Measurement = keyof Measurements;

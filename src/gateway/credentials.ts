@@ -1,0 +1,49 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Clock } from '../platform/clock.ts';
+
+/** What lets one run, and nobody else, make model calls while it lasts. Only hashes are kept; a restart ends them all. */
+export interface Credentials {
+  /** A new credential for a run. An earlier one of the same run stops working. */
+  issue(runId: string): string;
+  revoke(runId: string): void;
+  /** The run that a presented credential belongs to, or undefined; which of the many reasons is nobody's business. */
+  check(presented: string | undefined): string | undefined;
+}
+
+interface Issued {
+  readonly hash: Buffer;
+  readonly endsAt: number;
+}
+
+const prefix = 'nsr.';
+const dayMs = 86_400_000;
+
+/** A credential ends by itself after `lifeMs`, should nobody revoke it. */
+export function createCredentials(clock: Clock, lifeMs = dayMs): Credentials {
+  const issued = new Map<string, Issued>();
+  return {
+    issue(runId) {
+      const credential = `${prefix}${runId}.${randomBytes(32).toString('base64url')}`;
+      issued.set(runId, { hash: hashOf(credential), endsAt: clock.monotonic() + lifeMs });
+      return credential;
+    },
+    revoke(runId) {
+      issued.delete(runId);
+    },
+    check(presented) {
+      const runId = runNamedIn(presented);
+      if (presented === undefined || runId === undefined) return undefined;
+      const known = issued.get(runId);
+      if (!known || !timingSafeEqual(known.hash, hashOf(presented))) return undefined;
+      if (known.endsAt > clock.monotonic()) return runId;
+      issued.delete(runId);
+      return undefined;
+    },
+  };
+}
+
+function runNamedIn(presented: string | undefined): string | undefined {
+  return presented?.startsWith(prefix) && presented.length < 200 ? presented.slice(prefix.length).split('.')[0] : undefined;
+}
+
+const hashOf = (text: string): Buffer => createHash('sha256').update(text).digest();

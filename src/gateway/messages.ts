@@ -1,0 +1,280 @@
+import { rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { TokenUsage } from '../domain/usage.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Credentials } from './credentials.ts';
+import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest, type Provider } from './providers/provider.ts';
+import { type Meter, meterFor, type Observed } from './usage.ts';
+
+/** One call of a model, reported when it is over, however it ended. */
+export interface ModelCall {
+  readonly runId: string;
+  readonly provider: string;
+  /** As the answer names it, else as it was asked for. */
+  readonly model: string | null;
+  /** What was reported; null when nothing was. Of a call that broke off it is too small. */
+  readonly usage: TokenUsage | null;
+  /** `refused` by status or by an error in the stream; `cut` by the provider; `abandoned` by the agent. */
+  readonly end: 'complete' | 'refused' | 'cut' | 'abandoned';
+  /** Null when the agent left before there was an answer. */
+  readonly status: number | null;
+  readonly firstByteMs: number | null;
+  readonly latencyMs: number;
+}
+
+export interface GatewayParts {
+  readonly provider: Provider;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly log: Log;
+  onUsage(call: ModelCall): void;
+}
+
+interface ModelDoor {
+  /** Stops listening, cuts what is open, and removes the socket. */
+  close(): Promise<void>;
+}
+
+/** As much of a request as is needed; a `Request` is one. */
+interface Incoming {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Headers;
+  readonly body: AsyncIterable<Uint8Array> | null;
+  readonly signal: AbortSignal;
+}
+
+export interface Gateway {
+  /** The Messages API by path, wherever it is mounted. Never rejects; a body that breaks off fails its reader. */
+  fetch(request: Incoming): Promise<Response>;
+  /**
+   * The same for a server of Node. Prefer it: an answer that breaks off then breaks the connection, whereas the adapter
+   * of Hono ends it with the error's text as if that were the rest of it. Never rejects.
+   */
+  handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void>;
+  /** Serves one run on a unix socket that only this user can open. Other runs' credentials are refused there. */
+  listen(socketPath: string, runId: string): Promise<ModelDoor>;
+}
+
+/** What the Messages API takes at most. */
+const maxBodyBytes = 32 * 1024 * 1024;
+
+/** The door that agents reach models through: authorises, passes on, and reports every call. It holds no keys itself. */
+export function createGateway(parts: GatewayParts): Gateway {
+  return {
+    fetch: (request) => answer(parts, request),
+    handle: (incoming, outgoing) => serve((request) => answer(parts, request), incoming, outgoing),
+    listen: (socketPath, runId) => listenOn(socketPath, (request) => answer(parts, request, runId)),
+  };
+}
+
+async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string): Promise<Response> {
+  const runId = parts.credentials.check(credentialIn(request.headers));
+  if (runId === undefined || (onlyRun !== undefined && runId !== onlyRun)) {
+    return errorAnswer({ status: 401, message: 'This credential is not that of a run in progress.' });
+  }
+  const { pathname, search } = new URL(request.url);
+  const endpoint = endpointOf(request.method, pathname);
+  if (!endpoint) return errorAnswer({ status: 404, message: `There is nothing at ${request.method} ${pathname}.` });
+  const body = endpoint === 'models' ? null : await readBody(request);
+  if (body === 'gone') return errorAnswer({ status: 400, message: 'The request broke off.' });
+  if (body === 'too-large') {
+    return errorAnswer({ status: 413, message: `A request may carry at most ${maxBodyBytes / 1024 / 1024} MB.` });
+  }
+  const message = body === null ? {} : parseBody(body);
+  if (!message) return errorAnswer({ status: 400, message: 'The body is not a JSON object.' });
+  return ask(parts, { runId, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
+}
+
+async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSignal): Promise<Response> {
+  const call = beginCall(parts, request);
+  const away = new AbortController();
+  const leave = (): void => away.abort();
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  const done = (end: ModelCall['end'], observed?: Observed): void => {
+    signal.removeEventListener('abort', leave);
+    call.end(end, observed);
+  };
+  try {
+    const response = await parts.provider.answer(request, away.signal);
+    call.answered(response.status);
+    return observed(response, away, done);
+  } catch (error) {
+    done(away.signal.aborted ? 'abandoned' : 'cut');
+    if (!away.signal.aborted) parts.log.error({ err: error, runId: request.runId, provider: parts.provider.name }, 'a provider broke');
+    return errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' });
+  }
+}
+
+/** The same answer, watched as it passes. The reader sets the pace: nothing is fetched that nobody has asked for. */
+function observed(response: Response, away: AbortController, done: (end: ModelCall['end'], observed?: Observed) => void): Response {
+  const refused = !response.ok;
+  if (!response.body) {
+    done(refused ? 'refused' : 'complete');
+    return response;
+  }
+  const meter: Meter = meterFor(response.headers.get('content-type') ?? '');
+  const reader = response.body.getReader();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done: ended, value } = await reader.read();
+          if (value) {
+            meter.see(value);
+            controller.enqueue(value);
+          }
+          if (!ended) return;
+          const seen = meter.end();
+          done(refused || seen.errorType !== undefined ? 'refused' : seen.complete ? 'complete' : 'cut', seen);
+          controller.close();
+        } catch (error) {
+          done(away.signal.aborted ? 'abandoned' : 'cut', meter.end());
+          controller.error(error);
+        }
+      },
+      async cancel(reason) {
+        done('abandoned', meter.end());
+        away.abort();
+        await reader.cancel(reason).catch(() => undefined); // it is over either way
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { status: response.status, headers: response.headers });
+}
+
+interface Call {
+  answered(status: number): void;
+  end(end: ModelCall['end'], observed?: Observed): void;
+}
+
+function beginCall({ provider, clock, log, onUsage }: GatewayParts, { runId, endpoint, message }: ModelRequest): Call {
+  const began = clock.monotonic();
+  let status: number | null = null;
+  let firstByteMs: number | null = null;
+  let reported = endpoint !== 'messages'; // the other two cost nothing
+  return {
+    answered(answered) {
+      status = answered;
+      firstByteMs = clock.monotonic() - began;
+    },
+    end(end, observed) {
+      if (reported) return;
+      reported = true;
+      const model = observed?.model ?? (typeof message.model === 'string' ? message.model : null);
+      const usage = observed?.usage ?? null;
+      const latencyMs = clock.monotonic() - began;
+      try {
+        onUsage({ runId, provider: provider.name, model, usage, end, status, firstByteMs, latencyMs });
+      } catch (error) {
+        log.error({ err: error, runId }, 'a model call could not be recorded');
+      }
+    },
+  };
+}
+
+function credentialIn(headers: Headers): string | undefined {
+  const bearer = headers.get('authorization');
+  return headers.get('x-api-key') ?? (bearer?.startsWith('Bearer ') ? bearer.slice('Bearer '.length) : undefined);
+}
+
+function endpointOf(method: string, path: string): Endpoint | undefined {
+  if (method === 'POST' && path.endsWith('/v1/messages')) return 'messages';
+  if (method === 'POST' && path.endsWith('/v1/messages/count_tokens')) return 'count_tokens';
+  return method === 'GET' && path.endsWith('/v1/models') ? 'models' : undefined;
+}
+
+/** An agent's headers are its own invention, so only those that the API gives a meaning go further, and no credential. */
+const meaningful = /^(?:anthropic-(?!organization)|x-stainless-|x-claude-|x-app$|user-agent$|content-type$|accept$)/;
+
+const passedOn = (headers: Headers): Headers => new Headers([...headers].filter(([name]) => meaningful.test(name)));
+
+async function readBody(request: Incoming): Promise<Buffer | 'too-large' | 'gone'> {
+  if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) return 'too-large';
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length;
+      if (size > maxBodyBytes) return 'too-large';
+      chunks.push(chunk);
+    }
+  } catch {
+    return 'gone';
+  }
+  return Buffer.concat(chunks, size);
+}
+
+function parseBody(body: Buffer): MessagesBody | undefined {
+  try {
+    const value: unknown = JSON.parse(body.toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+type Answering = (request: Incoming) => Promise<Response>;
+
+async function serve(answering: Answering, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const away = new AbortController();
+  outgoing.once('close', () => away.abort());
+  const headers = new Headers(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as [string, string]));
+  const url = `http://model${incoming.url ?? '/'}`;
+  const response = await answering({ method: incoming.method ?? '', url, headers, body: incoming, signal: away.signal });
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  outgoing.flushHeaders();
+  try {
+    for await (const chunk of response.body ?? []) {
+      if (!outgoing.write(chunk)) await writable(outgoing, away.signal);
+      if (outgoing.destroyed) return;
+    }
+    outgoing.end();
+  } catch {
+    outgoing.destroy(); // the agent sees what there is to see: it broke off
+  }
+}
+
+function writable(outgoing: ServerResponse, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      outgoing.off('drain', go);
+      gone.removeEventListener('abort', go);
+      resolve();
+    };
+    outgoing.once('drain', go);
+    gone.addEventListener('abort', go, { once: true });
+    if (gone.aborted) go();
+  });
+}
+
+async function listenOn(socketPath: string, answering: Answering): Promise<ModelDoor> {
+  // An agent is silent while its tools work; a connection that was closed meanwhile would cost it a failed call.
+  const server = createServer({ keepAliveTimeout: 3_600_000 }, (incoming, outgoing) => void serve(answering, incoming, outgoing));
+  await rm(socketPath, { force: true }); // left by a server that was killed
+  await bind(server, socketPath);
+  return {
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+      await rm(socketPath, { force: true });
+    },
+  };
+}
+
+/** The socket never exists with wider rights than 0600: the mask holds while it is made, and making it is synchronous. */
+function bind(server: Server, socketPath: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const mask = process.umask(0o177);
+    try {
+      server.listen(socketPath, resolve);
+    } finally {
+      process.umask(mask);
+    }
+  });
+}

@@ -1,0 +1,222 @@
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import type { Readable } from 'node:stream';
+import { createBrotliDecompress, createGunzip } from 'node:zlib';
+import type { Clock } from '../../platform/clock.ts';
+import { type Endpoint, errorAnswer, errorTypeOf, type ModelRequest, type Provider } from './provider.ts';
+
+export interface AnthropicSettings {
+  /** With or without a trailing `/v1`; a path before it is kept. */
+  readonly baseUrl: string;
+  readonly apiKey: string;
+  /** Longest wait for an answer to begin. */
+  readonly firstByteMs?: number;
+  /** Longest silence inside an answer; the API itself pings more often. */
+  readonly silenceMs?: number;
+}
+
+const paths: Readonly<Record<Endpoint, string>> = {
+  messages: '/v1/messages',
+  count_tokens: '/v1/messages/count_tokens',
+  models: '/v1/models',
+};
+
+/** Answers of these headers only; the others speak of the account or of the connection. */
+const returned = /^(?:content-type|request-id|retry-after(?:-ms)?|x-should-retry|anthropic-ratelimit-.+)$/;
+
+const longestError = 64 * 1024;
+
+/** The API of Anthropic, or one that speaks like it. The key stays here. */
+export function anthropicProvider(settings: AnthropicSettings, clock: Clock): Provider & { close(): void } {
+  const base = new URL(settings.baseUrl);
+  const prefix = base.pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
+  const secure = base.protocol === 'https:';
+  const agent = secure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+  const wire: Wire = {
+    open: (options) => (secure ? requestHttps : requestHttp)({ ...options, agent }),
+    clock,
+    firstByteMs: settings.firstByteMs ?? 300_000,
+    silenceMs: settings.silenceMs ?? 300_000,
+  };
+  return {
+    name: 'claude',
+    async answer(request, signal) {
+      const options = {
+        host: base.hostname.replace(/^\[|\]$/g, ''),
+        port: base.port || undefined,
+        path: `${prefix}${paths[request.endpoint]}${request.query}`,
+        method: request.body === null ? 'GET' : 'POST',
+        headers: headersOf(request, settings.apiKey),
+      };
+      const sent = await send(wire, options, request.body, signal);
+      if (sent.kind === 'unreachable') return errorAnswer({ status: sent.status, message: sent.message });
+      return pass(sent.response, request, settings.apiKey, wire, signal);
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+interface Wire {
+  open(options: RequestOptions): ClientRequest;
+  readonly clock: Clock;
+  readonly firstByteMs: number;
+  readonly silenceMs: number;
+}
+
+type Sent =
+  | { readonly kind: 'answered'; readonly response: IncomingMessage }
+  | { readonly kind: 'unreachable'; readonly status: number; readonly message: string };
+
+/** Rejects only when the signal aborts. */
+function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: AbortSignal): Promise<Sent> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const request = wire.open(options);
+    const cancelTimer = wire.clock.after(wire.firstByteMs, () => {
+      resolve({ kind: 'unreachable', status: 504, message: `The provider did not answer within ${wire.firstByteMs / 1_000} s.` });
+      request.destroy();
+    });
+    const abort = (): void => {
+      reject(signal.reason);
+      request.destroy();
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    const settled = (): void => {
+      cancelTimer();
+      signal.removeEventListener('abort', abort);
+    };
+    request.once('response', (response) => {
+      settled();
+      resolve({ kind: 'answered', response });
+    });
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      settled();
+      // The other side closed a connection that was kept open just as it was used again: nothing was lost but the way.
+      if (request.reusedSocket && error.code === 'ECONNRESET') return resolve(send(wire, options, body, signal));
+      resolve({ kind: 'unreachable', status: 503, message: `The provider cannot be reached (${error.code ?? 'connection failed'}).` });
+    });
+    request.end(body ?? undefined);
+  });
+}
+
+async function pass(
+  response: IncomingMessage,
+  { message }: ModelRequest,
+  apiKey: string,
+  wire: Wire,
+  signal: AbortSignal,
+): Promise<Response> {
+  const status = response.statusCode ?? 502;
+  const headers = new Headers(
+    Object.entries(response.headers).flatMap(([name, value]) =>
+      returned.test(name) && value !== undefined ? [[name, String(value)] as [string, string]] : [],
+    ),
+  );
+  const body = flow(decoded(response), wire, signal, () => response.destroy());
+  if (status >= 400) return refusal(status, headers, await beginningOf(body), apiKey);
+  const type = headers.get('content-type') ?? '';
+  const expected = message.stream === true ? /event-stream|json/ : /json/;
+  if (status !== 200 || !expected.test(type)) {
+    await body.cancel();
+    const what = status === 200 ? `with ${type === '' ? 'no content type' : type}` : `with status ${status}`;
+    return errorAnswer({ status: 502, message: `What answers at the provider's address is not the Messages API: it answered ${what}.` });
+  }
+  return new Response(body, { status, headers });
+}
+
+/** The provider's refusal in the form of the API, whatever form it came in, and never with our key in it. */
+function refusal(status: number, headers: Headers, text: string, apiKey: string): Response {
+  const { type, message } = errorIn(text);
+  const kept = Object.fromEntries([...headers].filter(([name]) => name !== 'content-type'));
+  return errorAnswer({
+    status,
+    type: type ?? errorTypeOf(status),
+    message: (message ?? `The provider answered with status ${status}.`).replaceAll(apiKey, '[secret]'),
+    headers: kept,
+  });
+}
+
+function errorIn(text: string): { readonly type?: string; readonly message?: string } {
+  try {
+    const { error } = JSON.parse(text) as { error?: { type?: unknown; message?: unknown } };
+    return {
+      ...(typeof error?.type === 'string' ? { type: error.type } : {}),
+      ...(typeof error?.message === 'string' ? { message: error.message } : {}),
+    };
+  } catch {
+    return {};
+  }
+}
+
+/** We ask for plain answers, but a proxy on the way may compress them all the same. */
+function decoded(response: IncomingMessage): Readable {
+  const encoding = response.headers['content-encoding'];
+  const decoder = encoding === 'gzip' ? createGunzip() : encoding === 'br' ? createBrotliDecompress() : undefined;
+  if (!decoder) return response;
+  response.once('error', (error) => decoder.destroy(error));
+  response.once('aborted', () => decoder.destroy(new Error('the answer broke off')));
+  return response.pipe(decoder);
+}
+
+/** One chunk is read per chunk asked for, so a slow reader slows the provider down. Too long a silence fails the stream. */
+function flow(source: Readable, { clock, silenceMs }: Wire, signal: AbortSignal, close: () => void): ReadableStream<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
+  const stop = (): void => {
+    source.destroy(new Error('the call was abandoned'));
+    close();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  const over = (): void => signal.removeEventListener('abort', stop);
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const cancelTimer = clock.after(silenceMs, () => {
+          source.destroy(new Error(`the provider was silent for ${silenceMs / 1_000} s`));
+          close();
+        });
+        try {
+          const { done, value } = await chunks.next();
+          if (value) controller.enqueue(value);
+          if (!done) return;
+          over();
+          controller.close();
+        } catch (error) {
+          over();
+          controller.error(error);
+        } finally {
+          cancelTimer();
+        }
+      },
+      cancel() {
+        over();
+        close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+async function beginningOf(body: ReadableStream<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > longestError) break;
+    }
+  } catch {
+    // The status says enough.
+  }
+  return Buffer.concat(chunks).subarray(0, longestError).toString('utf8');
+}
+
+function headersOf({ headers, body }: ModelRequest, apiKey: string): Record<string, string | number> {
+  return {
+    'anthropic-version': '2023-06-01',
+    ...Object.fromEntries(headers),
+    'accept-encoding': 'identity',
+    'x-api-key': apiKey,
+    ...(body === null ? {} : { 'content-length': body.length }),
+  };
+}

@@ -1,0 +1,253 @@
+import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { garbles, type ModelUpstream, refuses, startUpstream } from '../../../test/support/model-upstream.ts';
+import { until } from '../../../test/support/server-process.ts';
+import { perform, processesOf, rehearse } from '../../../test/support/stage.ts';
+import { anthropicProvider } from '../../gateway/providers/anthropic.ts';
+import { rehearsalProvider } from '../../gateway/providers/rehearsal.ts';
+import { demoScript, sampleRepository } from '../../gateway/rehearsal/demo.ts';
+import { systemClock } from '../../platform/clock.ts';
+import { claudeEngine, hasSession } from './claude.ts';
+
+const engine = claudeEngine({ clock: systemClock, asRoot: process.getuid?.() === 0 });
+/** A slow command that cannot be mistaken for another. */
+const slowly = `${process.execPath} -e 'setTimeout(() => 0, 60000)'`;
+let undo: (() => unknown)[];
+
+beforeEach(() => {
+  undo = [];
+});
+
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+test('works with real tools on real files, and tells it in our words', async () => {
+  const sessions: string[] = [];
+  const stage = await rehearse(undo, rehearsalProvider([demoScript()], systemClock), {
+    async onSession(id) {
+      expect(stage.asked).toEqual([]); // stored before the first call
+      sessions.push(id);
+    },
+  });
+  cpSync(sampleRepository, stage.request.directory, { recursive: true });
+  const { events, outcome } = await perform(engine, stage.request);
+  expect(outcome).toMatchObject({ kind: 'succeeded', summary: expect.stringContaining('Fixed') });
+  expect(readFileSync(join(stage.request.directory, 'src/rota.js'), 'utf8')).toContain('over midnight');
+
+  const shown = events.filter(({ type }) => type !== 'run.text' && type !== 'run.thinking');
+  expect(
+    shown.map((event) =>
+      event.type.startsWith('run.tool') && 'data' in event && 'tool' in event.data ? `${event.type} ${event.data.tool}` : event.type,
+    ),
+  ).toEqual([
+    'run.session',
+    ...['Read', 'Bash', 'Edit', 'Bash'].flatMap((tool) => [`run.tool-started ${tool}`, `run.tool-finished ${tool}`]),
+    'run.usage',
+    'outcome',
+  ]);
+  expect(events[0]).toEqual({ type: 'run.session', data: { sessionId: sessions[0], resumed: false } });
+  const results = events.flatMap((event) => (event.type === 'run.tool-finished' ? [event.data] : []));
+  expect(results.map(({ failed }) => failed)).toEqual([false, true, false, false]);
+  expect(results.at(-1)?.output).toContain('pass 3');
+  // The engine's count and the endpoint's are the same.
+  const counted = stage.calls.reduce((sum, { usage }) => sum + (usage?.outputTokens ?? 0), 0);
+  expect(events.find(({ type }) => type === 'run.usage')).toMatchObject({ data: { outputTokens: counted } });
+  expect(JSON.stringify(events)).not.toContain(stage.request.conversation?.model.credential);
+  expect(processesOf(stage.runId)).toEqual([]);
+});
+
+test('a tool that prints the environment does not put the credential into the journal', async () => {
+  const stage = await rehearse(undo, { turns: [{ call: { tool: 'Bash', input: { command: 'env' } } }, { say: 'Seen.' }] });
+  const { events } = await perform(engine, stage.request);
+  expect(JSON.stringify(events)).not.toContain(stage.request.conversation?.model.credential);
+});
+
+test('goes on with the same session after its program was killed in the middle of a tool', async () => {
+  const stage = await rehearse(undo, {
+    turns: [
+      { say: 'A slow one.', call: { tool: 'Bash', input: { command: slowly } } },
+      { call: { tool: 'Write', input: { file_path: '{{cwd}}/after.txt', content: 'resumed' } } },
+      { say: 'Done after all.' },
+    ],
+  });
+  const { sessionDirectory = '' } = stage.request.conversation ?? {};
+  let sessionId = '';
+  const first = await perform(engine, stage.request, undefined, (event) => {
+    if (event.type === 'run.session') sessionId = event.data.sessionId;
+    if (event.type !== 'run.tool-started') return;
+    // The program writes its session down a moment later; killed before that, there is none to go on with.
+    void until('the call to be on disk', () => writtenDown(sessionDirectory, sessionId).includes('toolu_r0')).then(() =>
+      stage.child()?.kill('SIGKILL'),
+    );
+  });
+  expect(first.outcome).toMatchObject({ kind: 'failed', retryable: true, reason: { code: 'engine-killed' } });
+  expect(processesOf(stage.runId)).toEqual([]);
+  expect(await hasSession(sessionDirectory, sessionId)).toBe(true);
+
+  const { conversation } = stage.request;
+  const again = { ...stage.request, ...(conversation ? { conversation: { ...conversation, resume: sessionId } } : {}) };
+  const asked = stage.asked.length;
+  const [second, third] = await Promise.all([perform(engine, again), perform(engine, again)]);
+  expect(third.outcome).toMatchObject({ kind: 'failed', retryable: true, reason: { code: 'session-busy' } });
+  expect(second.events[0]).toEqual({ type: 'run.session', data: { sessionId, resumed: true } });
+  expect(second.outcome).toEqual({ kind: 'succeeded', summary: 'Done after all.' });
+  expect(readFileSync(join(stage.request.directory, 'after.txt'), 'utf8')).toBe('resumed');
+  const history = JSON.stringify(stage.asked[asked]?.message.messages);
+  expect(history).toContain('Do what the script says');
+  expect(history).toContain('A slow one.');
+});
+
+const writtenDown = (sessionDirectory: string, sessionId: string): string =>
+  globSync(join(sessionDirectory, 'projects', '*', `${sessionId}.jsonl`))
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('');
+
+test('is gone within three seconds when it is cancelled, with all that it started', async () => {
+  const stage = await rehearse(undo, { turns: [{ call: { tool: 'Bash', input: { command: `setsid ${slowly} & ${slowly}` } } }] });
+  const cancel = new AbortController();
+  let cancelledAt = 0;
+  const { outcome } = await perform(engine, stage.request, cancel.signal, (event) => {
+    if (event.type !== 'run.tool-started') return;
+    void until('the commands to run', () => processesOf(stage.runId).length >= 3).then(() => {
+      cancelledAt = performance.now();
+      cancel.abort();
+    });
+  });
+  expect(outcome).toEqual({ kind: 'cancelled' });
+  expect(performance.now() - cancelledAt).toBeLessThan(3_000);
+  expect(processesOf(stage.runId)).toEqual([]);
+});
+
+test('is gone as well when its reader goes away', async () => {
+  const stage = await rehearse(undo, { turns: [{ call: { tool: 'Bash', input: { command: slowly } } }] });
+  for await (const { type } of engine.run(stage.request, new AbortController().signal)) if (type === 'run.tool-started') break;
+  expect(processesOf(stage.runId)).toEqual([]);
+});
+
+test('waits with its first word until the workspace is ready', async () => {
+  const stage = await rehearse(undo, { turns: [{ call: { tool: 'Read', input: { file_path: '{{cwd}}/late.txt' } } }, { say: 'Read.' }] });
+  const { promise: ready, resolve: prepared } = Promise.withResolvers<void>();
+  const performed = perform(engine, { ...stage.request, ready });
+  await until('the program to run', () => stage.child()?.pid !== undefined);
+  expect(stage.asked).toEqual([]);
+  writeFileSync(join(stage.request.directory, 'late.txt'), 'just in time');
+  prepared();
+  const { events } = await performed;
+  expect(events.find(({ type }) => type === 'run.tool-finished')).toMatchObject({
+    data: { failed: false, output: expect.stringContaining('just in time') },
+  });
+});
+
+test('a workspace that cannot be prepared is a failure, and the program goes', async () => {
+  const stage = await rehearse(undo, { turns: [{ say: 'Never said.' }] });
+  const { outcome } = await perform(engine, { ...stage.request, ready: Promise.reject(new Error('no such ref')) });
+  expect(outcome).toMatchObject({ kind: 'failed', reason: { code: 'not-prepared', message: expect.stringContaining('no such ref') } });
+  expect([stage.asked.length, processesOf(stage.runId)]).toEqual([0, []]);
+});
+
+describe('when the model', () => {
+  test.each([
+    ['refuses the credentials', { status: 401 }, { code: 'model-auth' }, false],
+    ['does not know the name', { status: 404 }, { code: 'model-unknown' }, false],
+    ['limits the rate', { status: 429, retryAfterSeconds: 1 }, { code: 'rate-limited' }, true],
+    ['is overloaded', { status: 529 }, { code: 'overloaded' }, true],
+    ['is broken', { status: 500 }, { code: 'model-unreachable' }, true],
+    [
+      'finds the prompt too long',
+      { status: 400, message: 'prompt is too long: 300000 tokens > 200000 maximum' },
+      { code: 'prompt-too-long' },
+      false,
+    ],
+    ['refuses the request', { status: 400, message: 'no such parameter' }, { code: 'model-refused' }, false],
+  ])('%s, the outcome says so', async (_, fail, reason, retryable) => {
+    const stage = await rehearse(undo, { turns: [{ fail }] });
+    const { outcome, events } = await perform(engine, stage.request);
+    expect(outcome).toMatchObject({ kind: 'failed', reason, retryable });
+    expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['run.session', 'run.error']));
+  });
+
+  test('declines, the outcome says so', async () => {
+    const stage = await rehearse(undo, { turns: [{ when: { helper: false }, say: 'I cannot help with that.', stop: 'refusal' }] });
+    expect((await perform(engine, stage.request)).outcome).toMatchObject({ kind: 'failed', retryable: false, reason: { code: 'refused' } });
+  });
+
+  test('never comes to an end, the turns do', async () => {
+    const turns = [{ when: { helper: false }, call: { tool: 'Bash', input: { command: 'true' } } }];
+    const stage = await rehearse(undo, { turns }, { maxTurns: 2 });
+    expect((await perform(engine, stage.request)).outcome).toMatchObject({
+      kind: 'failed',
+      retryable: false,
+      reason: { code: 'max-turns' },
+    });
+  });
+
+  test('is not there at all, the outcome says so', async () => {
+    const stage = await rehearse(undo, { turns: [{ say: 'x' }] });
+    const { conversation } = stage.request;
+    const request = conversation && {
+      ...stage.request,
+      conversation: { ...conversation, model: { ...conversation.model, socket: join(stage.request.directory, 'nothing.sock') } },
+    };
+    const { outcome } = await perform(engine, request ?? stage.request);
+    expect(outcome).toMatchObject({ kind: 'failed', retryable: true, reason: { code: 'model-unreachable' } });
+  });
+
+  test('breaks off in the middle or refuses for a moment, the run survives it', async () => {
+    const stage = await rehearse(
+      undo,
+      {
+        turns: [
+          { say: 'Half a sentence that breaks off.', fail: { cut: true, times: 1 } },
+          { say: 'y', fail: { status: 529, times: 1 } },
+        ],
+      },
+      { modelRetries: 3 },
+    );
+    const { outcome, events } = await perform(engine, stage.request);
+    expect(outcome).toMatchObject({ kind: 'succeeded' });
+    expect(events.filter(({ type }) => type === 'run.retry').length).toBeGreaterThan(0);
+    expect(stage.calls[0]).toMatchObject({ end: 'cut' });
+  });
+
+  test('hangs, the run can be cancelled', async () => {
+    const stage = await rehearse(undo, { turns: [{ fail: { hang: true } }] });
+    const cancel = new AbortController();
+    const performed = perform(engine, stage.request, cancel.signal);
+    await until('the model to be asked', () => stage.asked.length > 0);
+    cancel.abort();
+    expect((await performed).outcome).toEqual({ kind: 'cancelled' });
+    expect(processesOf(stage.runId)).toEqual([]);
+    await until('the call to end', () => stage.calls.length > 0);
+    expect(stage.calls[0]?.end).toBe('abandoned');
+  });
+
+  test('answers with garbage, or refuses us in its own way, the outcome says so', async () => {
+    const upstream: ModelUpstream = await startUpstream(garbles);
+    const provider = anthropicProvider({ baseUrl: upstream.url, apiKey: 'sk-real' }, systemClock);
+    undo.push(
+      () => upstream.close(),
+      () => provider.close(),
+    );
+    const stage = await rehearse(undo, provider);
+    expect((await perform(engine, stage.request)).outcome).toMatchObject({ kind: 'failed', retryable: true });
+    upstream.behaves(refuses(401, 'invalid x-api-key', {}, 'authentication_error'));
+    const { outcome } = await perform(engine, stage.request);
+    expect(outcome).toMatchObject({ kind: 'failed', retryable: false, reason: { code: 'model-auth' } });
+    expect(JSON.stringify(outcome)).not.toContain('sk-real');
+  });
+});
+
+test('what it cannot begin with is an outcome, too', async () => {
+  const stage = await rehearse(undo, { turns: [{ say: 'x' }] });
+  const { conversation, ...bare } = stage.request;
+  const lost = conversation && { ...stage.request, conversation: { ...conversation, resume: '00000000-0000-4000-8000-000000000000' } };
+  const missing = claudeEngine({ clock: systemClock, asRoot: true, program: join(stage.request.directory, 'no-such-program') });
+  const outcomes = await Promise.all([perform(engine, bare), perform(engine, lost ?? bare), perform(missing, stage.request)]);
+  expect(outcomes.map(({ outcome }) => outcome?.kind === 'failed' && outcome.reason.code)).toEqual([
+    'no-model',
+    'session-lost',
+    'engine-missing',
+  ]);
+});

@@ -1,0 +1,142 @@
+import type { SDKAssistantMessage, SDKMessage, SDKResultMessage, SDKUserMessage } from '@anthropic-ai/claude-agent-sdk';
+import type { Clock } from '../../../platform/clock.ts';
+import type { EngineEvent } from '../engine.ts';
+
+type NarratedEvent = Exclude<EngineEvent, { type: 'outcome' }>;
+
+export interface Narrator {
+  /** What a message of the SDK means in our words; nothing for most. Calls and results are paired across messages. */
+  tell(message: SDKMessage): readonly NarratedEvent[];
+}
+
+const outputLimit = 8_000;
+const inputLimit = 16_000;
+const textLimit = 64_000;
+
+/** `conceal` goes over everything that an agent or a tool wrote. */
+export function createNarrator(clock: Clock, conceal: (text: string) => string): Narrator {
+  const open = new Map<string, { readonly tool: string; readonly since: number }>();
+  const clean = (text: string, limit: number): string => trimmed(conceal(text), limit);
+
+  const fromAssistant = ({ message, error, parent_tool_use_id: parent }: SDKAssistantMessage): readonly NarratedEvent[] => {
+    const within = parent === null ? {} : { parentCall: parent };
+    return message.content.flatMap((block): readonly NarratedEvent[] => {
+      switch (block.type) {
+        case 'text':
+          if (error !== undefined) return [{ type: 'run.error', data: { code: error, message: clean(block.text, 2_000) } }];
+          return block.text.trim() === '' ? [] : [{ type: 'run.text', data: { text: clean(block.text, textLimit), ...within } }];
+        case 'thinking':
+          return block.thinking.trim() === ''
+            ? []
+            : [{ type: 'run.thinking', data: { text: clean(block.thinking, textLimit), ...within } }];
+        case 'tool_use':
+          open.set(block.id, { tool: block.name, since: clock.monotonic() });
+          return [
+            { type: 'run.tool-started', data: { call: block.id, tool: block.name, input: shownInput(block.input, clean), ...within } },
+          ];
+        default:
+          return [];
+      }
+    });
+  };
+
+  const fromUser = ({ message, parent_tool_use_id: parent }: SDKUserMessage): readonly NarratedEvent[] => {
+    if (typeof message.content === 'string') return [];
+    return message.content.flatMap((block): readonly NarratedEvent[] => {
+      if (block.type !== 'tool_result') return [];
+      const call = open.get(block.tool_use_id);
+      open.delete(block.tool_use_id);
+      const output = resultText(block.content);
+      return [
+        {
+          type: 'run.tool-finished',
+          data: {
+            call: block.tool_use_id,
+            tool: call?.tool ?? 'unknown',
+            failed: block.is_error === true,
+            output: clean(output, outputLimit),
+            outputSize: output.length,
+            durationMs: call ? Math.round(clock.monotonic() - call.since) : 0,
+            ...(parent === null ? {} : { parentCall: parent }),
+          },
+        },
+      ];
+    });
+  };
+
+  return {
+    tell(message) {
+      if (message.type === 'assistant') return fromAssistant(message);
+      if (message.type === 'user') return fromUser(message);
+      if (message.type === 'result') return usageIn(message);
+      if (message.type !== 'system') return [];
+      if (message.subtype === 'api_retry') {
+        const { attempt, max_retries: of, retry_delay_ms: waitMs, error_status: status, error } = message;
+        return [{ type: 'run.retry', data: { attempt, of, waitMs: Math.round(waitMs), status, error } }];
+      }
+      const notice = noticeIn(message);
+      return notice === undefined ? [] : [{ type: 'run.notice', data: { text: clean(notice, 2_000) } }];
+    },
+  };
+}
+
+function noticeIn(message: Extract<SDKMessage, { type: 'system' }>): string | undefined {
+  switch (message.subtype) {
+    case 'compact_boundary':
+      return 'The conversation was compacted.';
+    case 'informational':
+      return message.content;
+    case 'session_writes_lost':
+      return 'Part of the session could not be written down; it may not be possible to go on with it later.';
+    default:
+      return undefined;
+  }
+}
+
+const usageIn = ({ modelUsage, num_turns: turns }: SDKResultMessage): readonly NarratedEvent[] =>
+  Object.entries(modelUsage ?? {}).map(([model, used]) => ({
+    type: 'run.usage',
+    data: {
+      model,
+      inputTokens: used.inputTokens,
+      outputTokens: used.outputTokens,
+      cacheReadTokens: used.cacheReadInputTokens,
+      cacheWriteTokens: used.cacheCreationInputTokens,
+      costUsd: used.costUSD,
+      turns,
+    },
+  }));
+
+/** The input as it is when it is small, else its fields cut short: the names are what a reader looks for. */
+function shownInput(input: unknown, clean: (text: string, limit: number) => string): unknown {
+  const whole = JSON.stringify(input) ?? 'null';
+  if (whole.length <= inputLimit) return parsed(clean(whole, inputLimit * 2));
+  if (typeof input !== 'object' || input === null) return clean(whole, inputLimit);
+  const fields = Object.entries(input).slice(0, 50);
+  return Object.fromEntries(
+    fields.map(([name, value]) => [name, clean(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''), 1_000)]),
+  );
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
+}
+
+function resultText(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  return content
+    .map((part: { type?: unknown; text?: unknown }) => (typeof part.text === 'string' ? part.text : `[${String(part.type)}]`))
+    .join('\n');
+}
+
+/** The beginning and the end: what was asked for stands at the one, how it went at the other. */
+function trimmed(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  const half = Math.floor(limit / 2);
+  return `${text.slice(0, half)}\n[… ${text.length - 2 * half} characters left out …]\n${text.slice(-half)}`;
+}

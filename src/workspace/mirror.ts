@@ -1,0 +1,411 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
+import type { Clock } from '../platform/clock.ts';
+import { gather } from '../platform/gather.ts';
+import type { Credentials } from './credentials.ts';
+import { done, type Failure, type Result, refuse } from './failure.ts';
+import type { Git, GitAnswer, GitCall } from './git.ts';
+import { lockFile, Turns } from './lock.ts';
+import { isCommitId, isRevision } from './ref-name.ts';
+import type { Repository } from './repository.ts';
+
+/**
+ * The whole history, or of one branch the newest commit only. Shallow is for repositories of many gigabytes: the first
+ * fetch is short, but an agent sees no history, and a merge or rebase may find no common ancestor. A partial clone
+ * (`--filter=blob:none`) was rejected: the agent has no network to fetch what it lacks.
+ */
+export type History = 'full' | 'shallow';
+
+export interface Wanted {
+  /** A branch, tag, full reference or commit; null for the repository's default branch. */
+  readonly ref: string | null;
+  readonly history: History;
+}
+
+export interface Fetched {
+  readonly gitDir: string;
+  readonly commit: string;
+  /** What `commit` was found under: a branch, a tag or the commit itself. */
+  readonly ref: string;
+  readonly repository: Repository;
+}
+
+/**
+ * One bare repository per remote one, in the home and out of every agent's reach. The other side's branches stand under
+ * `refs/upstream/heads/`, its tags under `refs/upstream/tags/`; under `refs/heads/` are only results of ours, so that
+ * pruning what vanished there can never take them away, and whoever fetches from the mirror sees just those.
+ */
+export interface Mirrors {
+  /** Brings the mirror up to date and finds the ref in it. Calls at the same time share a fetch. */
+  fetch(repository: Repository, wanted: Wanted, signal: AbortSignal): Promise<Result<Fetched>>;
+  gitDirOf(repository: Repository, history: History): string;
+  /** Packs what many fetches and runs have scattered. Deletes nothing that anybody could still need. */
+  maintain(signal: AbortSignal): Promise<void>;
+}
+
+export interface MirrorParts {
+  readonly git: Git;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly directory: string;
+  /** Nothing under it may be named as a repository: it holds other people's. */
+  readonly home: string;
+}
+
+const scatteredPacks = 24;
+
+export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
+  const { git, credentials, clock, directory } = parts;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const tidied = new Set<string>();
+  const fetching = new Map<string, (request: Request) => Promise<Result<Fetched>>>();
+
+  const gitDirOf = (repository: Repository, history: History): string =>
+    join(directory, `${repository.key}${history === 'shallow' ? '.shallow' : ''}.git`);
+
+  /** Holds the mirror against other processes; within this one, `gather` and `Turns` have seen to it. */
+  const turns = new Turns();
+  const alone = <T>(gitDir: string, signal: AbortSignal, work: () => Promise<Result<T>>): Promise<Result<T>> =>
+    turns.take(gitDir, async () => {
+      const release = await lockFile(`${gitDir}.lock`, clock, signal);
+      if (!release) return refuse('cancelled', 'The fetch was called off.');
+      try {
+        return await work();
+      } finally {
+        release();
+      }
+    });
+
+  /** One fetch for everybody who waits for one, then each finds its ref. Those who gave up meanwhile are told so. */
+  const fetchFor = async (requests: readonly Request[]): Promise<readonly Result<Fetched>[]> => {
+    const live = requests.filter(({ signal }) => !signal.aborted);
+    const first = live[0];
+    if (!first) return requests.map(() => refuse('cancelled', 'The fetch was called off.'));
+    const { repository, wanted } = first;
+    const gitDir = gitDirOf(repository, wanted.history);
+    const signal = allAborted(live.map((request) => request.signal));
+    try {
+      const refs = [...new Set(live.map((request) => request.wanted.ref))];
+      const fetched = await alone(gitDir, signal.signal, () => refresh(repository, wanted.history, refs, gitDir, signal.signal));
+      return await Promise.all(
+        requests.map(async (request): Promise<Result<Fetched>> => {
+          if (request.signal.aborted) return refuse('cancelled', 'The fetch was called off.');
+          if (!fetched.ok) return fetched;
+          return fetched.value.get(request.wanted.ref) ?? refuse('no-such-ref', noSuchRef(repository, request.wanted.ref));
+        }),
+      );
+    } finally {
+      signal.release();
+    }
+  };
+
+  const refresh = async (
+    repository: Repository,
+    history: History,
+    refs: readonly (string | null)[],
+    gitDir: string,
+    signal: AbortSignal,
+  ): Promise<Result<Found>> => {
+    if (!tidied.has(gitDir) && existsSync(gitDir)) {
+      await removeLeftLocks(gitDir);
+      tidied.add(gitDir);
+    }
+    // An agent without a sandbox could have written into it; settings that run programs must not come from there.
+    if (existsSync(gitDir)) await writeFile(join(gitDir, 'config'), ownConfig);
+    const first = await update(repository, history, refs, gitDir, signal);
+    if (first.ok || first.failure.code !== 'mirror-corrupt' || !existsSync(gitDir)) return first;
+    return rebuild(repository, history, refs, gitDir, signal);
+  };
+
+  /** Made beside its place and moved there when it is whole, so a half-made mirror is never taken for one. */
+  const update = async (
+    repository: Repository,
+    history: History,
+    refs: readonly (string | null)[],
+    gitDir: string,
+    signal: AbortSignal,
+  ): Promise<Result<Found>> => {
+    if (existsSync(gitDir)) return fetchInto(repository, history, refs, gitDir, signal);
+    await removeUnfinished(directory, gitDir);
+    const fresh = `${gitDir}.new-${randomUUID()}`;
+    const made = await git.run({ args: ['init', '--quiet', '--bare', '--template=', '--initial-branch=main', fresh] }, signal);
+    if (!made.ok) return made;
+    const fetched = await fetchInto(repository, history, refs, fresh, signal);
+    if (!fetched.ok) {
+      await rm(fresh, { recursive: true, force: true });
+      return fetched;
+    }
+    await rm(gitDir, { recursive: true, force: true });
+    await rename(fresh, gitDir);
+    return done(relocated(fetched.value, gitDir));
+  };
+
+  /** Results that were only in the damaged mirror are carried over. If one could not be read, the damaged mirror stays beside the new one. */
+  const rebuild = async (
+    repository: Repository,
+    history: History,
+    refs: readonly (string | null)[],
+    gitDir: string,
+    signal: AbortSignal,
+  ): Promise<Result<Found>> => {
+    const damaged = `${gitDir}.damaged-${clock.now()}`;
+    await rename(gitDir, damaged);
+    const anew = await update(repository, history, refs, gitDir, signal);
+    if (!anew.ok) {
+      // Better a damaged mirror, which holds results, than none.
+      await rm(gitDir, { recursive: true, force: true });
+      await rename(damaged, gitDir);
+      return anew;
+    }
+    await writeOwnFiles(damaged);
+    const kept = await git.run({ gitDir: damaged, args: ['for-each-ref', '--format=%(refname)', 'refs/heads', 'refs/nightshift'] }, signal);
+    let whole = kept.ok;
+    for (const ref of kept.ok ? kept.value.stdout.split('\n').filter(Boolean) : []) {
+      const transport = { protocols: 'file', env: {}, redact: (text: string) => text };
+      const carried = await git.run({ gitDir, args: [...fetchArguments, '--', damaged, `+${ref}:${ref}`], transport }, signal);
+      whole &&= carried.ok;
+    }
+    if (whole) await rm(damaged, { recursive: true, force: true });
+    return anew;
+  };
+
+  const fetchInto = (
+    repository: Repository,
+    history: History,
+    refs: readonly (string | null)[],
+    gitDir: string,
+    signal: AbortSignal,
+  ): Promise<Result<Found>> =>
+    credentials.reaching(repository, async (transport) => {
+      const reach = (args: readonly string[]): Promise<Result<GitAnswer>> =>
+        git.run({ gitDir, args, transport, subject: repository.url }, signal);
+      const local = (call: Omit<GitCall, 'gitDir'>): Promise<Result<GitAnswer>> =>
+        git.run({ gitDir, ...call, subject: repository.url }, signal);
+      return collect(repository, history, refs, gitDir, reach, local);
+    });
+
+  return {
+    gitDirOf,
+    async fetch(repository, wanted, signal) {
+      if (wanted.ref !== null && !isRevision(wanted.ref)) {
+        return refuse('invalid-ref', `${JSON.stringify(wanted.ref)} cannot be a branch, tag or commit. Correct the task's ref.`);
+      }
+      if (repository.kind === 'local' && (await isWithin(repository.url, parts.home))) {
+        return refuse('invalid-repository', "The repository's path lies in the server's own home. Name another one.");
+      }
+      const gitDir = gitDirOf(repository, wanted.history);
+      let fetchOne = fetching.get(gitDir);
+      if (!fetchOne) {
+        fetchOne = gather(fetchFor);
+        fetching.set(gitDir, fetchOne);
+      }
+      return fetchOne({ repository, wanted, signal });
+    },
+    async maintain(signal) {
+      for (const name of await readdir(directory)) {
+        const gitDir = join(directory, name);
+        if (!name.endsWith('.git') || !(await isScattered(gitDir))) continue;
+        await alone(gitDir, signal, async () => {
+          const packed = await git.run({ gitDir, args: ['repack', '-d', '--geometric=2', '--quiet'] }, signal);
+          return packed.ok ? git.run({ gitDir, args: ['pack-refs', '--all'] }, signal) : packed;
+        });
+      }
+    },
+  };
+}
+
+interface Request {
+  readonly repository: Repository;
+  readonly wanted: Wanted;
+  readonly signal: AbortSignal;
+}
+
+type Found = ReadonlyMap<string | null, Result<Fetched>>;
+type Ask = (args: readonly string[]) => Promise<Result<GitAnswer>>;
+type Look = (call: Omit<GitCall, 'gitDir'>) => Promise<Result<GitAnswer>>;
+
+const fetchArguments = ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance', '--no-recurse-submodules'];
+const heads = 'refs/upstream/heads/';
+const tags = 'refs/upstream/tags/';
+const others = 'refs/upstream/other/';
+
+/** The fetch itself, and the search for each ref. The default branch's name is asked for at the same time: it costs no waiting. */
+async function collect(
+  repository: Repository,
+  history: History,
+  refs: readonly (string | null)[],
+  gitDir: string,
+  reach: Ask,
+  local: Look,
+): Promise<Result<Found>> {
+  const askHead = refs.includes(null);
+  const everything = [...fetchArguments, '--prune', '--', repository.url, `+refs/heads/*:${heads}*`, `+refs/tags/*:${tags}*`];
+  const [all, head] = await Promise.all([
+    history === 'full' ? reach(everything) : done({ code: 0, stdout: '' }),
+    askHead ? reach(['ls-remote', '--symref', '--', repository.url, 'HEAD']) : undefined,
+  ]);
+  if (!all.ok) return all;
+  if (head && !head.ok) return head;
+  const found = new Map<string | null, Result<Fetched>>();
+  for (const ref of refs) {
+    const name = ref ?? headOf(head?.value.stdout ?? '');
+    const commit: Result<{ readonly commit: string; readonly ref: string }> =
+      name === undefined
+        ? await without(repository, local)
+        : history === 'full'
+          ? await find(repository, name, reach, local)
+          : await findShallow(repository, name, reach, local);
+    if (!commit.ok && commit.failure.code === 'mirror-corrupt') return commit;
+    found.set(ref, commit.ok ? done({ gitDir, repository, ...commit.value }) : commit);
+  }
+  return done(found);
+}
+
+/** From ls-remote: the branch that HEAD names, or the commit when it names none. */
+function headOf(listing: string): string | undefined {
+  const branch = /^ref: refs\/heads\/(\S+)\tHEAD$/m.exec(listing)?.[1];
+  const commit = /^([0-9a-f]{40,64})\tHEAD$/m.exec(listing)?.[1];
+  return commit === undefined ? undefined : (branch ?? commit);
+}
+
+/** HEAD leads nowhere: there is nothing at all, or only other branches. */
+async function without(repository: Repository, local: Look): Promise<Result<never>> {
+  const any = await local({ args: ['for-each-ref', '--count=1', heads] });
+  if (!any.ok) return any;
+  return any.value.stdout === ''
+    ? refuse('empty-repository', `${repository.url} has no commits yet. Push a first one, then retry the task.`)
+    : refuse('no-such-ref', `${repository.url} has no default branch. Name a branch in the task's ref.`);
+}
+
+async function find(
+  repository: Repository,
+  name: string,
+  reach: Ask,
+  local: Look,
+): Promise<Result<{ readonly commit: string; readonly ref: string }>> {
+  const short = name.replace(/^refs\/(?:heads|tags)\//, '');
+  const places = name.startsWith('refs/heads/')
+    ? [heads + short]
+    : name.startsWith('refs/tags/')
+      ? [tags + short]
+      : [heads + short, tags + short];
+  for (const place of places) {
+    const commit = await commitAt(place, local);
+    if (!commit.ok) return commit;
+    if (commit.value !== undefined) return done({ commit: commit.value, ref: short });
+  }
+  if (isCommitId(name) || /^[0-9a-f]{7,63}$/.test(name)) {
+    const commit = await commitAt(name, local);
+    if (!commit.ok) return commit;
+    if (commit.value !== undefined) return done({ commit: commit.value, ref: commit.value });
+  }
+  // A commit that no branch leads to any more, or a reference outside of branches and tags, such as refs/pull/7/head.
+  if (isCommitId(name) || name.startsWith('refs/')) {
+    const place = others + name.replace(/^refs\//, '');
+    const fetched = await reach([...fetchArguments, '--', repository.url, `+${name}:${place}`]);
+    if (!fetched.ok) return fetched;
+    const commit = await commitAt(place, local);
+    if (!commit.ok) return commit;
+    if (commit.value !== undefined) return done({ commit: commit.value, ref: isCommitId(name) ? name : name.slice('refs/'.length) });
+  }
+  const any = await local({ args: ['for-each-ref', '--count=1', heads] });
+  if (any.ok && any.value.stdout === '') return without(repository, local);
+  return refuse('no-such-ref', noSuchRef(repository, name));
+}
+
+async function findShallow(
+  repository: Repository,
+  name: string,
+  reach: Ask,
+  local: Look,
+): Promise<Result<{ readonly commit: string; readonly ref: string }>> {
+  const short = name.replace(/^refs\/(?:heads|tags)\//, '');
+  const sources = isCommitId(name) ? [name] : name.startsWith('refs/') ? [name] : [`refs/heads/${short}`, `refs/tags/${short}`];
+  let missing: Failure | undefined;
+  for (const source of sources) {
+    const place = source.startsWith('refs/heads/') ? heads + short : source.startsWith('refs/tags/') ? tags + short : others + short;
+    const fetched = await reach([...fetchArguments, '--depth=1', '--', repository.url, `+${source}:${place}`]);
+    if (!fetched.ok && fetched.failure.code !== 'no-such-ref') return fetched;
+    if (!fetched.ok) {
+      missing = fetched.failure;
+      continue;
+    }
+    const commit = await commitAt(place, local);
+    if (!commit.ok) return commit;
+    if (commit.value !== undefined) return done({ commit: commit.value, ref: short });
+  }
+  return missing ? { ok: false, failure: missing } : refuse('no-such-ref', noSuchRef(repository, name));
+}
+
+async function commitAt(place: string, local: Look): Promise<Result<string | undefined>> {
+  const answer = await local({ args: ['rev-parse', '--verify', '--quiet', '--end-of-options', `${place}^{commit}`], answers: [0, 1] });
+  if (!answer.ok) return answer;
+  return done(answer.value.code === 0 ? answer.value.stdout.trim() : undefined);
+}
+
+const noSuchRef = (repository: Repository, ref: string | null): string =>
+  `${repository.url} has no branch, tag or commit named ${ref ?? 'HEAD'}. Correct the task's ref.`;
+
+const relocated = (found: Found, gitDir: string): Found =>
+  new Map([...found].map(([ref, result]) => [ref, result.ok ? done({ ...result.value, gitDir }) : result]));
+
+/** Aborts when the last of them has: a fetch goes on for as long as somebody waits for it. */
+function allAborted(signals: readonly AbortSignal[]): { readonly signal: AbortSignal; readonly release: () => void } {
+  const controller = new AbortController();
+  const look = (): void => {
+    if (signals.every(({ aborted }) => aborted)) controller.abort('nobody waits any more');
+  };
+  for (const signal of signals) signal.addEventListener('abort', look);
+  look();
+  return {
+    signal: controller.signal,
+    release: () => {
+      for (const signal of signals) signal.removeEventListener('abort', look);
+    },
+  };
+}
+
+async function isWithin(path: string, directory: string): Promise<boolean> {
+  const [inner, outer] = await Promise.all([path, directory].map((each) => realpath(each).catch(() => resolve(each))));
+  return inner === outer || inner?.startsWith(outer + sep) === true;
+}
+
+const ownConfig = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
+
+async function writeOwnFiles(gitDir: string): Promise<void> {
+  await writeFile(join(gitDir, 'config'), ownConfig);
+  await writeFile(join(gitDir, 'HEAD'), 'ref: refs/heads/main\n');
+}
+
+/**
+ * Locks that a killed git left. Nobody holds them: this is the first use of the mirror in this process, the mirror is
+ * locked, and what an earlier process started was killed with it.
+ */
+async function removeLeftLocks(gitDir: string): Promise<void> {
+  for (const place of ['', 'refs', 'objects/info', 'objects/pack']) {
+    const entries = await readdir(join(gitDir, place), { recursive: place === 'refs', withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (entry.isFile() && (entry.name.endsWith('.lock') || entry.name.startsWith('tmp_pack_') || entry.name.startsWith('tmp_idx_'))) {
+        await rm(join(entry.parentPath, entry.name), { force: true });
+      }
+    }
+  }
+}
+
+/** What a killed process began to make and never moved into place. The mirror's lock is held. */
+async function removeUnfinished(directory: string, gitDir: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (path.startsWith(`${gitDir}.new-`)) await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function isScattered(gitDir: string): Promise<boolean> {
+  const packs = await readdir(join(gitDir, 'objects/pack')).catch(() => []);
+  if (packs.filter((name) => name.endsWith('.pack')).length > scatteredPacks) return true;
+  // Loose objects spread evenly over 256 directories, so one of them tells how many there are.
+  const sample = await readdir(join(gitDir, 'objects/17')).catch(() => []);
+  return sample.length > 27;
+}

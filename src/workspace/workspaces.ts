@@ -1,0 +1,303 @@
+import { lstat, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { idPrefixes, isId } from '../domain/id.ts';
+import type { WorkspaceRecord } from '../domain/workspace.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
+import type { Log } from '../platform/log.ts';
+import type { Store } from '../store/store.ts';
+import {
+  abandonedWorkspaces,
+  beginCleaning,
+  dueForCleaning,
+  endWorkspace,
+  findWorkspace,
+  insertWorkspace,
+  listWorkspaces,
+  markRemoved,
+  takeOverWorkspace,
+} from '../store/workspaces.ts';
+import { unlockAgentGit, writeAgentGit } from './agent-git.ts';
+import { type Checkouts, indexOf, treeOf } from './checkout.ts';
+import { done, type Result, refuse } from './failure.ts';
+import type { Git } from './git.ts';
+import type { Fetched, History, Mirrors } from './mirror.ts';
+import { branchFor } from './ref-name.ts';
+import { removeTree } from './removal.ts';
+import type { Repository } from './repository.ts';
+
+/** A workspace on this machine. `tree` is all that its agent may write; it must be able to read `objects`, and nothing else of ours. */
+export interface Workspace extends WorkspaceRecord {
+  readonly tree: string;
+  readonly index: string;
+  readonly objects: string;
+}
+
+export interface WorkspaceWish {
+  readonly taskId: string;
+  readonly runId: string;
+  readonly title: string;
+  readonly repository: Repository;
+  readonly ref: string | null;
+  readonly history?: History;
+  /** `last-commit` begins at what an earlier run of the task committed, if there is such a thing; the diff stays against the base. */
+  readonly from?: 'base' | 'last-commit';
+}
+
+export type Removal = 'removed' | 'not-found' | 'busy' | 'elsewhere';
+
+export interface Swept {
+  readonly ended: number;
+  readonly removed: number;
+  readonly stray: number;
+}
+
+/**
+ * The life of workspaces on this node. A row is written before anything is on disk and kept when nothing is any more, so
+ * a crash at any moment leaves nothing that the next sweep does not find.
+ */
+export interface Workspaces {
+  /** Fetches, and gives the run a checkout of its own. A failure leaves nothing behind. */
+  open(wish: WorkspaceWish, signal: AbortSignal): Promise<Result<Workspace>>;
+  /** The workspace that an earlier run of the task left active on this node, now this run's; undefined if there is none to go on in. */
+  resume(taskId: string, runId: string): Promise<Workspace | undefined>;
+  /** The run is over: from now on its time to be removed is known. Idempotent. */
+  close(id: string, status: 'completed' | 'error'): Promise<void>;
+  find(id: string): Promise<Workspace | undefined>;
+  remove(id: string, signal: AbortSignal): Promise<Removal>;
+  sweep(signal: AbortSignal): Promise<Swept>;
+  /** Sweeps now and then hourly. */
+  keepSwept(): { stop(): Promise<void> };
+}
+
+export interface WorkspaceParts {
+  readonly store: Store;
+  readonly git: Git;
+  readonly mirrors: Mirrors;
+  readonly checkouts: Checkouts;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly nodeId: string;
+  readonly directory: string;
+  readonly path: string;
+  readonly keep: { readonly completedMs: number; readonly errorMs: number };
+  /** With less than this on the disk no workspace is opened. */
+  readonly minFreeBytes?: number;
+}
+
+const sweepEveryMs = 3_600_000;
+const defaultMinFree = 512 * 1024 * 1024;
+
+export function createWorkspaces(parts: WorkspaceParts): Workspaces {
+  const { store, git, mirrors, checkouts, clock, log, nodeId } = parts;
+
+  const open: Workspaces['open'] = async (wish, signal) => {
+    const space = await enoughSpace();
+    if (!space.ok) return space;
+    const fetched = await mirrors.fetch(wish.repository, { ref: wish.ref, history: wish.history ?? 'full' }, signal);
+    if (!fetched.ok) return fetched;
+    const record = await newRecord(wish, fetched.value, signal);
+    if (!record.ok) return record;
+    await store.write((tx) => insertWorkspace(tx, record.value));
+    const workspace = onDisk(record.value);
+    const furnished = await furnish(workspace, signal).catch(async (error: unknown) => {
+      await giveUp(record.value);
+      throw error;
+    });
+    if (furnished.ok) return done(workspace);
+    await giveUp(record.value);
+    return furnished;
+  };
+
+  const newRecord = async (wish: WorkspaceWish, fetched: Fetched, signal: AbortSignal): Promise<Result<WorkspaceRecord>> => {
+    const id = parts.newId(idPrefixes.workspace);
+    const branch = branchFor(wish.taskId, wish.title);
+    let tip = fetched.commit;
+    if (wish.from === 'last-commit') {
+      const last = await git.run(
+        { gitDir: fetched.gitDir, args: ['rev-parse', '--verify', '--quiet', `refs/heads/${branch}^{commit}`], answers: [0, 1] },
+        signal,
+      );
+      if (!last.ok) return last;
+      if (last.value.code === 0) tip = last.value.stdout.trim();
+    }
+    return done({
+      id,
+      taskId: wish.taskId,
+      runId: wish.runId,
+      nodeId,
+      status: 'active',
+      repository: wish.repository.url,
+      ref: fetched.ref,
+      branch,
+      baseCommit: fetched.commit,
+      tip,
+      path: join(parts.directory, id),
+      gitDir: fetched.gitDir,
+      createdAt: clock.now(),
+      completedAt: null,
+      cleanupAt: null,
+      removedAt: null,
+    });
+  };
+
+  /** The pins keep the commits alive in the mirror when the other side's branches move away from them. */
+  const furnish = async (workspace: Workspace, signal: AbortSignal): Promise<Result<void>> => {
+    const { gitDir, tree, index, branch, baseCommit, tip, id, path } = workspace;
+    const pins = `update ${pinOf(id)}/base ${baseCommit}\nupdate ${pinOf(id)}/start ${tip}\n`;
+    const pinned = await git.run({ gitDir, args: ['update-ref', '--stdin'], input: pins }, signal);
+    if (!pinned.ok) return pinned;
+    const made = await checkouts.make(gitDir, tip, path, signal);
+    if (!made.ok) return made;
+    return writeAgentGit(git, { tree, index, gitDir, branch, commit: tip }, signal);
+  };
+
+  const giveUp = async (record: WorkspaceRecord): Promise<void> => {
+    await store.write((tx) => endWorkspace(tx, record.id, { status: 'error', completedAt: clock.now(), cleanupAt: clock.now() }));
+    // Nothing of it has been used, so it does not matter that its run is live.
+    if (await removeTree(record.path, parts, new AbortController().signal)) await forget(record);
+  };
+
+  const forget = async (record: WorkspaceRecord): Promise<void> => {
+    const pins = `delete ${pinOf(record.id)}/base\ndelete ${pinOf(record.id)}/start\n`;
+    // A mirror that is gone or damaged has no pins to lose.
+    await git.run({ gitDir: record.gitDir, args: ['update-ref', '--stdin'], input: pins }, new AbortController().signal);
+    await store.write((tx) => markRemoved(tx, record.id, clock.now()));
+  };
+
+  const resume: Workspaces['resume'] = async (taskId, runId) => {
+    const left = await listWorkspaces(store.read, { taskId, nodeId, statuses: ['active'] });
+    for (const record of left.toReversed()) {
+      if (record.runId !== runId && !(await store.write((tx) => takeOverWorkspace(tx, record.id, record.runId, runId)))) continue;
+      const workspace = onDisk({ ...record, runId });
+      if (await isWhole(workspace)) {
+        await rm(`${workspace.index}.lock`, { force: true });
+        await unlockAgentGit(workspace.tree);
+        return workspace;
+      }
+      await close(record.id, 'error');
+    }
+    return undefined;
+  };
+
+  const close = async (id: string, status: 'completed' | 'error'): Promise<void> => {
+    const now = clock.now();
+    const keepMs = status === 'completed' ? parts.keep.completedMs : parts.keep.errorMs;
+    await store.write((tx) => endWorkspace(tx, id, { status, completedAt: now, cleanupAt: now + keepMs }));
+  };
+
+  const remove: Workspaces['remove'] = async (id, signal) => {
+    const record = await findWorkspace(store.read, id);
+    if (!record || record.status === 'removed') return 'not-found';
+    if (record.nodeId !== nodeId) return 'elsewhere';
+    if (!(await store.write((tx) => beginCleaning(tx, id, 'any')))) return 'busy';
+    return (await clean(record, signal)) ? 'removed' : 'busy';
+  };
+
+  const clean = async (record: WorkspaceRecord, signal: AbortSignal): Promise<boolean> => {
+    const gone = await removeTree(record.path, parts, signal);
+    if (gone) await forget(record);
+    else if (!signal.aborted)
+      log.warn({ workspaceId: record.id, path: record.path }, 'a workspace could not be removed; trying again at the next sweep');
+    return gone;
+  };
+
+  const sweep: Workspaces['sweep'] = async (signal) => {
+    const swept = { ended: 0, removed: 0, stray: 0 };
+    for (const { workspace, since, taskClosed, succeeded } of await abandonedWorkspaces(store.read, nodeId)) {
+      // While its task is open, its next run may still take it over.
+      if (!taskClosed && clock.now() - since < parts.keep.errorMs) continue;
+      await close(workspace.id, succeeded ? 'completed' : 'error');
+      swept.ended += 1;
+    }
+    for (const record of await dueForCleaning(store.read, nodeId, clock.now())) {
+      if (signal.aborted) return swept;
+      if (!(await store.write((tx) => beginCleaning(tx, record.id, 'ended')))) continue;
+      if (await clean(record, signal)) swept.removed += 1;
+    }
+    swept.stray = await removeStray(signal);
+    await mirrors.maintain(signal);
+    return swept;
+  };
+
+  /** Directories that no row knows, as after a database was restored. Only what bears our name, and only when it is old. */
+  const removeStray = async (signal: AbortSignal): Promise<number> => {
+    let removed = 0;
+    for (const name of await readdir(parts.directory).catch(() => [])) {
+      if (!isId('workspace', name) || signal.aborted) continue;
+      const record = await findWorkspace(store.read, name);
+      if (record && record.status !== 'removed') continue;
+      const path = join(parts.directory, name);
+      const found = await lstat(path).catch(() => undefined);
+      if (!found || clock.now() - found.mtimeMs < parts.keep.errorMs) continue;
+      if (await removeTree(path, parts, signal)) removed += 1;
+    }
+    return removed;
+  };
+
+  const enoughSpace = async (): Promise<Result<void>> => {
+    const found = await statfs(parts.directory).catch(() => undefined);
+    const least = parts.minFreeBytes ?? defaultMinFree;
+    if (!found || found.bavail * found.bsize >= least) return done(undefined);
+    return refuse(
+      'disk-full',
+      `The disk of the server has less than ${Math.round(least / 1024 / 1024)} MB left, so no workspace is opened. Free some space; the task is tried again later.`,
+      { retryable: true },
+    );
+  };
+
+  return {
+    open,
+    resume,
+    close,
+    remove,
+    sweep,
+    async find(id) {
+      const record = await findWorkspace(store.read, id);
+      return record && onDisk(record);
+    },
+    keepSwept() {
+      const stopping = new AbortController();
+      let cancel = (): void => undefined;
+      let working: Promise<void> = Promise.resolve();
+      const turn = (): void => {
+        working = sweep(stopping.signal)
+          .then((swept) => {
+            if (swept.ended + swept.removed + swept.stray > 0) log.info(swept, 'workspaces swept');
+          })
+          .catch((error: unknown) => log.warn({ err: error }, 'the sweep of workspaces failed; trying again in an hour'))
+          .finally(() => {
+            if (!stopping.signal.aborted) cancel = clock.after(sweepEveryMs, turn);
+          });
+      };
+      turn();
+      return {
+        async stop() {
+          stopping.abort('stopping');
+          cancel();
+          await working;
+        },
+      };
+    },
+  };
+}
+
+const pinOf = (id: string): string => `refs/nightshift/workspaces/${id}`;
+
+const onDisk = (record: WorkspaceRecord): Workspace => ({
+  ...record,
+  tree: treeOf(record.path),
+  index: indexOf(record.path),
+  objects: join(record.gitDir, 'objects'),
+});
+
+/** There, and still what it was: an agent without a sandbox may have put a link in its place. */
+async function isWhole({ tree, index, gitDir }: Workspace): Promise<boolean> {
+  const [found, ...files] = await Promise.all([
+    lstat(tree).catch(() => undefined),
+    stat(index).catch(() => undefined),
+    stat(gitDir).catch(() => undefined),
+  ]);
+  return found?.isDirectory() === true && files.every((file) => file !== undefined);
+}
