@@ -187,8 +187,10 @@ function listen(fetch: (request: Request) => Response | Promise<Response>, { hos
 /** Lets answers that are under way finish; connections that merely stay open are cut. */
 async function close(server: ServerType): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  if ('closeIdleConnections' in server) server.closeIdleConnections();
+  // One that is busy now is idle when its last answer is out, and would then be kept for the next.
+  const tidy = setInterval(() => 'closeIdleConnections' in server && server.closeIdleConnections(), 10);
   const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000);
   await closed;
+  clearInterval(tidy);
   clearTimeout(force);
 }

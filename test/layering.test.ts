@@ -16,13 +16,13 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   queue: [...base, 'store'],
   workspace: [...base, 'store'],
   gateway: [...base, 'store'],
-  runner: [...base, 'store', 'queue'],
+  runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
   server: [...base, 'store', 'queue'],
   config: base,
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
   cli: [...base, 'config', 'home', 'main'],
-  main: [...base, 'store', 'queue', 'runner', 'server', 'config', 'home'],
+  main: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
 };
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
@@ -182,12 +183,14 @@ for (const dialect of dialects) {
     if (dialect === 'sqlite') return;
 
     test('bring the events of other nodes', async () => {
-      const other = await startTestServer({ home: temporaryHome(), databaseUrl: database.databaseUrl }, { maxConcurrentRuns: '1' });
+      const home = temporaryHome();
+      const other = await startTestServer({ home, databaseUrl: database.databaseUrl }, { maxConcurrentRuns: '1' });
       const [here, there] = [await EventStream.open(api, '/api/events'), await EventStream.open(other.api, '/api/events')];
       const { id } = await other.api.submit({ title: 'from over there' });
       for (const stream of [here, there]) await stream.seen('its end', ({ type, taskId }) => type === 'run.finished' && taskId === id);
       await Promise.all([here.leave(), there.leave()]);
       await other.running.stop();
+      rmSync(home, { recursive: true, force: true });
     });
   });
 }

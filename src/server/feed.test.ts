@@ -4,7 +4,7 @@ import { createDatabase, dialects, missing, type TestDatabase } from '../../test
 import type { Position } from '../domain/event.ts';
 import { systemClock } from '../platform/clock.ts';
 import { silentLog } from '../platform/log.ts';
-import { append } from '../store/journal.ts';
+import { append, comparePositions } from '../store/journal.ts';
 import type { Store } from '../store/store.ts';
 import { Feed } from './feed.ts';
 
@@ -38,7 +38,7 @@ for (const dialect of dialects) {
 
     async function walk(from: Position, end: Position): Promise<readonly unknown[]> {
       const texts: unknown[] = [];
-      for (let position = from; position !== end; ) {
+      for (let position = from; comparePositions(position, end) < 0; ) {
         const next = await feed.next(position, () => true);
         if (next.position === position) throw new Error(`stuck at ${position}`);
         texts.push(...next.events.map(({ data }) => data['text']));

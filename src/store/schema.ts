@@ -12,6 +12,7 @@ export interface Schema {
   task_dependencies: { task_id: string; depends_on: string };
   runs: RunTable;
   events: EventTable;
+  run_results: RunResultTable;
   nodes: NodeTable;
   workspaces: WorkspaceTable;
   settings: { key: string; value: string };
@@ -57,6 +58,23 @@ export interface RunTable {
   summary: string | null;
   started_at: number;
   finished_at: number | null;
+}
+
+interface RunResultTable {
+  run_id: string;
+  session_id: string | null;
+  branch: string | null;
+  base_commit: string | null;
+  commits: string;
+  files_changed: string;
+  diff: string | null;
+  diff_file: string | null;
+  diff_truncated: number;
+  delivery: string | null;
+  tests: string | null;
+  tokens: string;
+  cost_usd: number;
+  tool_calls: number;
 }
 
 export interface EventTable {

@@ -83,7 +83,7 @@ describe('combining commits in a mirror', () => {
     expect(conflicts?.map(({ path, kind }) => [path, kind])).toEqual([
       ['a.txt', 'contents'],
       ['gone.txt', 'modify/delete'],
-      ['odd\nname', 'add/add'],
+      ['odd\nname', 'contents'],
     ]);
     expect(git(at.gitDir, 'for-each-ref')).toBe(before);
   });

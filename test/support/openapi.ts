@@ -14,7 +14,7 @@ export interface Schema {
   readonly [keyword: string]: unknown;
 }
 
-export interface Operation {
+interface Operation {
   readonly summary?: string;
   readonly security?: readonly unknown[];
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema?: Schema }[];

@@ -1,0 +1,64 @@
+import type { Kysely } from 'kysely';
+import { noResult, type RunResult } from '../domain/result.ts';
+import { fromJson, toJson } from './rows.ts';
+import type { Schema } from './schema.ts';
+import type { Tx } from './store.ts';
+
+/** Replaces what was known of the run's result. */
+export async function saveResult(tx: Tx, runId: string, result: RunResult): Promise<void> {
+  const row = {
+    session_id: result.sessionId,
+    branch: result.branch,
+    base_commit: result.baseCommit,
+    commits: JSON.stringify(result.commits),
+    files_changed: JSON.stringify(result.filesChanged),
+    diff: result.diff,
+    diff_file: result.diffFile,
+    diff_truncated: result.diffTruncated ? 1 : 0,
+    delivery: toJson(result.delivery),
+    tests: toJson(result.tests),
+    tokens: JSON.stringify(result.tokens),
+    cost_usd: result.costUsd,
+    tool_calls: result.toolCalls,
+  };
+  await tx.db
+    .insertInto('run_results')
+    .values({ run_id: runId, ...row })
+    .onConflict((conflict) => conflict.column('run_id').doUpdateSet(row))
+    .execute();
+}
+
+/** What came of the run so far; of one that has come to nothing yet, nothing. */
+export async function findResult(db: Kysely<Schema>, runId: string): Promise<RunResult> {
+  const row = await db.selectFrom('run_results').selectAll().where('run_id', '=', runId).executeTakeFirst();
+  if (!row) return noResult;
+  return {
+    sessionId: row.session_id,
+    branch: row.branch,
+    baseCommit: row.base_commit,
+    commits: JSON.parse(row.commits) as string[],
+    filesChanged: JSON.parse(row.files_changed) as RunResult['filesChanged'],
+    diff: row.diff,
+    diffFile: row.diff_file,
+    diffTruncated: row.diff_truncated === 1,
+    delivery: fromJson(row.delivery),
+    tests: fromJson(row.tests),
+    tokens: JSON.parse(row.tokens) as RunResult['tokens'],
+    costUsd: row.cost_usd,
+    toolCalls: row.tool_calls,
+  };
+}
+
+/** The newest session of a task, if an earlier run began one. */
+export async function lastSession(db: Kysely<Schema>, taskId: string): Promise<string | null> {
+  const row = await db
+    .selectFrom('run_results')
+    .innerJoin('runs', 'runs.id', 'run_results.run_id')
+    .select('run_results.session_id')
+    .where('runs.task_id', '=', taskId)
+    .where('run_results.session_id', 'is not', null)
+    .orderBy('runs.id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.session_id ?? null;
+}
