@@ -101,10 +101,29 @@ export const settings = {
     allowed: logLevels.join(', '),
     about: 'how much is logged',
   },
-  llmProvider: { env: 'LLM_PROVIDER', schema: word, allowed: 'the name of a model provider', about: 'model provider' },
+  sandbox: {
+    env: 'NIGHTSHIFT_SANDBOX',
+    schema: z.enum(['auto', 'require', 'off']),
+    allowed: 'auto (use it when present), require (refuse to work without), off',
+    about: 'sandbox around agents and around what comes from repositories',
+  },
+  githubToken: {
+    env: 'GITHUB_TOKEN',
+    schema: z.string().min(1),
+    allowed: 'a token',
+    about: 'token for repositories on github.com',
+    secret: true,
+  },
+  llmProvider: { env: 'LLM_PROVIDER', schema: word, allowed: 'claude or rehearsal', about: 'model provider' },
   llmApiKey: { env: 'LLM_API_KEY', schema: z.string().min(1), allowed: 'a key', about: 'key for the model provider', secret: true },
   llmBaseUrl: { env: 'LLM_BASE_URL', schema: url(/^https?$/), allowed: 'an http(s) URL', about: 'base URL of the model provider' },
   llmModel: { env: 'LLM_MODEL', schema: z.string().min(1), allowed: 'the name of a model', about: 'model to use' },
+  rehearsalScript: {
+    env: 'NIGHTSHIFT_REHEARSAL',
+    schema: z.string().min(1),
+    allowed: 'a file with a rehearsal script',
+    about: 'script of the rehearsal provider, beside the built-in demo',
+  },
 } as const satisfies Record<string, Setting>;
 
 export type SettingKey = keyof typeof settings;
@@ -122,10 +141,13 @@ export interface Config {
   readonly drainSeconds: number;
   readonly leaseSeconds: number;
   readonly logLevel: (typeof logLevels)[number];
+  readonly sandbox: 'auto' | 'require' | 'off';
+  readonly githubToken: string | undefined;
   readonly llmProvider: string | undefined;
   readonly llmApiKey: string | undefined;
   readonly llmBaseUrl: string | undefined;
   readonly llmModel: string | undefined;
+  readonly rehearsalScript: string | undefined;
 }
 
 /** Where each value came from: `default`, `env PORT`, `flag --port`, or a file's path. */
@@ -196,6 +218,7 @@ const defaults = (home: string): Layer => ({
   drainSeconds: { value: 30, origin: 'default' },
   leaseSeconds: { value: 30, origin: 'default' },
   logLevel: { value: 'info', origin: 'default' },
+  sandbox: { value: 'auto', origin: 'default' },
 });
 
 function fromFlags(flags: ConfigInputs['flags']): Layer {

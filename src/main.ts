@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
 import type { Config } from './config.ts';
 import { Unusable } from './domain/errors.ts';
+import { chooseProvider } from './gateway/choose-provider.ts';
 import { currentToken, takeHome } from './home.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
@@ -16,7 +18,9 @@ import { createQueue } from './queue/durable-queue.ts';
 import { Liveness } from './queue/liveness.ts';
 import type { Line } from './queue/queue.ts';
 import { sqliteLine } from './queue/sqlite.ts';
+import { claudeEngine } from './runner/engines/claude.ts';
 import { commandEngine } from './runner/engines/command.ts';
+import { equip } from './runner/equip.ts';
 import { runTask } from './runner/run-task.ts';
 import { createApp } from './server/app.ts';
 import { ownerKey } from './server/auth.ts';
@@ -51,14 +55,18 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
     undo.push(() => line.stop());
 
-    const engines = new Map([commandEngine(clock)].map((engine) => [engine.name, engine]));
+    const provider = chooseProvider(config, clock);
+    const engines = new Map(
+      [commandEngine(clock), claudeEngine({ clock, asRoot: process.getuid?.() === 0 })].map((engine) => [engine.name, engine]),
+    );
     if (config.engine !== undefined && !engines.has(config.engine)) {
       throw new Unusable(
         'bad-setting',
         `engine (NIGHTSHIFT_ENGINE) cannot be "${config.engine}". Allowed: ${[...engines.keys()].join(', ')}.`,
       );
     }
-    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: config.engine ?? null });
+    const defaultEngine = config.engine ?? (provider && 'claude');
+    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: defaultEngine ?? null });
 
     // A marker of this very start: what an earlier one left behind is ended before its work begins again.
     const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
@@ -67,17 +75,19 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => reaper.stop());
 
     const runsDirectory = join(config.home, 'runs');
-    const runner = {
-      queue,
-      store,
-      clock,
-      log,
-      engines,
-      runsDirectory,
-      nodeMarker: { [nodeMarker]: boot },
-      path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
-      timeoutMs: config.runTimeoutSeconds * 1_000,
-    };
+    const equipment = await equip(
+      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines },
+      {
+        home: config.home,
+        owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },
+        sandbox: config.sandbox,
+        provider,
+        model: config.llmModel,
+        githubToken: () => config.githubToken,
+        timeoutMs: config.runTimeoutSeconds * 1_000,
+      },
+    );
+    undo.push(() => equipment.stop());
     const dispatcher = new Dispatcher({
       queue,
       store,
@@ -85,7 +95,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       log,
       node: home.nodeId,
       capacity: config.maxConcurrentRuns,
-      run: (claim, signal) => runTask(runner, claim, signal),
+      run: (claim, signal) => runTask(equipment.runner, claim, signal),
     });
 
     const feed = new Feed(store, clock, log);
@@ -105,7 +115,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       feed,
       metrics,
       authenticate: ownerKey(currentToken(config.home, config.token)),
-      refusesWish({ engine = config.engine, body }) {
+      refusesWish({ engine = defaultEngine, body }) {
         if (engine === undefined) return undefined;
         const known = engines.get(engine);
         return known

@@ -1,8 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failed, type Outcome } from '../domain/outcome.ts';
-import type { Gateway } from '../gateway/messages.ts';
 import type { Credentials } from '../gateway/credentials.ts';
+import type { Gateway } from '../gateway/messages.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Command } from '../platform/subprocess.ts';
 import type { Claim } from '../queue/queue.ts';
 import { defaultLimits } from '../sandbox/profile.ts';
@@ -12,16 +13,16 @@ import type { Store } from '../store/store.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
-import type { Clock } from '../platform/clock.ts';
+import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
-import { runMarker } from './clear-away.ts';
 
 export interface PlaceParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly workspaces: Workspaces;
-  readonly sandbox: Sandbox;
+  /** Found out about when it is first asked for. */
+  readonly sandbox: () => Promise<Sandbox>;
   /** The door to models; absent when no provider is set up. */
   readonly models: { readonly gateway: Gateway; readonly credentials: Credentials; readonly model: string | undefined } | undefined;
   readonly runsDirectory: string;
@@ -69,7 +70,16 @@ export async function openPlace(
 ): Promise<Opened> {
   const { task, run } = claim;
   if (wants.models && !parts.models) {
-    return { ok: false, outcome: { kind: 'needs-human', reason: { code: 'no-model', message: 'No model provider is set up. Set LLM_PROVIDER and LLM_API_KEY (or LLM_PROVIDER=rehearsal to try without), then retry.' } } };
+    return {
+      ok: false,
+      outcome: {
+        kind: 'needs-human',
+        reason: {
+          code: 'no-model',
+          message: 'No model provider is set up. Set LLM_PROVIDER and LLM_API_KEY (or LLM_PROVIDER=rehearsal to try without), then retry.',
+        },
+      },
+    };
   }
   const found = await openWorkspace(parts, claim, signal);
   if (!found.ok) return found;
@@ -84,7 +94,7 @@ export async function openPlace(
 
   let enclosure: Enclosure | undefined;
   if (wants.models || workspace) {
-    const opening = await parts.sandbox.open(
+    const opening = await (await parts.sandbox()).open(
       {
         workspace: directory,
         writable: wants.models ? [sessionDirectory] : [],
@@ -105,7 +115,12 @@ export async function openPlace(
     if (opening.sandboxed) undo.push(opening.guard((reason) => exceeded({ kind: 'failed', reason, retryable: false })));
   }
   const watch = watchQuota(directory, parts.quota, parts.clock, ({ exceeded: what }) =>
-    exceeded(failed('quota-exceeded', `The workspace holds more ${what ?? 'data'} than a run may: ${parts.quota.bytes} bytes, ${parts.quota.files} files.`)),
+    exceeded(
+      failed(
+        'quota-exceeded',
+        `The workspace holds more ${what ?? 'data'} than a run may: ${parts.quota.bytes} bytes, ${parts.quota.files} files.`,
+      ),
+    ),
   );
   undo.push(() => watch.stop());
 
@@ -118,7 +133,12 @@ export async function openPlace(
       workspace,
       enclosure,
       conversation,
-      notice: !workspace || !resumed ? undefined : conversation?.resume ? 'Goes on with the session of the run that was interrupted, in its workspace.' : 'Goes on in the workspace of the run that was interrupted, with a new session.',
+      notice:
+        !workspace || !resumed
+          ? undefined
+          : conversation?.resume
+            ? 'Goes on with the session of the run that was interrupted, in its workspace.'
+            : 'Goes on in the workspace of the run that was interrupted, with a new session.',
       wrap(command) {
         const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
         return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
@@ -144,7 +164,12 @@ export async function openPlace(
     const session = resumed ? await lastSession(parts.store.read, task.id) : null;
     const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
     return {
-      model: { baseUrl: 'http://localhost', socket, credential, ...(models.model === undefined ? {} : { name: models.model, lightName: models.model }) },
+      model: {
+        baseUrl: 'http://localhost',
+        socket,
+        credential,
+        ...(models.model === undefined ? {} : { name: models.model, lightName: models.model }),
+      },
       sessionDirectory,
       ...(resume === undefined ? {} : { resume }),
       onSession,
@@ -156,13 +181,19 @@ async function openWorkspace(
   { workspaces }: PlaceParts,
   { task, run }: Claim,
   signal: AbortSignal,
-): Promise<{ readonly ok: true; readonly workspace: Workspace | undefined; readonly resumed: boolean } | { readonly ok: false; readonly outcome: Outcome }> {
+): Promise<
+  | { readonly ok: true; readonly workspace: Workspace | undefined; readonly resumed: boolean }
+  | { readonly ok: false; readonly outcome: Outcome }
+> {
   if (task.repository === null) return { ok: true, workspace: undefined, resumed: false };
   const left = await workspaces.resume(task.id, run.id);
   if (left) return { ok: true, workspace: left, resumed: true };
   const repository = parseRepository(task.repository, { local: task.trust === 'owner' });
   if (!repository.ok) return { ok: false, outcome: failureOutcome(repository.failure) };
-  const opened = await workspaces.open({ taskId: task.id, runId: run.id, title: task.title, repository: repository.value, ref: task.ref }, signal);
+  const opened = await workspaces.open(
+    { taskId: task.id, runId: run.id, title: task.title, repository: repository.value, ref: task.ref },
+    signal,
+  );
   return opened.ok ? { ok: true, workspace: opened.value, resumed: false } : { ok: false, outcome: failureOutcome(opened.failure) };
 }
 

@@ -2,32 +2,41 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
-import { type Clock, wait } from '../platform/clock.ts';
+import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
+import { wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { start } from '../platform/subprocess.ts';
 import type { StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
-import type { Store } from '../store/store.ts';
-import { clearAway, runMarker, sweepRun } from './clear-away.ts';
-import type { Engine } from './engines/engine.ts';
+import { saveResult } from '../store/results.ts';
+import { clearAway, sweepRun } from './clear-away.ts';
+import { changesIn, type DeliveryParts, deliver } from './deliver.ts';
+import type { Engine, EngineRequest } from './engines/engine.ts';
 import { merged } from './merged.ts';
+import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
+import { createTally, type Tally } from './tally.ts';
+import { countsIn, testCommandOf } from './test-report.ts';
 
-export interface RunnerParts {
+export interface RunnerParts extends PlaceParts, DeliveryParts {
   readonly queue: Queue;
-  readonly store: Store;
-  readonly clock: Clock;
   readonly log: Log;
   readonly engines: ReadonlyMap<string, Engine>;
-  /** Each run gets a directory of its own below this one. */
-  readonly runsDirectory: string;
-  /** In the environment of everything a run starts, so that it can be found again. */
-  readonly nodeMarker: Readonly<Record<string, string>>;
-  readonly path: string;
   readonly timeoutMs: number;
 }
 
-/** One attempt, from a claim to its settlement: prepare, run, verify, settle. Never throws. */
+/** A run while it lasts: what it is, where it writes, and what has come of it so far. */
+interface Attempt {
+  readonly claim: Claim;
+  readonly engine: Engine;
+  readonly recorder: Recorder;
+  readonly signal: AbortSignal;
+  readonly patchFile: string;
+  readonly tally: Tally;
+  result: RunResult;
+}
+
+/** One attempt, from a claim to its settlement: prepare, run, verify, deliver, settle. Never throws. */
 export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<void> {
   const { task, run } = claim;
   const log = parts.log.child({ taskId: task.id, runId: run.id });
@@ -48,21 +57,46 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
 
-  const directory = join(parts.runsDirectory, run.id, 'work');
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const env = environment(parts, claim, directory);
-  const timeout = new AbortController();
-  const cancelTimeout = parts.clock.after(parts.timeoutMs, () => timeout.abort('timeout'));
-  const signal = AbortSignal.any([stop, timeout.signal]);
-  const recorder = openRecorder(parts.store, parts.clock, join(parts.runsDirectory, run.id, 'output.log'), signal);
+  // Whatever ends a run before its own end aborts with the outcome that this is.
+  const cut = new AbortController();
+  const cancelTimeout = parts.clock.after(parts.timeoutMs, () => cut.abort(timedOut(parts.timeoutMs)));
+  const signal = AbortSignal.any([stop, cut.signal]);
+  const records = join(parts.runsDirectory, run.id);
+  await mkdir(records, { recursive: true, mode: 0o700 });
+  const recorder = openRecorder(parts.store, parts.clock, join(records, 'output.log'), signal);
+  const current: Attempt = {
+    claim,
+    engine,
+    recorder,
+    signal,
+    patchFile: join(records, 'diff.patch'),
+    tally: createTally(),
+    result: noResult,
+  };
   try {
-    const outcome = await execute(engine, { task, runId: run.id, directory, env }, recorder, signal);
-    if (signal.aborted) return whyStopped(signal.reason, parts.timeoutMs);
-    if (outcome.kind !== 'succeeded' || task.verify === null) return outcome;
-    const verdict = await verify(parts, task.verify, claim, directory, env, recorder, signal);
-    return signal.aborted ? whyStopped(signal.reason, parts.timeoutMs) : (verdict ?? outcome);
+    const opened = await openPlace(
+      parts,
+      claim,
+      { models: engine.converses },
+      (outcome) => cut.abort(outcome),
+      (id) => keepSession(parts, current, id),
+      signal,
+    );
+    if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
+    const { place } = opened;
+    const outcome = await work(parts, current, place)
+      .catch((error: unknown): Outcome => {
+        if (signal.aborted) return whyStopped(signal.reason);
+        throw error;
+      })
+      .finally(() => sweepRun(run.id));
+    await keepResult(parts, current, place, outcome);
+    await place.leave(
+      outcome.kind === 'succeeded' ? 'completed' : signal.reason === ('draining' satisfies StopCause) ? 'resumable' : 'error',
+    );
+    return outcome;
   } catch (error) {
-    if (signal.aborted) return whyStopped(signal.reason, parts.timeoutMs);
+    if (signal.aborted) return whyStopped(signal.reason);
     throw error;
   } finally {
     cancelTimeout();
@@ -70,51 +104,108 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
   }
 }
 
-async function execute(engine: Engine, request: Parameters<Engine['run']>[0], recorder: Recorder, signal: AbortSignal): Promise<Outcome> {
-  const ids = { taskId: request.task.id, runId: request.runId };
-  for await (const event of engine.run(request, signal)) {
-    if (event.type === 'outcome') return event.outcome;
-    await recorder.record({ ...event, ...ids });
-  }
-  return failed('no-outcome', `The ${engine.name} engine ended without saying how.`);
+/** The story itself. What an engine calls done counts only when its check is green and its work is where it belongs. */
+async function work(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome> {
+  const { claim, engine, signal } = current;
+  if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
+  const outcome = await execute(current, {
+    task: claim.task,
+    runId: claim.run.id,
+    directory: place.directory,
+    env: place.env,
+    ...(place.conversation === undefined ? {} : { conversation: place.conversation }),
+    ...(place.enclosure === undefined ? {} : { spawn: place.enclosure.spawn, wrap: place.wrap }),
+  });
+  if (signal.aborted) return whyStopped(signal.reason);
+  if (outcome.kind !== 'succeeded') return outcome;
+
+  const red = await verify(parts, current, place);
+  if (signal.aborted) return whyStopped(signal.reason);
+  if (red) return red;
+  if (!place.workspace) return outcome;
+
+  const delivered = await deliver(parts, claim, place.workspace, current.patchFile, engine.converses, signal);
+  if (signal.aborted) return whyStopped(signal.reason);
+  if (!delivered.ok) return delivered.outcome;
+  current.result = { ...current.result, ...delivered.result };
+  return outcome;
 }
 
-/** Runs the task's own check. A red one makes the run a failure, whatever the engine said. */
-async function verify(
-  parts: RunnerParts,
-  argv: readonly string[],
-  { task, run }: Claim,
-  cwd: string,
-  env: Readonly<Record<string, string>>,
-  recorder: Recorder,
-  signal: AbortSignal,
-): Promise<Outcome | undefined> {
-  const ids = { taskId: task.id, runId: run.id };
-  const command = start({ argv, cwd, env }, parts.clock, signal);
-  const cleared = clearAway(command, run.id, parts.clock, signal);
-  for await (const data of merged(command)) await recorder.record({ type: 'run.output', data, ...ids });
+async function execute(current: Attempt, request: EngineRequest): Promise<Outcome> {
+  for await (const event of current.engine.run(request, current.signal)) {
+    if (event.type === 'outcome') return event.outcome;
+    current.tally.see(event);
+    await record(current, event);
+  }
+  return failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`);
+}
+
+/** Runs the task's own check, else the repository's tests. A red one makes the run a failure, whatever the engine said. */
+async function verify(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome | undefined> {
+  const { claim, signal } = current;
+  const argv = claim.task.verify ?? (place.workspace ? await testCommandOf(place.directory) : undefined);
+  if (!argv) return undefined;
+  const wrapped = place.wrap({ argv, cwd: place.directory, env: place.env });
+  if (!wrapped.ok) return wrapped.outcome;
+  const command = start(wrapped.command, parts.clock, signal);
+  const cleared = clearAway(command, claim.run.id, parts.clock, signal);
+  let tail = '';
+  for await (const data of merged(command)) {
+    tail = (tail + data.text).slice(-100_000);
+    await record(current, { type: 'run.output', data });
+  }
   await cleared;
   const ended = await command.exit;
   const passed = ended.kind === 'exited' && ended.code === 0;
-  const exitCode = ended.kind === 'exited' ? ended.code : null;
-  if (!signal.aborted) await recorder.record({ type: 'run.verified', data: { command: argv, passed, exitCode }, ...ids });
+  const tests: TestReport = { command: argv, passed, exitCode: ended.kind === 'exited' ? ended.code : null, counts: countsIn(tail) };
+  current.result = { ...current.result, tests };
+  if (!signal.aborted) await record(current, { type: 'run.verified', data: { command: argv, passed, exitCode: tests.exitCode } });
   if (passed) return undefined;
   if (ended.kind === 'not-started') return failed('verify-not-started', `The check ${argv[0]} could not be started: ${ended.message}.`);
-  return failed('verify-failed', `The check ${argv.join(' ')} ${exitCode === null ? 'was killed' : `exited with ${exitCode}`}.`, true);
+  return failed(
+    'verify-failed',
+    `The check ${argv.join(' ')} ${tests.exitCode === null ? 'was killed' : `exited with ${tests.exitCode}`}.`,
+    true,
+  );
 }
 
-function whyStopped(reason: StopCause | 'timeout', timeoutMs: number): Outcome {
+const record = ({ recorder, claim }: Attempt, event: Parameters<Recorder['record']>[0]): Promise<void> =>
+  recorder.record({ ...event, taskId: claim.task.id, runId: claim.run.id });
+
+/** Stored before the first model call, so that a session that was begun can be found after a crash. */
+async function keepSession({ store }: RunnerParts, current: Attempt, sessionId: string): Promise<void> {
+  current.result = { ...current.result, sessionId };
+  await store.write((tx) => saveResult(tx, current.claim.run.id, current.result));
+}
+
+/** Also of a run that failed: what it did is what a person or the next attempt begins with. */
+async function keepResult(parts: RunnerParts, current: Attempt, { workspace }: Place, outcome: Outcome): Promise<void> {
+  const { tally, patchFile, claim } = current;
+  if (workspace && outcome.kind !== 'succeeded') {
+    const changes = await changesIn(parts, workspace, patchFile, new AbortController().signal);
+    current.result = { ...current.result, ...changes };
+  }
+  current.result = { ...current.result, tokens: tally.tokens, costUsd: tally.costUsd, toolCalls: tally.toolCalls };
+  if (workspace || current.engine.converses || current.result.tests) {
+    await parts.store.write((tx) => saveResult(tx, claim.run.id, current.result));
+  }
+}
+
+const timedOut = (timeoutMs: number): Outcome =>
+  failed('timeout', `The run took longer than ${Math.round(timeoutMs / 1_000)} seconds and was stopped.`, true);
+
+function whyStopped(reason: StopCause | Outcome): Outcome {
   switch (reason) {
     case 'called-off':
       return { kind: 'cancelled' };
-    case 'timeout':
-      return failed('timeout', `The run took longer than ${Math.round(timeoutMs / 1_000)} seconds and was stopped.`, true);
     case 'draining':
     case 'lease-lost':
       return {
         kind: 'released',
         reason: { code: reason, message: 'The server stopped before the run was finished; it goes back in line.' },
       };
+    default:
+      return reason;
   }
 }
 
@@ -138,22 +229,11 @@ async function settle({ queue, clock }: RunnerParts, { task, run }: Claim, outco
   }
 }
 
-function environment(parts: RunnerParts, { task, run }: Claim, directory: string): Readonly<Record<string, string>> {
-  return {
-    PATH: parts.path,
-    HOME: directory,
-    LANG: 'C.UTF-8',
-    NIGHTSHIFT_TASK_ID: task.id,
-    [runMarker]: run.id,
-    ...parts.nodeMarker,
-  };
-}
-
 function noEngine(wanted: string | null, known: readonly string[]): { code: string; message: string } {
   return wanted === null
     ? {
         code: 'no-engine',
-        message: `No engine is configured for tasks that do not name one. Set NIGHTSHIFT_ENGINE (known here: ${known.join(', ')}), then retry.`,
+        message: `No engine is configured for tasks that do not name one. Set NIGHTSHIFT_ENGINE (known here: ${known.join(', ')}) or a model provider (LLM_PROVIDER), then retry.`,
       }
     : { code: 'no-engine', message: `This server has no engine named ${wanted} (known here: ${known.join(', ')}).` };
 }

@@ -41,7 +41,8 @@ export async function testCommandOf(tree: string): Promise<readonly string[] | u
   if (script !== undefined && !/no test specified/.test(script)) return ['npm', 'test', '--silent'];
   if ((await read('Cargo.toml')) !== undefined) return ['cargo', 'test'];
   if ((await read('go.mod')) !== undefined) return ['go', 'test', './...'];
-  if ((await read('pytest.ini')) !== undefined || /^\[tool\.pytest/m.test((await read('pyproject.toml')) ?? '')) return ['python3', '-m', 'pytest'];
+  if ((await read('pytest.ini')) !== undefined || /^\[tool\.pytest/m.test((await read('pyproject.toml')) ?? ''))
+    return ['python3', '-m', 'pytest'];
   if (/^test:/m.test((await read('Makefile')) ?? '')) return ['make', 'test'];
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { JournalEvent } from '../domain/event.ts';
+import type { RunResult } from '../domain/result.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 
@@ -53,6 +54,43 @@ export const runSchema = z
     finishedAt: time,
     durationMs: z.number().int().nullable(),
     outputFile: z.string().openapi({ description: 'Where the whole output lies on the node that ran it.' }),
+    sessionId: z.string().nullable(),
+    branch: z.string().nullable().openapi({ description: 'Where its commits are.' }),
+    baseCommit: z.string().nullable(),
+    commits: z.array(z.string()),
+    filesChanged: z.array(
+      z.object({
+        path: z.string(),
+        from: z.string().optional(),
+        kind: z.enum(['added', 'modified', 'deleted', 'renamed', 'copied', 'type-changed']),
+        additions: z.number().int().nullable(),
+        deletions: z.number().int().nullable(),
+        binary: z.boolean(),
+      }),
+    ),
+    diff: z.string().nullable().openapi({ description: 'The beginning of the patch; the whole is in `diffFile` on the node that ran it.' }),
+    diffFile: z.string().nullable(),
+    diffTruncated: z.boolean(),
+    delivery: z
+      .object({ kind: z.enum(['pushed', 'already-there', 'left-in-mirror']), branch: z.string(), fetchCommand: z.string().optional() })
+      .nullable()
+      .openapi({ description: 'Where the commits are to be had.' }),
+    tests: z
+      .object({
+        command: z.array(z.string()),
+        passed: z.boolean(),
+        exitCode: z.number().int().nullable(),
+        counts: z.object({ passed: z.number().int(), failed: z.number().int(), skipped: z.number().int() }).nullable(),
+      })
+      .nullable(),
+    tokens: z.object({
+      inputTokens: z.number().int(),
+      outputTokens: z.number().int(),
+      cacheReadTokens: z.number().int(),
+      cacheWriteTokens: z.number().int(),
+    }),
+    costUsd: z.number().openapi({ description: "The engine's own estimate." }),
+    toolCalls: z.number().int(),
   })
   .openapi('Run');
 
@@ -97,7 +135,7 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
   };
 }
 
-export function runView(run: Run, outputFile: string): z.infer<typeof runSchema> {
+export function runView(run: Run, outputFile: string, result: RunResult): z.infer<typeof runSchema> {
   return {
     id: run.id,
     taskId: run.taskId,
@@ -111,6 +149,19 @@ export function runView(run: Run, outputFile: string): z.infer<typeof runSchema>
     finishedAt: iso(run.finishedAt),
     durationMs: run.finishedAt === null ? null : Math.max(0, run.finishedAt - run.startedAt),
     outputFile,
+    sessionId: result.sessionId,
+    branch: result.branch,
+    baseCommit: result.baseCommit,
+    commits: [...result.commits],
+    filesChanged: result.filesChanged.map((file) => ({ ...file })),
+    diff: result.diff,
+    diffFile: result.diffFile,
+    diffTruncated: result.diffTruncated,
+    delivery: result.delivery,
+    tests: result.tests && { ...result.tests, command: [...result.tests.command] },
+    tokens: result.tokens,
+    costUsd: result.costUsd,
+    toolCalls: result.toolCalls,
   };
 }
 

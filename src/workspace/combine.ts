@@ -148,7 +148,7 @@ async function mergeTrees(at: Combining, ours: string, theirs: string, signal: A
 }
 
 /** `<tree>\0`, then `<mode> <oid> <stage>\t<path>\0` each, `\0`, then `<n>\0<path>\0…<kind>\0<message>\0` each. */
-export function parseConflicts(output: string): readonly Conflict[] {
+function parseConflicts(output: string): readonly Conflict[] {
   const fields = output.split('\0');
   const found = new Map<string, Conflict>();
   let at = 1;

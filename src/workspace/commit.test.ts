@@ -6,7 +6,7 @@ import { setTip } from '../store/workspaces.ts';
 import { commitAll, moveBranch, withTrailers } from './commit.ts';
 import { diff } from './diff.ts';
 import { takeSnapshot } from './snapshot.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
 let world: GitWorld;
 beforeEach(async () => {
@@ -89,6 +89,23 @@ describe('a commit', () => {
     write(workspace.tree, { 'c.txt': 'c\n' });
     const second = value(await commit(reread as Workspace));
     expect(git(workspace.gitDir, 'rev-parse', `${second.commit}^`)).toBe(first.commit);
+  });
+
+  test('goes on from the last one, whichever copy of the workspace is held', async () => {
+    const workspace = await world.workspace(world.checkout('app'));
+    const step = async (text: string): Promise<string> => {
+      write(workspace.tree, { 'b.txt': text });
+      return value(await world.workspaces.commit(workspace, world.wish(text), world.stop.signal)).commit;
+    };
+    const commits = [await step('1\n'), await step('2\n'), await step('3\n')];
+    expect(git(workspace.gitDir, 'rev-list', '--reverse', `${workspace.baseCommit}..${workspace.branch}`).split('\n')).toEqual(commits);
+    const changes = value(await world.workspaces.changes(workspace, join(world.root, 'p'), world.stop.signal));
+    expect(changes).toMatchObject({ additions: 1, files: [{ path: 'b.txt', kind: 'added' }], leftOut: [] });
+    const [first, second] = await Promise.all([
+      world.workspaces.changes(workspace, join(world.root, 'p1'), world.stop.signal),
+      world.workspaces.commit(workspace, world.wish(), world.stop.signal),
+    ]);
+    expect([first.ok, second.ok && second.value.created]).toEqual([true, false]);
   });
 
   test('killed in the middle leaves nothing that stops the next try', async () => {

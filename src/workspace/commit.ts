@@ -2,9 +2,9 @@ import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
 import { isBranchName } from './ref-name.ts';
 import { takeSnapshot } from './snapshot.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
-export interface Person {
+interface Person {
   readonly name: string;
   readonly email: string;
 }
@@ -30,7 +30,7 @@ export const taskTrailer = 'Nightshift-Task';
 
 /**
  * The workspace's files as one commit on its branch, which lives in the mirror. Refuses to commit nothing. Called again
- * after a crash it finds the commit that it made, by its tree, its parent and its task. The caller stores the new tip.
+ * after a crash it finds the commit that it made, by its tree, its parent and its task. The caller remembers the new tip.
  */
 export async function commitAll(git: Git, workspace: Workspace, wish: CommitWish, signal: AbortSignal): Promise<Result<Committed>> {
   const snapshot = await takeSnapshot(git, workspace, signal);
@@ -130,7 +130,7 @@ export async function lookUp(
   return done({ commit, tree, parents, tasks: tasks.split(' ').filter(Boolean) });
 }
 
-export const identities = ({ author, committer, at }: Pick<CommitWish, 'author' | 'committer' | 'at'>): Record<string, string> => ({
+const identities = ({ author, committer, at }: Pick<CommitWish, 'author' | 'committer' | 'at'>): Record<string, string> => ({
   GIT_AUTHOR_NAME: plain(author.name) || 'Nightshift',
   GIT_AUTHOR_EMAIL: plain(author.email),
   GIT_AUTHOR_DATE: `@${Math.floor(at / 1_000)} +0000`,

@@ -13,7 +13,7 @@ export interface HostToken {
   readonly token: string;
 }
 
-export interface SshSettings {
+interface SshSettings {
   readonly identityFile?: string;
   readonly knownHostsFile?: string;
 }

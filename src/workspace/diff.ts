@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { done, type Result } from './failure.ts';
 import type { Git } from './git.ts';
 
-export type ChangeKind = 'added' | 'modified' | 'deleted' | 'renamed' | 'copied' | 'type-changed';
+type ChangeKind = 'added' | 'modified' | 'deleted' | 'renamed' | 'copied' | 'type-changed';
 
 export interface ChangedFile {
   readonly path: string;
@@ -124,7 +124,7 @@ const kinds: Readonly<Record<string, ChangeKind>> = {
 };
 
 /** `:100644 100755 <oid> <oid> R90\0old\0new\0` for each file, then `12\t3\t\0old\0new\0` or `12\t3\tpath\0` for each. */
-export function parseRawAndNumstat(output: string): readonly ChangedFile[] {
+function parseRawAndNumstat(output: string): readonly ChangedFile[] {
   const fields = output.split('\0');
   const files = new Map<string, ChangedFile>();
   let at = 0;

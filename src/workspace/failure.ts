@@ -2,34 +2,32 @@
  * What can go wrong between a task's repository and its result. Nothing here throws for the world's doing: a failure is
  * a value with a stable code, and its message says what happened and what to do. What is thrown is a defect.
  */
-export const failureCodes = [
-  'invalid-repository',
-  'invalid-ref',
-  'credentials-in-url',
-  'local-not-allowed',
-  'repository-not-found',
-  'auth-failed',
-  'host-key-unknown',
-  'network',
-  'no-such-ref',
-  'empty-repository',
-  'protected-branch',
-  'refused-by-hook',
-  'non-fast-forward',
-  'conflict',
-  'unrelated-histories',
-  'nothing-to-commit',
-  'unsafe-content',
-  'mirror-corrupt',
-  'disk-full',
-  'git-missing',
-  'output-too-large',
-  'timeout',
-  'cancelled',
-  'workspace-gone',
-  'git-failed',
-] as const;
-export type FailureCode = (typeof failureCodes)[number];
+export type FailureCode =
+  | 'invalid-repository'
+  | 'invalid-ref'
+  | 'credentials-in-url'
+  | 'local-not-allowed'
+  | 'repository-not-found'
+  | 'auth-failed'
+  | 'host-key-unknown'
+  | 'network'
+  | 'no-such-ref'
+  | 'empty-repository'
+  | 'protected-branch'
+  | 'refused-by-hook'
+  | 'non-fast-forward'
+  | 'conflict'
+  | 'unrelated-histories'
+  | 'nothing-to-commit'
+  | 'unsafe-content'
+  | 'mirror-corrupt'
+  | 'disk-full'
+  | 'git-missing'
+  | 'output-too-large'
+  | 'timeout'
+  | 'cancelled'
+  | 'workspace-gone'
+  | 'git-failed';
 
 export interface Failure {
   readonly code: FailureCode;

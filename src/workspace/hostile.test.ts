@@ -17,7 +17,7 @@ import { failure, GitWorld, git, value, write } from '../../test/support/git-wor
 import { commitAll } from './commit.ts';
 import { changedFiles, diff } from './diff.ts';
 import { takeSnapshot } from './snapshot.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
 /** Whatever a repository or an agent prepares, nothing of it is run by the server, read from outside or written there. */
 describe('a hostile repository or agent', () => {

@@ -217,6 +217,24 @@ describe('a mirror', () => {
       expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain(server.origin);
     });
 
+    test('lets go whoever is called off, although others go on waiting for the same fetch', async () => {
+      const held: (() => void)[] = [];
+      const asked = new Promise<void>((resolve) =>
+        server.answerWith((_, response) => {
+          held.push(() => response.writeHead(404).end());
+          resolve();
+        }),
+      );
+      const stop = new AbortController();
+      const patient = fetchFrom(`${server.origin}/app.git`, 'main');
+      const hasty = fetchFrom(`${server.origin}/app.git`, 'main', 'full', stop.signal);
+      await asked;
+      stop.abort();
+      expect(failure(await hasty).code).toBe('cancelled');
+      for (const answer of held) answer();
+      expect(failure(await patient).code).toBe('repository-not-found');
+    });
+
     test('gives up a hanging server in time', async () => {
       server.answerWith(() => undefined);
       const outcome = await world.git.run(

@@ -18,7 +18,7 @@ import type { Repository } from './repository.ts';
  */
 export type History = 'full' | 'shallow';
 
-export interface Wanted {
+interface Wanted {
   /** A branch, tag, full reference or commit; null for the repository's default branch. */
   readonly ref: string | null;
   readonly history: History;
@@ -41,7 +41,7 @@ export interface Mirrors {
   /** Brings the mirror up to date and finds the ref in it. Calls at the same time share a fetch. */
   fetch(repository: Repository, wanted: Wanted, signal: AbortSignal): Promise<Result<Fetched>>;
   gitDirOf(repository: Repository, history: History): string;
-  /** Packs what many fetches and runs have scattered. Deletes nothing that anybody could still need. */
+  /** Packs what many fetches and runs have scattered, and drops what nothing leads to since weeks. */
   maintain(signal: AbortSignal): Promise<void>;
 }
 
@@ -201,13 +201,15 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
         fetchOne = gather(fetchFor);
         fetching.set(gitDir, fetchOne);
       }
-      return fetchOne({ repository, wanted, signal });
+      return orCalledOff(fetchOne({ repository, wanted, signal }), signal);
     },
     async maintain(signal) {
       for (const name of await readdir(directory)) {
         const gitDir = join(directory, name);
         if (!name.endsWith('.git') || !(await isScattered(gitDir))) continue;
         await alone(gitDir, signal, async () => {
+          // What no branch, tag or pin leads to, left by runs that came to nothing. Anything that is being made is younger.
+          await git.run({ gitDir, args: ['prune', '--expire=2.weeks.ago'] }, signal);
           const packed = await git.run({ gitDir, args: ['repack', '-d', '--geometric=2', '--quiet'] }, signal);
           return packed.ok ? git.run({ gitDir, args: ['pack-refs', '--all'] }, signal) : packed;
         });
@@ -350,6 +352,15 @@ const noSuchRef = (repository: Repository, ref: string | null): string =>
 
 const relocated = (found: Found, gitDir: string): Found =>
   new Map([...found].map(([ref, result]) => [ref, result.ok ? done({ ...result.value, gitDir }) : result]));
+
+/** Whoever is called off need not wait for those with whom a fetch is shared. */
+function orCalledOff<T>(fetched: Promise<Result<T>>, signal: AbortSignal): Promise<Result<T>> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => resolve(refuse('cancelled', 'The fetch was called off.'));
+    signal.addEventListener('abort', leave, { once: true });
+    fetched.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}
 
 /** Aborts when the last of them has: a fetch goes on for as long as somebody waits for it. */
 function allAborted(signals: readonly AbortSignal[]): { readonly signal: AbortSignal; readonly release: () => void } {

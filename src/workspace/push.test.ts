@@ -5,7 +5,7 @@ import { type GitHttpServer, serveGit } from '../../test/support/git-http.ts';
 import { failure, GitWorld, git, repositoryAt, value, write } from '../../test/support/git-world.ts';
 import { commitAll } from './commit.ts';
 import { push } from './push.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
 describe('a push', () => {
   let world: GitWorld;

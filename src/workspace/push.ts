@@ -4,7 +4,7 @@ import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
 import { isBranchName } from './ref-name.ts';
 import type { Repository } from './repository.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
 export type Pushed =
   /** `before`: what the remote branch was at, null if it is new. */

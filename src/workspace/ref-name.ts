@@ -11,7 +11,7 @@ export function isBranchName(name: string): boolean {
 }
 
 /** Whether `refs/<anything>/<name>` is a valid reference. */
-export function isRefName(name: string): boolean {
+function isRefName(name: string): boolean {
   if (name === '' || Buffer.byteLength(name) > longestName || !name.isWellFormed()) return false;
   if (forbidden.test(name) || name.includes('..') || name.includes('@{') || name.endsWith('.')) return false;
   return name
@@ -25,7 +25,7 @@ export const isCommitId = (text: string): boolean => /^(?:[0-9a-f]{40}|[0-9a-f]{
 export const isRevision = (text: string): boolean => isBranchName(text);
 
 /** All that Nightshift makes stands under this, so that it is known for ours everywhere. */
-export const branchPrefix = 'nightshift/';
+const branchPrefix = 'nightshift/';
 
 /** Always a valid branch, whatever people put in titles. */
 export function branchFor(taskId: string, title: string): string {

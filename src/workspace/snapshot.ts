@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
-import type { Workspace } from './workspaces.ts';
+import type { Workspace } from './workspace.ts';
 
 export interface Snapshot {
   readonly tree: string;

@@ -15,25 +15,26 @@ import {
   insertWorkspace,
   listWorkspaces,
   markRemoved,
+  setTip,
   takeOverWorkspace,
 } from '../store/workspaces.ts';
 import { unlockAgentGit, writeAgentGit } from './agent-git.ts';
 import { type Checkouts, indexOf, treeOf } from './checkout.ts';
+import { type Committed, type CommitWish, commitAll } from './commit.ts';
+import { type Diff, diff } from './diff.ts';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
+import { Turns } from './lock.ts';
 import type { Fetched, History, Mirrors } from './mirror.ts';
 import { branchFor } from './ref-name.ts';
 import { removeTree } from './removal.ts';
 import type { Repository } from './repository.ts';
+import { takeSnapshot } from './snapshot.ts';
+import type { Workspace } from './workspace.ts';
 
-/** A workspace on this machine. `tree` is all that its agent may write; it must be able to read `objects`, and nothing else of ours. */
-export interface Workspace extends WorkspaceRecord {
-  readonly tree: string;
-  readonly index: string;
-  readonly objects: string;
-}
+export type { Workspace };
 
-export interface WorkspaceWish {
+interface WorkspaceWish {
   readonly taskId: string;
   readonly runId: string;
   readonly title: string;
@@ -44,9 +45,14 @@ export interface WorkspaceWish {
   readonly from?: 'base' | 'last-commit';
 }
 
-export type Removal = 'removed' | 'not-found' | 'busy' | 'elsewhere';
+type Removal = 'removed' | 'not-found' | 'busy' | 'elsewhere';
 
-export interface Swept {
+interface Changes extends Diff {
+  readonly tree: string;
+  readonly leftOut: readonly string[];
+}
+
+interface Swept {
   readonly ended: number;
   readonly removed: number;
   readonly stray: number;
@@ -61,6 +67,10 @@ export interface Workspaces {
   open(wish: WorkspaceWish, signal: AbortSignal): Promise<Result<Workspace>>;
   /** The workspace that an earlier run of the task left active on this node, now this run's; undefined if there is none to go on in. */
   resume(taskId: string, runId: string): Promise<Workspace | undefined>;
+  /** What the workspace holds now, against its base; the agent should stand still. The whole patch goes to the file. */
+  changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
+  /** Commits all of it to the workspace's branch in the mirror, and remembers that; see `commitAll`. */
+  commit(workspace: Workspace, wish: CommitWish, signal: AbortSignal): Promise<Result<Committed>>;
   /** The run is over: from now on its time to be removed is known. Idempotent. */
   close(id: string, status: 'completed' | 'error'): Promise<void>;
   find(id: string): Promise<Workspace | undefined>;
@@ -91,8 +101,11 @@ const defaultMinFree = 512 * 1024 * 1024;
 
 export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   const { store, git, mirrors, checkouts, clock, log, nodeId } = parts;
+  const turns = new Turns();
 
-  const open: Workspaces['open'] = async (wish, signal) => {
+  const open: Workspaces['open'] = (wish, signal) => fullDiskAsFailure(() => openOn(wish, signal));
+
+  const openOn: Workspaces['open'] = async (wish, signal) => {
     const space = await enoughSpace();
     if (!space.ok) return space;
     const fetched = await mirrors.fetch(wish.repository, { ref: wish.ref, history: wish.history ?? 'full' }, signal);
@@ -181,6 +194,27 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     return undefined;
   };
 
+  const changes: Workspaces['changes'] = (workspace, patchFile, signal) =>
+    turns.take(workspace.id, () =>
+      fullDiskAsFailure(async () => {
+        const snapshot = await takeSnapshot(git, workspace, signal);
+        if (!snapshot.ok) return snapshot;
+        const { tree, leftOut } = snapshot.value;
+        const found = await diff(git, { gitDir: workspace.gitDir, from: workspace.baseCommit, to: tree, patchFile }, signal);
+        return found.ok ? done({ ...found.value, tree, leftOut }) : found;
+      }),
+    );
+
+  const commit: Workspaces['commit'] = (workspace, wish, signal) =>
+    turns.take(workspace.id, () =>
+      fullDiskAsFailure(async () => {
+        const known = await findWorkspace(store.read, workspace.id);
+        const committed = await commitAll(git, { ...workspace, tip: known?.tip ?? workspace.tip }, wish, signal);
+        if (committed.ok) await store.write((tx) => setTip(tx, workspace.id, committed.value.commit));
+        return committed;
+      }),
+    );
+
   const close = async (id: string, status: 'completed' | 'error'): Promise<void> => {
     const now = clock.now();
     const keepMs = status === 'completed' ? parts.keep.completedMs : parts.keep.errorMs;
@@ -250,6 +284,8 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   return {
     open,
     resume,
+    changes,
+    commit,
     close,
     remove,
     sweep,
@@ -281,6 +317,17 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       };
     },
   };
+}
+
+const fullDiskCodes: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT'];
+
+async function fullDiskAsFailure<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && fullDiskCodes.includes(String(error.code)))) throw error;
+    return refuse('disk-full', 'The disk of the server is full. Free some space; the task is tried again later.', { retryable: true });
+  }
 }
 
 const pinOf = (id: string): string => `refs/nightshift/workspaces/${id}`;

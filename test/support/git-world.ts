@@ -18,7 +18,8 @@ import type { Failure, Result } from '../../src/workspace/failure.ts';
 import { createGit, type Git } from '../../src/workspace/git.ts';
 import { type Mirrors, openMirrors } from '../../src/workspace/mirror.ts';
 import { parseRepository, type Repository } from '../../src/workspace/repository.ts';
-import { createWorkspaces, type Workspace, type WorkspaceParts, type Workspaces } from '../../src/workspace/workspaces.ts';
+import type { Workspace } from '../../src/workspace/workspace.ts';
+import { createWorkspaces, type WorkspaceParts, type Workspaces } from '../../src/workspace/workspaces.ts';
 
 const path = process.env['PATH'] ?? '/usr/bin:/bin';
 

@@ -28,6 +28,7 @@ export function claudeEngine(parts: ClaudeParts): Engine {
   const inUse = new Set<string>();
   return {
     name: 'claude',
+    converses: true,
     refuses: () => undefined,
 
     async *run(request, signal): AsyncGenerator<EngineEvent> {

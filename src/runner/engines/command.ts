@@ -13,13 +13,14 @@ import type { Engine, EngineEvent } from './engine.ts';
 export function commandEngine(clock: Clock): Engine {
   return {
     name: 'command',
+    converses: false,
 
     refuses({ body }) {
       if (body !== null && parseCommand(body)) return undefined;
       return 'the command engine runs the body as a command: give a JSON array of arguments, such as ["npm", "test"], or a command line with closed quotes';
     },
 
-    async *run({ task, runId, directory, env }, signal): AsyncGenerator<EngineEvent> {
+    async *run({ task, runId, directory, env, wrap }, signal): AsyncGenerator<EngineEvent> {
       const argv = parseCommand(task.body ?? '');
       if (!argv) {
         yield { type: 'outcome', outcome: failed('invalid-command', 'The body is not a command.') };
@@ -29,7 +30,12 @@ export function commandEngine(clock: Clock): Engine {
         yield { type: 'outcome', outcome: { kind: 'cancelled' } };
         return;
       }
-      const command = start({ argv, cwd: directory, env }, clock, signal);
+      const wrapped = wrap?.({ argv, cwd: directory, env }) ?? { ok: true as const, command: { argv, cwd: directory, env } };
+      if (!wrapped.ok) {
+        yield { type: 'outcome', outcome: wrapped.outcome };
+        return;
+      }
+      const command = start(wrapped.command, clock, signal);
       const cleared = clearAway(command, runId, clock, signal);
       for await (const data of merged(command)) yield { type: 'run.output', data };
       await cleared;

@@ -23,6 +23,10 @@ export interface EngineRequest {
    * the process must end everything in it. Without this, it is started as it is, in a process group of its own.
    */
   readonly spawn?: (command: Command) => ChildProcessWithoutNullStreams;
+  /** The same for engines that start programs by themselves: what to start instead, or why it cannot be. */
+  readonly wrap?: (
+    command: Command,
+  ) => { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly outcome: Outcome };
 }
 
 export interface ConversationRequest {
@@ -79,6 +83,8 @@ export type EngineEvent =
  */
 export interface Engine {
   readonly name: string;
+  /** Talks with a model: it needs a door to one, and is expected to change something. */
+  readonly converses: boolean;
   /** Why this task cannot be attempted by this engine, or undefined. Asked when a task is submitted. */
   refuses(wish: { readonly body: string | null }): string | undefined;
   run(request: EngineRequest, signal: AbortSignal): AsyncIterable<EngineEvent>;

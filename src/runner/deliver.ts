@@ -1,0 +1,78 @@
+import { failed, type Outcome } from '../domain/outcome.ts';
+import type { FileChange, RunResult } from '../domain/result.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Claim } from '../queue/queue.ts';
+import type { Credentials } from '../workspace/credentials.ts';
+import type { ChangedFile } from '../workspace/diff.ts';
+import type { Failure } from '../workspace/failure.ts';
+import type { Git } from '../workspace/git.ts';
+import { push } from '../workspace/push.ts';
+import { parseRepository } from '../workspace/repository.ts';
+import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
+import { failureOutcome } from './place.ts';
+
+export interface DeliveryParts {
+  readonly git: Git;
+  readonly gitCredentials: Credentials;
+  readonly workspaces: Workspaces;
+  readonly clock: Clock;
+}
+
+type Delivered = { readonly ok: true; readonly result: Partial<RunResult> } | { readonly ok: false; readonly outcome: Outcome };
+
+const nightshift = { name: 'Nightshift', email: 'nightshift@localhost' };
+
+/** What the run has changed so far, committed or not. When that cannot be told, it is no reason to fail the run: nothing. */
+export async function changesIn(
+  { workspaces }: DeliveryParts,
+  workspace: Workspace,
+  patchFile: string,
+  signal: AbortSignal,
+): Promise<Partial<RunResult>> {
+  const found = await workspaces.changes(workspace, patchFile, signal);
+  if (!found.ok) return {};
+  const { files, patch, truncated } = found.value;
+  const { branch, baseCommit } = workspace;
+  return { branch, baseCommit, filesChanged: files.map(fileChange), diff: patch, diffFile: patchFile, diffTruncated: truncated };
+}
+
+/**
+ * Commits what the run made and brings it to where it is wanted. Repeatable: a commit or a push made before a crash is
+ * recognised. A run that was asked to change something and changed nothing has not succeeded.
+ */
+export async function deliver(
+  parts: DeliveryParts,
+  { task, run }: Claim,
+  workspace: Workspace,
+  patchFile: string,
+  mustChange: boolean,
+  signal: AbortSignal,
+): Promise<Delivered> {
+  const { git, gitCredentials, workspaces, clock } = parts;
+  const wish = { message: task.title, author: nightshift, committer: nightshift, trailers: { 'Nightshift-Run': run.id }, at: clock.now() };
+  const committed = await workspaces.commit(workspace, wish, signal);
+  if (!committed.ok) {
+    if (committed.failure.code !== 'nothing-to-commit') return unfit(committed.failure);
+    return mustChange ? nothingChanged : { ok: true, result: {} };
+  }
+  const { commit } = committed.value;
+  const changes = await changesIn(parts, workspace, patchFile, signal);
+  const repository = parseRepository(workspace.repository, { local: true });
+  if (!repository.ok) return unfit(repository.failure);
+  const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal);
+  if (!pushed.ok) return unfit(pushed.failure);
+  return { ok: true, result: { ...changes, commits: [commit], delivery: pushed.value } };
+}
+
+const fileChange = ({ path, from, kind, additions, deletions, binary }: ChangedFile): FileChange => ({
+  path,
+  ...(from === undefined ? {} : { from }),
+  kind,
+  additions,
+  deletions,
+  binary,
+});
+
+const nothingChanged: Delivered = { ok: false, outcome: failed('nothing-changed', 'The agent ended without having changed anything.') };
+
+const unfit = (failure: Failure): Delivered => ({ ok: false, outcome: failureOutcome(failure) });

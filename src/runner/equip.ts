@@ -1,0 +1,132 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Unusable } from '../domain/errors.ts';
+import { createCredentials } from '../gateway/credentials.ts';
+import { createGateway } from '../gateway/messages.ts';
+import type { Provider } from '../gateway/providers/provider.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
+import type { Log } from '../platform/log.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { SandboxMode } from '../sandbox/profile.ts';
+import { createSandbox, type Sandbox } from '../sandbox/sandbox.ts';
+import type { Store } from '../store/store.ts';
+import { openCheckouts } from '../workspace/checkout.ts';
+import { openCredentials } from '../workspace/credentials.ts';
+import { createGit } from '../workspace/git.ts';
+import { openMirrors } from '../workspace/mirror.ts';
+import { createWorkspaces } from '../workspace/workspaces.ts';
+import type { Engine } from './engines/engine.ts';
+import type { RunnerParts } from './run-task.ts';
+
+export interface EquipmentSettings {
+  readonly home: string;
+  readonly owner: { readonly home: string; readonly path: string };
+  readonly sandbox: SandboxMode;
+  readonly provider: Provider | undefined;
+  readonly model: string | undefined;
+  readonly githubToken: () => string | undefined;
+  readonly timeoutMs: number;
+}
+
+interface Base {
+  readonly store: Store;
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly nodeId: string;
+  readonly nodeMarker: Readonly<Record<string, string>>;
+  readonly engines: ReadonlyMap<string, Engine>;
+}
+
+export interface Equipment {
+  readonly runner: RunnerParts;
+  stop(): Promise<void>;
+}
+
+const hour = 3_600_000;
+/** A unix socket's path may have 107 bytes, and ours is this much longer than the home. */
+const longestHome = 107 - '/sockets/0123456789.sock'.length;
+
+/** Everything that runs need, laid out under the home. What takes time to find out is found out when it is first needed. */
+export async function equip(base: Base, settings: EquipmentSettings): Promise<Equipment> {
+  const { store, clock, newId, log, nodeId, nodeMarker } = base;
+  const { home, provider } = settings;
+  const { path } = settings.owner;
+  if (provider && Buffer.byteLength(home) > longestHome) {
+    throw new Unusable(
+      'home-too-long',
+      `The path of the home has more than ${longestHome} bytes, too many for the sockets in it. Choose a shorter NIGHTSHIFT_HOME.`,
+    );
+  }
+  const under = (...names: string[]): string => join(home, ...names);
+  const git = createGit({ clock, path, env: nodeMarker });
+  const gitCredentials = await openCredentials({ directory: under('git-credentials'), tokens: () => gitTokens(settings.githubToken()) });
+  const mirrors = await openMirrors({ git, credentials: gitCredentials, clock, directory: under('mirrors'), home });
+  const checkouts = await openCheckouts({ git, clock, log, path, directory: under('spares'), spares: 4 });
+  const workspaces = createWorkspaces({
+    store,
+    git,
+    mirrors,
+    checkouts,
+    clock,
+    newId,
+    log,
+    nodeId,
+    directory: under('workspaces'),
+    path,
+    keep: { completedMs: hour, errorMs: 72 * hour },
+  });
+  const sweeping = workspaces.keepSwept();
+  const credentials = createCredentials(clock);
+  const gateway = provider && createGateway({ provider, credentials, clock, log, onUsage: (call) => log.debug({ ...call }, 'model call') });
+  await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
+
+  return {
+    runner: {
+      ...base,
+      git,
+      gitCredentials,
+      workspaces,
+      sandbox: once(() => openSandbox(settings, clock, log)),
+      models: gateway && { gateway, credentials, model: settings.model },
+      runsDirectory: under('runs'),
+      sessionsDirectory: under('sessions'),
+      socketsDirectory: under('sockets'),
+      readOnly: agentProgram(),
+      path,
+      quota: { bytes: 20 * 2 ** 30, files: 2_000_000 },
+      timeoutMs: settings.timeoutMs,
+    },
+    async stop() {
+      await sweeping.stop();
+      await checkouts.stop();
+    },
+  };
+}
+
+async function openSandbox({ sandbox: mode, home, owner }: EquipmentSettings, clock: Clock, log: Log): Promise<Sandbox> {
+  const sandbox = await createSandbox({ mode, directory: join(home, 'sandbox'), protect: [home, owner.home], clock });
+  const { active, summary, remedy } = sandbox.describe();
+  log[active ? 'info' : 'warn']({ sandbox: mode, ...(remedy === undefined ? {} : { remedy }) }, summary);
+  return sandbox;
+}
+
+const gitTokens = (github: string | undefined): readonly { origin: string; token: string }[] =>
+  github === undefined ? [] : [{ origin: 'https://github.com', token: github }];
+
+/** Where the agent's program and the Node that it may want are installed. */
+function agentProgram(): readonly string[] {
+  const sdk = fileURLToPath(import.meta.resolve('@anthropic-ai/claude-agent-sdk'));
+  return [dirname(dirname(sdk)), dirname(dirname(process.execPath))];
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
