@@ -37,6 +37,9 @@ export interface PlaceParts {
   readonly quota: Limits;
 }
 
+/** How its workspace ends, or that the next run of the task shall go on in it. */
+export type Kept = 'completed' | 'error' | 'resumable';
+
 /** Where a run works, with all that is around it. */
 export interface Place {
   readonly directory: string;
@@ -50,15 +53,15 @@ export interface Place {
   /** As the sandbox, if there is one, wants it started. */
   wrap(command: Command): { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly outcome: Outcome };
   /** Takes everything down; the workspace stays as long as its policy says. Never throws for the world's doing. */
-  leave(kept: 'completed' | 'error' | 'resumable'): Promise<void>;
+  leave(kept: Kept): Promise<void>;
 }
 
 export type Opened = { readonly ok: true; readonly place: Place } | { readonly ok: false; readonly outcome: Outcome };
 
 /**
- * Prepares the place: a checkout when the task names a repository, a scratch directory otherwise; a sandbox around agents
- * and around whatever comes from a repository; a door to the models for agents. `exceeded` is told when the run takes
- * more than its share.
+ * Prepares the place: a checkout when the task names a repository, a scratch directory otherwise; a door to the models for
+ * agents; a sandbox around agents and around whatever comes from a repository. `exceeded` is told when the run takes more
+ * than its share.
  */
 export async function openPlace(
   parts: PlaceParts,
@@ -69,113 +72,112 @@ export async function openPlace(
   signal: AbortSignal,
 ): Promise<Opened> {
   const { task, run } = claim;
-  if (wants.models && !parts.models) {
-    return {
-      ok: false,
-      outcome: {
-        kind: 'needs-human',
-        reason: {
-          code: 'no-model',
-          message: 'No model provider is set up. Set LLM_PROVIDER and LLM_API_KEY (or LLM_PROVIDER=rehearsal to try without), then retry.',
-        },
-      },
-    };
-  }
   const found = await openWorkspace(parts, claim, signal);
   if (!found.ok) return found;
   const { workspace, resumed } = found;
-  const undo: (() => unknown)[] = [];
   const directory = workspace?.tree ?? join(parts.runsDirectory, run.id, 'work');
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-
-  const socket = wants.models ? join(parts.socketsDirectory, `${run.id.slice(-10)}.sock`) : undefined;
-  const sessionDirectory = join(parts.sessionsDirectory, task.id);
-  if (wants.models) await mkdir(sessionDirectory, { recursive: true, mode: 0o700 });
-
-  let enclosure: Enclosure | undefined;
-  if (wants.models || workspace) {
-    const opening = await (await parts.sandbox()).open(
-      {
-        workspace: directory,
-        writable: wants.models ? [sessionDirectory] : [],
-        home: { kind: 'memory', bytes: 256 * 2 ** 20 },
-        tmp: { kind: 'memory', bytes: 512 * 2 ** 20 },
-        readOnly: [...(workspace ? [workspace.objects] : []), ...parts.readOnly],
-        sockets: socket === undefined ? [] : [socket],
-        limits: defaultLimits,
-      },
-      task.trust,
-    );
-    if (!opening.ok) {
-      if (workspace) await parts.workspaces.close(workspace.id, 'error');
+  const undo: (() => unknown)[] = [];
+  const leave = async (kept: Kept): Promise<void> => {
+    for (const step of undo.splice(0).toReversed()) await step();
+    if (workspace && kept !== 'resumable') await parts.workspaces.close(workspace.id, kept);
+    if (kept !== 'resumable') await rm(sessionDirectoryOf(parts, claim), { recursive: true, force: true });
+  };
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const conversation = wants.models ? await openConversation(parts, claim, resumed, onSession, undo) : undefined;
+    const opening = conversation || workspace ? await enclose(parts, claim, directory, workspace, conversation) : undefined;
+    if (opening && !opening.ok) {
+      await leave('error');
       return { ok: false, outcome: { kind: 'needs-human', reason: opening.refusal } };
     }
-    enclosure = opening.sandboxed ? opening : undefined;
-    undo.push(() => opening.close());
-    if (opening.sandboxed) undo.push(opening.guard((reason) => exceeded({ kind: 'failed', reason, retryable: false })));
-  }
-  const watch = watchQuota(directory, parts.quota, parts.clock, ({ exceeded: what }) =>
-    exceeded(
-      failed(
-        'quota-exceeded',
-        `The workspace holds more ${what ?? 'data'} than a run may: ${parts.quota.bytes} bytes, ${parts.quota.files} files.`,
-      ),
-    ),
-  );
-  undo.push(() => watch.stop());
-
-  const conversation = await openConversation();
-  return {
-    ok: true,
-    place: {
-      directory,
-      env: { PATH: parts.path, HOME: directory, LANG: 'C.UTF-8', NIGHTSHIFT_TASK_ID: task.id, [runMarker]: run.id, ...parts.nodeMarker },
-      workspace,
-      enclosure,
-      conversation,
-      notice:
-        !workspace || !resumed
-          ? undefined
-          : conversation?.resume
-            ? 'Goes on with the session of the run that was interrupted, in its workspace.'
-            : 'Goes on in the workspace of the run that was interrupted, with a new session.',
-      wrap(command) {
-        const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
-        return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
-      },
-      async leave(kept) {
-        for (const step of undo.toReversed()) await step();
-        if (workspace && kept !== 'resumable') await parts.workspaces.close(workspace.id, kept);
-        if (wants.models && kept !== 'resumable') await rm(sessionDirectory, { recursive: true, force: true });
-      },
-    },
-  };
-
-  async function openConversation(): Promise<ConversationRequest | undefined> {
-    const { models } = parts;
-    if (!models || socket === undefined) return undefined;
-    await mkdir(parts.socketsDirectory, { recursive: true, mode: 0o700 });
-    const credential = models.credentials.issue(run.id);
-    const door = await models.gateway.listen(socket, run.id);
-    undo.push(() => {
-      models.credentials.revoke(run.id);
-      return door.close();
-    });
-    const session = resumed ? await lastSession(parts.store.read, task.id) : null;
-    const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
+    if (opening) undo.push(() => opening.close());
+    const enclosure = opening?.sandboxed ? opening : undefined;
+    if (enclosure) undo.push(enclosure.guard((reason) => exceeded({ kind: 'failed', reason, retryable: false })));
+    const watch = watchQuota(directory, parts.quota, parts.clock, ({ exceeded: what }) => exceeded(tooMuch(parts.quota, what)));
+    undo.push(() => watch.stop());
     return {
-      model: {
-        baseUrl: 'http://localhost',
-        socket,
-        credential,
-        ...(models.model === undefined ? {} : { name: models.model, lightName: models.model }),
+      ok: true,
+      place: {
+        directory,
+        env: { PATH: parts.path, HOME: directory, LANG: 'C.UTF-8', NIGHTSHIFT_TASK_ID: task.id, [runMarker]: run.id, ...parts.nodeMarker },
+        workspace,
+        enclosure,
+        conversation,
+        notice: resumed ? howItGoesOn(conversation) : undefined,
+        wrap(command) {
+          const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
+          return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
+        },
+        leave,
       },
-      sessionDirectory,
-      ...(resume === undefined ? {} : { resume }),
-      onSession,
     };
+  } catch (error) {
+    await leave('error');
+    throw error;
   }
 }
+
+/** The run's own way to the models, and the session to go on with if an interrupted run left one. */
+async function openConversation(
+  parts: PlaceParts,
+  claim: Claim,
+  resumed: boolean,
+  onSession: (sessionId: string) => Promise<void>,
+  undo: (() => unknown)[],
+): Promise<ConversationRequest | undefined> {
+  const { models, socketsDirectory } = parts;
+  if (!models) return undefined;
+  const { task, run } = claim;
+  const sessionDirectory = sessionDirectoryOf(parts, claim);
+  await mkdir(sessionDirectory, { recursive: true, mode: 0o700 });
+  await mkdir(socketsDirectory, { recursive: true, mode: 0o700 });
+  const socket = join(socketsDirectory, `${run.id.slice(-10)}.sock`);
+  const credential = models.credentials.issue(run.id);
+  undo.push(() => models.credentials.revoke(run.id));
+  const door = await models.gateway.listen(socket, run.id);
+  undo.push(() => door.close());
+  const session = resumed ? await lastSession(parts.store.read, task.id) : null;
+  const named = models.model === undefined ? {} : { name: models.model, lightName: models.model };
+  return {
+    model: { baseUrl: 'http://localhost', socket, credential, ...named },
+    sessionDirectory,
+    ...(session !== null && (await hasSession(sessionDirectory, session)) ? { resume: session } : {}),
+    onSession,
+  };
+}
+
+async function enclose(
+  parts: PlaceParts,
+  { task }: Claim,
+  directory: string,
+  workspace: Workspace | undefined,
+  conversation: ConversationRequest | undefined,
+): Promise<Awaited<ReturnType<Sandbox['open']>>> {
+  const sandbox = await parts.sandbox();
+  return sandbox.open(
+    {
+      workspace: directory,
+      writable: conversation ? [conversation.sessionDirectory] : [],
+      home: { kind: 'memory', bytes: 256 * 2 ** 20 },
+      tmp: { kind: 'memory', bytes: 512 * 2 ** 20 },
+      readOnly: [...(workspace ? [workspace.objects] : []), ...parts.readOnly],
+      sockets: conversation?.model.socket === undefined ? [] : [conversation.model.socket],
+      limits: defaultLimits,
+    },
+    task.trust,
+  );
+}
+
+/** Per task, because the next run of an interrupted one goes on with the session in it. */
+const sessionDirectoryOf = ({ sessionsDirectory }: PlaceParts, { task }: Claim): string => join(sessionsDirectory, task.id);
+
+const howItGoesOn = (conversation: ConversationRequest | undefined): string =>
+  conversation?.resume === undefined
+    ? 'Goes on in the workspace of the run that was interrupted, with a new session.'
+    : 'Goes on with the session of the run that was interrupted, in its workspace.';
+
+const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
+  failed('quota-exceeded', `The workspace holds more ${what ?? 'data'} than a run may: ${quota.bytes} bytes, ${quota.files} files.`);
 
 async function openWorkspace(
   { workspaces }: PlaceParts,

@@ -53,9 +53,10 @@ export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSigna
 }
 
 async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Outcome> {
-  const { task, run } = claim;
+  const { run } = claim;
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
+  if (engine.converses && !parts.models) return { kind: 'needs-human', reason: noModel };
 
   // Whatever ends a run before its own end aborts with the outcome that this is.
   const cut = new AbortController();
@@ -228,6 +229,11 @@ async function settle({ queue, clock }: RunnerParts, { task, run }: Claim, outco
     }
   }
 }
+
+const noModel = {
+  code: 'no-model',
+  message: 'No model provider is set up. Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one, then retry.',
+};
 
 function noEngine(wanted: string | null, known: readonly string[]): { code: string; message: string } {
   return wanted === null
