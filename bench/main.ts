@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { atSize } from './suites/at-size.ts';
 import { endToEnd } from './suites/end-to-end.ts';
@@ -16,15 +16,22 @@ import { fullSizes, quickSizes } from './support/sizes.ts';
 const suites: readonly Suite[] = [idle, restart, events, submissions, endToEnd, atSize];
 const names = suites.flatMap((suite) => suite.names);
 
-const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--json FILE]
+const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--json FILE] [--readme]
   --quick      small sizes, in under a minute: shows that it works, not how fast
   --only NAME  ${names.join(', ')}
   --json FILE  writes the figures there as well
+  --readme     puts them in bench/README.md, in place of the last ones
 `;
 
 async function main(): Promise<void> {
-  const { quick, only, json, help } = parseArgs({
-    options: { quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'string' }, help: { type: 'boolean' } },
+  const { quick, only, json, readme, help } = parseArgs({
+    options: {
+      quick: { type: 'boolean' },
+      only: { type: 'string' },
+      json: { type: 'string' },
+      readme: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
   }).values;
   const wanted = new Set(only?.split(',') ?? names);
   const unknown = [...wanted].filter((name) => !names.includes(name));
@@ -62,9 +69,22 @@ async function main(): Promise<void> {
     await scope.end();
   }
   const seconds = Math.round((performance.now() - began) / 1_000);
-  process.stdout.write(`\nMeasured in ${Math.floor(seconds / 60)} min ${seconds % 60} s${quick ? ' at the quick sizes' : ''}.\n`);
-  if (json)
-    writeFileSync(json, `${JSON.stringify({ date: new Date().toISOString(), quick: quick ?? false, seconds, sections }, null, 2)}\n`);
+  const closing = `Measured on ${new Date().toISOString().slice(0, 10)} in ${Math.floor(seconds / 60)} min ${seconds % 60} s${quick ? ' at the quick sizes' : ''}.`;
+  process.stdout.write(`\n${closing}\n`);
+  if (json) {
+    const figures = { date: new Date().toISOString(), quick: quick ?? false, seconds, sections };
+    writeFileSync(json, `${JSON.stringify(figures, null, 2)}\n`);
+  }
+  if (readme) putInReadme(closing, sections);
+}
+
+const resultsHeading = '## Results\n';
+
+function putInReadme(closing: string, sections: readonly Section[]): void {
+  const file = new URL('./README.md', import.meta.url);
+  const [explanation] = readFileSync(file, 'utf8').split(resultsHeading);
+  const figures = sections.map(renderSection).join('').trim();
+  writeFileSync(file, `${explanation}${resultsHeading}\n${closing}\n\n\`\`\`text\n${figures}\n\`\`\`\n`);
 }
 
 await main();

@@ -1,9 +1,10 @@
-import { join } from 'node:path';
 import { systemClock } from '../../src/platform/clock.ts';
+import { createIds } from '../../src/platform/ids.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { Dispatcher } from '../../src/queue/dispatcher.ts';
 import type { Claim } from '../../src/queue/queue.ts';
 import type { Engine } from '../../src/runner/engines/engine.ts';
+import { equip } from '../../src/runner/equip.ts';
 import { runTask } from '../../src/runner/run-task.ts';
 import { type Opened, openQueue, wish } from '../measure/open.ts';
 import type { Place } from '../support/bench.ts';
@@ -24,26 +25,41 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
   let ran = (): void => undefined;
   const idle: Engine = {
     name: 'command',
+    converses: false,
     refuses: () => undefined,
     async *run() {
       ran();
       yield { type: 'outcome', outcome: { kind: 'succeeded' } };
     },
   };
-  const runner = {
-    queue: opened.queue,
-    store: opened.store,
-    clock: systemClock,
-    log: createLog('silent', []),
-    engines: new Map([[idle.name, idle]]),
-    runsDirectory: join(place.home, 'runs'),
-    nodeMarker: {},
-    path: '/usr/bin:/bin',
-    timeoutMs: 60_000,
+  const equipment = await equip(
+    {
+      store: opened.store,
+      queue: opened.queue,
+      clock: systemClock,
+      newId: createIds(systemClock),
+      log: createLog('silent', []),
+      nodeId: 'nod_bench',
+      nodeMarker: {},
+      engines: new Map([[idle.name, idle]]),
+    },
+    {
+      home: place.home,
+      owner: { home: place.home, path: '/usr/bin:/bin' },
+      sandbox: 'off',
+      provider: undefined,
+      model: undefined,
+      githubToken: () => undefined,
+      timeoutMs: 60_000,
+    },
+  );
+  const close = async (): Promise<void> => {
+    await equipment.stop();
+    await opened.close();
   };
-  return peerOf(opened, concurrency, (claim, onRun, signal) => {
+  return peerOf({ ...opened, close }, concurrency, (claim, onRun, signal) => {
     ran = onRun;
-    return runTask(runner, claim, signal);
+    return runTask(equipment.runner, claim, signal);
   });
 }
 

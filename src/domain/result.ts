@@ -11,7 +11,7 @@ export interface FileChange {
 }
 
 /** Where the commits of a run are to be had. */
-export type Delivery =
+type Delivery =
   | { readonly kind: 'pushed' | 'already-there'; readonly branch: string }
   | { readonly kind: 'left-in-mirror'; readonly branch: string; readonly fetchCommand: string };
 

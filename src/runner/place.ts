@@ -38,7 +38,7 @@ export interface PlaceParts {
 }
 
 /** How its workspace ends, or that the next run of the task shall go on in it. */
-export type Kept = 'completed' | 'error' | 'resumable';
+type Kept = 'completed' | 'error' | 'resumable';
 
 /** Where a run works, with all that is around it. */
 export interface Place {

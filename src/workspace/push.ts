@@ -63,7 +63,7 @@ export async function push(
 }
 
 /** For a person's terminal, in their own checkout. */
-export const fetchCommand = (gitDir: string, branch: string): string =>
+const fetchCommand = (gitDir: string, branch: string): string =>
   `git fetch ${shellQuoted(gitDir)} ${shellQuoted(`${branch}:${branch}`)}`;
 
 async function mayReplace(
