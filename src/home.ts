@@ -89,8 +89,9 @@ export function currentToken(home: string, configured: string | undefined): () =
   return () => {
     const mtime = statSync(tokenFile(home), { throwIfNoEntry: false })?.mtimeMs;
     if (mtime !== undefined && mtime !== changed) {
-      changed = mtime;
+      // Remembered only when it was read: a replaced key is never accepted because its successor cannot be read.
       token = readToken(home, undefined) ?? token;
+      changed = mtime;
     }
     return token;
   };

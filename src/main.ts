@@ -28,10 +28,13 @@ import { Feed } from './server/feed.ts';
 import { createMetrics } from './server/metrics.ts';
 import { watchJournal } from './server/watch-journal.ts';
 import { append } from './store/journal.ts';
-import { enrol, removeNode } from './store/nodes.ts';
+import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import type { Store } from './store/store.ts';
 
+export { chooseProvider } from './gateway/choose-provider.ts';
+export { sampleRepository } from './gateway/rehearsal/demo.ts';
+export { checkSandbox } from './sandbox/check.ts';
 export { inspectStore } from './store/inspect.ts';
 
 export const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
@@ -101,7 +104,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
-    const metrics = createMetrics(store, () => clock.monotonic(), { runs: () => dispatcher.active, watchers: () => feed.watchers });
+    const metrics = createMetrics(store, home.nodeId, () => clock.monotonic(), {
+      runs: () => dispatcher.active,
+      watchers: () => feed.watchers,
+    });
     const watching = watchJournal(feed, (events) => metrics.observe(events), log);
     undo.push(() => watching.stop());
 
@@ -142,7 +148,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       log,
       node: home.nodeId,
       leaseMs: config.leaseSeconds * 1_000,
-      onBeat: (held) => dispatcher.keepOnly(held),
+      reconcile: (heartbeat) => dispatcher.reconcile(heartbeat),
     });
     liveness.start();
     dispatcher.start();
@@ -159,11 +165,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');
         await dispatcher.drain(config.drainSeconds * 1_000, hurry);
         await liveness.stop();
+        // Whatever this node still holds, because its end could not be stored, goes back in line with the sign-off.
         await store
-          .write(async (tx) => {
-            await append(tx, [{ type: 'node.stopped', data: { node: home.nodeId } }], clock.now());
-            await removeNode(tx, home.nodeId);
-          })
+          .write((tx) => append(tx, [{ type: 'node.stopped', data: { node: home.nodeId } }], clock.now()))
+          .then(() => queue.bury(home.nodeId))
           .catch((error: unknown) => log.warn({ err: error }, 'could not sign off'));
         await unwind(undo);
         log.info('stopped');

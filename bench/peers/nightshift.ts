@@ -59,7 +59,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
   };
   return peerOf({ ...opened, close }, concurrency, (claim, onRun, signal) => {
     ran = onRun;
-    return runTask(equipment.runner, claim, signal);
+    return runTask(equipment.runner, claim, signal).then(() => undefined);
   });
 }
 
@@ -82,7 +82,10 @@ function peerOf(opened: Opened, concurrency: number, run: (claim: Claim, onRun: 
         log: createLog('warn', [{ write: (line) => void process.stderr.write(line) }]),
         node: 'nod_bench',
         capacity: concurrency,
-        run: (claim, signal) => run(claim, onRun, signal),
+        run: async (claim, signal) => {
+          await run(claim, onRun, signal);
+          return 'ran';
+        },
       });
       dispatcher.start();
       const drain = (): Promise<void> => dispatcher.drain(60_000);

@@ -1,4 +1,5 @@
 import type { Reason } from '../domain/outcome.ts';
+import type { RunResult } from '../domain/result.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
 
@@ -29,7 +30,7 @@ export interface Task {
   readonly runs: readonly { readonly id: string; readonly status: RunStatus }[];
 }
 
-export interface Run {
+export interface Run extends RunResult {
   readonly id: string;
   readonly taskId: string;
   readonly nodeId: string;

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Calling, Desk } from '../../test/support/cli.ts';
+import { checkSandbox } from '../main.ts';
 import { nodeVersion } from './doctor.ts';
 
 interface Report {
@@ -34,8 +35,9 @@ function pathWith(...programs: readonly string[]): string {
 describe('doctor', () => {
   test('is content with a server that is up', async () => {
     await desk.startServer();
-    const { code, healthy, checks } = await examine({ env: { PATH: pathWith('git', 'bwrap') } });
-    expect(checks.filter(({ verdict }) => verdict !== 'ok')).toEqual([]);
+    const { code, healthy, checks } = await examine({ env: { PATH: pathWith('git'), LLM_PROVIDER: 'rehearsal' } });
+    // Whether sandboxes work here is the machine's affair.
+    expect(checks.filter(({ check, verdict }) => verdict !== 'ok' && check !== 'sandbox')).toEqual([]);
     expect({ code, healthy }).toEqual({ code: 0, healthy: true });
     expect((await desk.call(['doctor'])).out).toMatch(/✓ server +version \d/);
   });
@@ -71,8 +73,26 @@ describe('doctor', () => {
     await desk.startServer();
     const { code, of } = await examine({ env: { PATH: pathWith() } });
     expect(of('git')).toMatchObject({ verdict: 'failure', remedy: expect.stringContaining('apt install git') });
-    expect(of('bwrap')).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('apt install bubblewrap') });
     expect(code).toBe(1);
+  });
+
+  test('tells whether agents are in a sandbox, and what it costs when they are not', async () => {
+    const off = (await examine({ env: { NIGHTSHIFT_SANDBOX: 'off' } })).of('sandbox');
+    expect(off).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('auto or require') });
+    expect(off?.found).toMatch(/switched off.*Work from people who are not trusted is refused/);
+    const { verdict, found } = await checkSandbox('auto');
+    expect((await examine()).of('sandbox')).toMatchObject({ verdict, found: expect.stringContaining(found) });
+  });
+
+  test('names the model provider, and says how to get one', async () => {
+    const model = async (env: Readonly<Record<string, string>>) => (await examine({ env })).of('model');
+    expect(await model({})).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('LLM_API_KEY') });
+    expect(await model({ LLM_PROVIDER: 'rehearsal' })).toMatchObject({ verdict: 'ok', found: expect.stringContaining('rehearsal') });
+    const claude = await model({ LLM_API_KEY: 'sk-hunter2', LLM_BASE_URL: 'https://u:hunter3@models.example', LLM_MODEL: 'some-model' });
+    expect(claude).toMatchObject({ verdict: 'ok', found: expect.stringMatching(/^claude at https:.*models\.example.*some-model/) });
+    expect(JSON.stringify(claude)).not.toMatch(/hunter/);
+    expect(await model({ LLM_PROVIDER: 'claude' })).toMatchObject({ verdict: 'failure', found: expect.stringContaining('no key') });
+    expect(await model({ LLM_PROVIDER: 'rehearsal', NIGHTSHIFT_REHEARSAL: '/nowhere.yaml' })).toMatchObject({ verdict: 'failure' });
   });
 
   test('minds who else can read the home', async () => {

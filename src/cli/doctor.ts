@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Config, describeConfig } from '../config.ts';
+import { Unusable } from '../domain/errors.ts';
 import { withoutPassword } from '../platform/url.ts';
 import { createClient } from './client.ts';
 import { addressOf, loadSettings } from './connect.ts';
@@ -53,12 +54,8 @@ async function examine(flags: Flags, session: Session): Promise<readonly Finding
     server.finding,
     ...(await database(config, server.ready)),
     onPath(session, 'git', 'failure', 'Without git no repository can be worked on. Install it (Debian: apt install git).'),
-    onPath(
-      session,
-      'bwrap',
-      'warning',
-      'Without bubblewrap, agents run with the rights and the network of the server, and work from people who are not trusted is refused. Install it (Debian: apt install bubblewrap).',
-    ),
+    await sandbox(config),
+    await modelProvider(config, session),
   ];
 }
 
@@ -168,6 +165,35 @@ async function database(config: Config, serverUp: boolean): Promise<readonly Fin
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0].message;
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Starts one: whether the program is installed says little about whether it may do its work here. */
+async function sandbox(config: Config): Promise<Finding> {
+  const { checkSandbox } = await import('../main.ts');
+  const { verdict, found, remedy, standing } = await checkSandbox(config.sandbox);
+  const costs = standing.active ? [] : [...standing.doesNotHold, ...standing.costs];
+  return { check: 'sandbox', verdict, found: [found, ...costs].join(' '), ...(remedy === undefined ? {} : { remedy }) };
+}
+
+async function modelProvider(config: Config, { terminal }: Session): Promise<Finding> {
+  const check = 'model';
+  const { chooseProvider } = await import('../main.ts');
+  try {
+    const provider = chooseProvider(config, terminal.clock);
+    if (!provider) {
+      return warning(
+        check,
+        'no provider is set up, so agents cannot work; commands can',
+        'Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one.',
+      );
+    }
+    if (provider.name === 'rehearsal') return ok(check, 'rehearsal: a script answers, no model is asked');
+    const at = config.llmBaseUrl === undefined ? '' : ` at ${withoutPassword(config.llmBaseUrl)}`;
+    return ok(check, `${provider.name}${at}, ${config.llmModel ?? "the engine's own choice of model"}; the key is set, and not tried`);
+  } catch (error) {
+    if (!(error instanceof Unusable)) throw error;
+    return failure(check, error.message, 'The server does not start like this. See docs/rehearsal.md for working without a key.');
+  }
 }
 
 function onPath({ terminal }: Session, program: string, missing: Exclude<Verdict, 'ok'>, remedy: string): Finding {

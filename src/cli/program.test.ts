@@ -9,6 +9,7 @@ import { Desk } from '../../test/support/cli.ts';
 
 const commands = [
   'up',
+  'demo',
   'doctor',
   'config',
   'token',

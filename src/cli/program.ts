@@ -16,6 +16,7 @@ interface Entry {
 const groups: Readonly<Record<string, readonly Entry[]>> = {
   'Server:': [
     { name: 'up', summary: 'start the server', load: () => import('./up.ts') },
+    { name: 'demo', summary: 'watch an agent repair a sample repository; needs no key', load: () => import('./demo.ts') },
     { name: 'doctor', summary: 'check that everything the server needs is there', load: () => import('./doctor.ts') },
     { name: 'config', summary: 'show the settings and where each comes from', load: () => import('./config.ts') },
     { name: 'token', summary: "print the owner's API key, or make a new one", load: () => import('./token.ts') },
@@ -102,6 +103,7 @@ function version(): string {
 
 const closing = (): string => `
 Examples:
+  $ nightshift demo                        see it work, without a key
   $ nightshift up                          start the server
   $ nightshift run -- npm test             run a command as a task, and watch it
   $ nightshift new "Fix the login test"    submit a task

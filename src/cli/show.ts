@@ -1,30 +1,58 @@
 import type { Run, StreamedEvent, Task } from './api.ts';
 import type { Client } from './client.ts';
 import { type ClientFlags, clientFlags, connect } from './connect.ts';
+import { exits, Failure } from './failure.ts';
 import { history } from './follow.ts';
 import { taskOrRunId } from './ids.ts';
-import { block, oneLine } from './legible.ts';
+import { block, oneLine, truncate } from './legible.ts';
+import { type Field, outcomeFields } from './outcome.ts';
+import { printPatch } from './patch.ts';
 import { type Define, examples, type Session } from './session.ts';
 import { describe } from './story.ts';
 import type { Screen } from './terminal.ts';
+import { ToolCalls } from './tools.ts';
 import { age, clockTime, duration, localTime, styleOf } from './wording.ts';
 
 const shownRuns = 20;
 const shownDependencies = 20;
 const shownEvents = 15;
+const longestLine = 200;
+
+interface Flags extends ClientFlags {
+  readonly diff?: true;
+}
 
 export const define: Define = (command, session) => {
   examples(
-    clientFlags(command.argument('<id>', 'a task or a run')),
+    clientFlags(
+      command
+        .argument('<id>', 'a task or a run')
+        .option('--diff', 'print what it changed, as a patch: that of the run, or of the last run of the task that changed anything'),
+    ),
     'nightshift show tsk_01KEXAMPLE000000000000000',
     'nightshift show run_01KEXAMPLE000000000000000 --json',
-  ).action(async (text: string, flags: ClientFlags) => {
+    'nightshift show tsk_01KEXAMPLE000000000000000 --diff | git apply',
+  ).action(async (text: string, flags: Flags) => {
     const { kind, id } = taskOrRunId(text);
     const client = connect(flags, session);
-    if (kind === 'task') await showTask(session, flags, client, id);
+    if (flags.diff && !flags.json) printPatch(session, await changedRun(client, kind, id));
+    else if (kind === 'task') await showTask(session, flags, client, id);
     else await showRun(session, flags, client, id);
   });
 };
+
+async function changedRun(client: Client, kind: 'task' | 'run', id: string): Promise<Run> {
+  if (kind === 'run') return client.get<Run>(`/api/runs/${id}`);
+  const { runs } = await client.get<Task>(`/api/tasks/${id}`);
+  let last: Run | undefined;
+  for (const { id: runId } of runs.slice(-shownRuns).reverse()) {
+    const run = await client.get<Run>(`/api/runs/${runId}`);
+    if (run.diff) return run;
+    last ??= run;
+  }
+  if (last) return last;
+  throw new Failure(exits.failed, 'no-run', `The task ${id} has not run yet, so it has changed nothing.`);
+}
 
 async function showTask(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
   const task = await client.get<Task>(`/api/tasks/${id}`);
@@ -51,11 +79,14 @@ async function showTask(session: Session, flags: ClientFlags, client: Client, id
     runs.map((run) => runLine(screen, run, session.terminal.clock.now())),
     task.runs.length - runs.length,
   );
+  const last = runs.at(-1);
+  const came = last ? outcomeFields(last, screen.paint).filter(([, value]) => value) : [];
   section(
     screen,
-    'Recently',
-    events.slice(-shownEvents).flatMap((event) => eventLine(screen, event)),
+    'What came of it',
+    came.map(([name, value]) => `${screen.paint('dim', name.padEnd(9))} ${value}`),
   );
+  section(screen, 'Recently', eventLines(screen, events).slice(-shownEvents));
 }
 
 async function showRun(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
@@ -76,10 +107,10 @@ async function showRun(session: Session, flags: ClientFlags, client: Client, id:
     ['finished', run.finishedAt && localTime(run.finishedAt)],
     ['took', run.durationMs === null ? null : duration(run.durationMs)],
     ['output', oneLine(run.outputFile)],
+    ['session', run.sessionId],
+    ...outcomeFields(run, screen.paint),
   ]);
 }
-
-type Field = readonly [name: string, value: string | null];
 
 function taskFields(task: Task, now: number): readonly Field[] {
   return [
@@ -126,9 +157,12 @@ function runLine(screen: Screen, run: Run, now: number): string {
   return `${run.id}  ${screen.paint(styleOf(run.status), run.status.padEnd(9))}  ${took.padEnd(10)}${why}`.trimEnd();
 }
 
-function eventLine(screen: Screen, event: StreamedEvent): readonly string[] {
-  const said = describe(event);
-  return said ? [`${screen.paint('dim', clockTime(event.at))}  ${said.text}`] : [];
+function eventLines(screen: Screen, events: readonly StreamedEvent[]): readonly string[] {
+  const tools = new ToolCalls();
+  return events.flatMap((event) => {
+    const said = [...tools.tell(event), describe(event)].filter((line) => line !== undefined);
+    return said.map(({ text }) => `${screen.paint('dim', clockTime(event.at))}  ${truncate(text, longestLine)}`);
+  });
 }
 
 /** Output is what `logs` is for. */

@@ -5,8 +5,13 @@ import { OutputFilter, oneLine } from './legible.ts';
 import { hasColours, type Output, type Style, type Terminal } from './terminal.ts';
 import { clockTime, duration } from './wording.ts';
 
+export interface Line {
+  readonly text: string;
+  readonly style?: Style | undefined;
+}
+
 /** One line for an event, or nothing when it tells a person nothing new. */
-export function describe({ type, data, runId }: StreamedEvent): { readonly text: string; readonly style?: Style } | undefined {
+export function describe({ type, data, runId }: StreamedEvent): Line | undefined {
   const text = (key: string): string => oneLine(String(data[key] ?? ''));
   switch (type) {
     case 'task.submitted':
@@ -28,6 +33,16 @@ export function describe({ type, data, runId }: StreamedEvent): { readonly text:
       };
     case 'run.notice':
       return { text: text('text') };
+    case 'run.session':
+      return data['resumed'] === true ? { text: 'the conversation goes on where it was' } : undefined;
+    case 'run.text':
+      return { text: text('text') };
+    case 'run.thinking':
+      return { text: text('text'), style: 'dim' };
+    case 'run.retry':
+      return retryLine(data);
+    case 'run.error':
+      return { text: `${text('message')} (${text('code')})`, style: 'red' };
     case 'run.verified':
       return verifiedLine(data);
     case 'run.finished':
@@ -38,7 +53,7 @@ export function describe({ type, data, runId }: StreamedEvent): { readonly text:
 }
 
 /** What a run did to its task is told by the end of the run. */
-function statusLine(data: StreamedEvent['data'], byRun: boolean): ReturnType<typeof describe> {
+function statusLine(data: StreamedEvent['data'], byRun: boolean): Line | undefined {
   const to = data['to'] as TaskStatus;
   if (byRun && isOver(to)) return undefined;
   const because = byRun ? '' : reasonIn(data);
@@ -62,13 +77,22 @@ function statusLine(data: StreamedEvent['data'], byRun: boolean): ReturnType<typ
   }
 }
 
-function verifiedLine({ command, passed, exitCode }: StreamedEvent['data']): ReturnType<typeof describe> {
+function retryLine({ attempt, of, waitMs, status, error }: StreamedEvent['data']): Line {
+  const what = typeof status === 'number' ? `the model answered ${status}` : 'the model did not answer';
+  const why = error ? ` (${oneLine(String(error))})` : '';
+  return {
+    text: `${what}${why}; trying again in ${duration(Number(waitMs))}, ${Number(attempt)} of ${Number(of)}`,
+    style: 'yellow',
+  };
+}
+
+function verifiedLine({ command, passed, exitCode }: StreamedEvent['data']): Line {
   const shown = oneLine(Array.isArray(command) ? command.join(' ') : '');
   if (passed === true) return { text: `the check passed: ${shown}`, style: 'green' };
   return { text: `the check failed (${typeof exitCode === 'number' ? `exit ${exitCode}` : 'killed'}): ${shown}`, style: 'red' };
 }
 
-function finishedLine(data: StreamedEvent['data']): ReturnType<typeof describe> {
+function finishedLine(data: StreamedEvent['data']): Line {
   const status = oneLine(String(data['status'])) as RunStatus;
   return {
     text: `attempt ${Number(data['attempt'])} ${status} after ${duration(Number(data['durationMs']))}${reasonIn(data)}`,

@@ -1,10 +1,13 @@
-import { isOver, type StreamedEvent, type Task } from './api.ts';
+import { isOver, type Run, type StreamedEvent, type Task } from './api.ts';
+import type { Client } from './client.ts';
 import { type ClientFlags, connect } from './connect.ts';
-import { exits } from './failure.ts';
+import { exits, Failure } from './failure.ts';
 import { type Following, followRun, followTask, history } from './follow.ts';
-import { oneLine } from './legible.ts';
+import { block, oneLine, truncate } from './legible.ts';
+import { outcomeFields } from './outcome.ts';
 import type { Session } from './session.ts';
-import { describe, OutputPipe } from './story.ts';
+import { describe, type Line, OutputPipe } from './story.ts';
+import { ToolCalls } from './tools.ts';
 import { duration, styleOf } from './wording.ts';
 
 export type Watched = { readonly kind: 'task' | 'run'; readonly id: string };
@@ -12,12 +15,29 @@ export type Watched = { readonly kind: 'task' | 'run'; readonly id: string };
 /** Shows what happens to a task or a run until it is over. Undefined when Ctrl-C came first. */
 export async function watch(session: Session, flags: ClientFlags, { kind, id }: Watched): Promise<Task | 'over' | undefined> {
   const stopped = new AbortController();
-  const narrator = new Narrator(session, flags.json === true);
   const release = session.terminal.onInterrupt(() => stopped.abort());
+  try {
+    const end = await narrate(session, flags, { kind, id }, stopped.signal);
+    if (end === undefined) leave(session, flags, { kind, id });
+    return end;
+  } finally {
+    release();
+  }
+}
+
+/** The same, until the signal aborts; then undefined. The figures of each run come after it, unless the caller has its own place for them. */
+export async function narrate(
+  session: Session,
+  flags: ClientFlags,
+  { kind, id }: Watched,
+  signal: AbortSignal,
+  figures: 'with-outcome' | 'without-outcome' = 'with-outcome',
+): Promise<Task | 'over' | undefined> {
+  const narrator = new Narrator(session, flags.json === true);
   const following: Following = {
     connect: () => connect(flags, session),
     clock: session.terminal.clock,
-    signal: stopped.signal,
+    signal,
     onConnection: (state) => narrator.connection(state),
   };
   try {
@@ -30,13 +50,14 @@ export async function watch(session: Session, flags: ClientFlags, { kind, id }: 
         break;
       }
       narrator.tell(next.value);
+      if (next.value.type === 'run.finished' && figures === 'with-outcome')
+        narrator.outcome(await outcomeOf(following.connect, flags, next.value));
     }
-    if (stopped.signal.aborted) return leave(session, flags, narrator, { kind, id });
+    if (signal.aborted) return undefined;
     narrator.end(end);
     return end ?? 'over';
   } finally {
     narrator.close();
-    release();
   }
 }
 
@@ -47,14 +68,27 @@ export async function recount(session: Session, flags: ClientFlags, { kind, id }
   if (kind === 'task') await client.get(`/api/tasks/${id}`); // its stream would be empty, not refused
   const path = kind === 'task' ? `/api/events?task=${id}` : `/api/runs/${id}/events`;
   try {
-    for await (const event of history(client, path)) narrator.tell(event);
+    for await (const event of history(client, path)) {
+      narrator.tell(event);
+      if (event.type === 'run.finished') narrator.outcome(await outcomeOf(() => client, flags, event));
+    }
   } finally {
     narrator.close();
   }
 }
 
-function leave(session: Session, flags: ClientFlags, narrator: Narrator, { kind, id }: Watched): undefined {
-  narrator.close();
+/** The figures of a run that has just ended; the story goes on without them when the server goes away right now. */
+async function outcomeOf(client: () => Client, { json }: ClientFlags, { runId }: StreamedEvent): Promise<Run | undefined> {
+  if (json || runId === null) return undefined;
+  try {
+    return await client().get<Run>(`/api/runs/${runId}`);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}
+
+function leave(session: Session, flags: ClientFlags, { kind, id }: Watched): void {
   session.end(exits.interrupted);
   if (flags.json) return;
   session.screen.remark(`\nNo longer following; the ${kind} goes on.\n  to follow again:  nightshift logs -f ${id}`);
@@ -63,7 +97,7 @@ function leave(session: Session, flags: ClientFlags, narrator: Narrator, { kind,
 
 const tickMs = 1_000;
 
-/** Output on stdout and stderr as the program wrote it, everything else as remarks; or, for programs, one JSON event a line. */
+/** Output on stdout and stderr as the program wrote it, what an agent says on stdout, everything else as remarks; or, for programs, one JSON event a line. */
 class Narrator {
   private readonly session: Session;
   private readonly json: boolean;
@@ -72,6 +106,7 @@ class Narrator {
   private state: { readonly text: string; readonly since: number } | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private ticker = false;
+  private readonly tools = new ToolCalls();
 
   constructor(session: Session, json: boolean) {
     this.session = session;
@@ -85,19 +120,29 @@ class Narrator {
       return;
     }
     this.wipe();
+    for (const line of this.tools.tell(event)) this.remark(line);
     if (event.type === 'run.output') this.pipe.write(event.data);
+    else if (event.type === 'run.text') this.say(event.data);
     else {
       const line = describe(event);
-      if (line) this.remark(line.text, line.style);
+      if (line) this.remark(event.type === 'run.thinking' ? { ...line, text: truncate(line.text, this.room()) } : line);
     }
     this.follow(event);
+  }
+
+  outcome(run: Run | undefined): void {
+    if (run === undefined) return;
+    this.wipe();
+    this.pipe.pause();
+    const { remark, paintRemark } = this.session.screen;
+    for (const [name, value] of outcomeFields(run, paintRemark)) if (value) remark(`  ${paintRemark('dim', name.padEnd(9))} ${value}`);
   }
 
   connection(state: 'lost' | 'back'): void {
     if (this.json) return;
     this.wipe();
-    if (state === 'lost') this.remark('the server does not answer; trying again…', 'yellow');
-    else this.remark('the server answers again', 'green');
+    if (state === 'lost') this.remark({ text: 'the server does not answer; trying again…', style: 'yellow' });
+    else this.remark({ text: 'the server answers again', style: 'green' });
   }
 
   end(task: Task | undefined): void {
@@ -109,7 +154,7 @@ class Narrator {
     }
     this.wipe();
     const took = task.closedAt === null ? '' : ` after ${duration(Date.parse(task.closedAt) - Date.parse(task.createdAt))}`;
-    this.remark(`${task.id} ${task.status}${took}`, styleOf(task.status));
+    this.remark({ text: `${task.id} ${task.status}${took}`, style: styleOf(task.status) });
   }
 
   close(): void {
@@ -119,7 +164,19 @@ class Narrator {
     if (!this.json) this.pipe.pause();
   }
 
-  private remark(text: string, style: ReturnType<typeof styleOf>): void {
+  /** The agent's own words. Text, not the bytes of a program, so it is made harmless wherever it goes. */
+  private say({ text, parentCall }: StreamedEvent['data']): void {
+    const lines = block(String(text ?? '')).trim();
+    if (lines === '') return;
+    this.pipe.pause();
+    this.session.screen.line(parentCall === undefined ? lines : lines.replaceAll(/^/gm, '  '));
+  }
+
+  private room(): number {
+    return Math.max(20, (this.session.terminal.stderr.columns || 120) - 4);
+  }
+
+  private remark({ text, style }: Line): void {
     const { screen } = this.session;
     this.pipe.pause();
     screen.remark(`${screen.paintRemark('dim', '·')} ${screen.paintRemark(style, text)}`);
@@ -138,7 +195,8 @@ class Narrator {
   private tick(): void {
     if (!this.state || !this.pipe.atLineStart) return;
     const { terminal, screen } = this.session;
-    const line = `  ${oneLine(this.state.text)} ${duration(terminal.clock.now() - this.state.since)}`;
+    const what = truncate(this.tools.current ?? oneLine(this.state.text), this.room() - 12);
+    const line = `  ${what} ${duration(terminal.clock.now() - this.state.since)}`;
     terminal.stderr.write(`\r${screen.paintRemark('dim', line)}\x1b[K`);
     this.ticker = true;
   }

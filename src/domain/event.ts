@@ -38,7 +38,10 @@ export type Happening =
   | { readonly type: 'run.retry'; readonly data: { attempt: number; of: number; waitMs: number; status: number | null; error: string } }
   | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
   | { readonly type: 'run.verified'; readonly data: { command: readonly string[]; passed: boolean; exitCode: number | null } }
-  | { readonly type: 'run.finished'; readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number } }
+  | {
+      readonly type: 'run.finished';
+      readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number; node: string };
+    }
   | { readonly type: 'queue.paused' | 'queue.resumed'; readonly data: { by: string } }
   | { readonly type: 'node.started' | 'node.stopped'; readonly data: { node: string; recovered?: number } };
 

@@ -18,6 +18,10 @@ export type Outcome =
   | { readonly kind: 'over-budget'; readonly reason: Reason }
   | { readonly kind: 'needs-human'; readonly reason: Reason };
 
+/** This machine could not do it, which says nothing about the task: it goes back in line and no attempt is counted. */
+export const hostUnfit = (message: string): Outcome => ({ kind: 'released', reason: { code: 'host-unfit', message } });
+export const isHostUnfit = (outcome: Outcome): boolean => outcome.kind === 'released' && outcome.reason.code === 'host-unfit';
+
 export const failed = (code: string, message: string, retryable = false): Outcome => ({
   kind: 'failed',
   reason: { code, message },

@@ -172,7 +172,7 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
       if (!isRetryable(state.status))
         return refuse(
           'not-retryable',
-          `The task is ${state.status}; only one that failed, was cancelled, went over its budget or was escalated can be retried.`,
+          `The task is ${state.status}; only one that failed, was cancelled, is delayed, went over its budget or was escalated can be retried.`,
         );
       return to(lineUp({ ...reopened(state), waitingFor: change.waitingFor, notBefore: null }, now));
   }
@@ -184,20 +184,24 @@ export function isWaiting(status: TaskStatus): boolean {
 }
 
 function isRetryable(status: TaskStatus): boolean {
-  return status === 'failed' || status === 'cancelled' || status === 'over-budget' || status === 'escalated';
+  return ['failed', 'cancelled', 'over-budget', 'escalated', 'delayed'].includes(status);
 }
 
 /**
- * A task's place in line: the time it was ready, plus a handicap for lower priorities.
- * Lower goes first. So HIGH goes before MEDIUM before LOW, older before younger, and nothing starves:
- * a LOW task overtakes HIGH ones that came more than two hours after it. The number never changes while
- * a task waits, which keeps a claim one index look-up however long the line is.
+ * A task's place in line: its priority, then the time since which it has been wanted. Lower goes first. The number never
+ * changes while a task waits, which keeps a claim one index look-up however long the line is. That nothing starves is seen
+ * to by the claims: now and then one goes to whoever has waited too long (`starvingAfterMs`).
  */
 export function rankOf(priority: Priority, readySince: number): number {
-  return readySince + handicapMs[priority];
+  return priorities.indexOf(priority) * bandMs + readySince;
 }
 
-const handicapMs: Record<Priority, number> = { high: 0, medium: 30 * 60_000, low: 120 * 60_000 };
+/** Wider than any time that will ever be. */
+const bandMs = 1e14;
+
+/** A task of lower priority that has waited so long gets one claim in `starvingShare`, whatever more urgent comes in. */
+export const starvingAfterMs = 30 * 60_000;
+export const starvingShare = 5;
 
 function settle(state: TaskState, outcome: Outcome, backoffMs: number, now: number): TaskState {
   // A cancel that was asked for is kept even when the work finished first: what was called off stays called off.

@@ -16,7 +16,8 @@ export type Exit =
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'killed'; readonly signal: string }
   /** It never ran: no such program, no permission, no such directory. */
-  | { readonly kind: 'not-started'; readonly message: string };
+  /** `host` when this machine was short of something (processes, memory, descriptors), which says nothing of the command. */
+  | { readonly kind: 'not-started'; readonly message: string; readonly host: boolean };
 
 export interface RunningCommand {
   readonly stdout: AsyncIterable<Buffer>;
@@ -48,13 +49,7 @@ export function start(command: Command, clock: Clock, signal: AbortSignal): Runn
     });
   } catch (error) {
     // An argument with a NUL byte, for one, is refused before anything is started.
-    return {
-      stdout: nothing(),
-      stderr: nothing(),
-      exit: Promise.resolve({ kind: 'not-started', message: messageOf(error) }),
-      outputEnded: () => true,
-      cutOutput: () => undefined,
-    };
+    return notStarted(Promise.resolve(failureOf(error)));
   }
   child.stdin?.on('error', () => undefined); // it ended before it had read everything, which its exit tells better
   child.stdin?.end(command.input);
@@ -64,7 +59,7 @@ export function start(command: Command, clock: Clock, signal: AbortSignal): Runn
     cancelKill = clock.after(graceMs, () => killGroup(child, 'SIGKILL'));
   };
   const exit = new Promise<Exit>((resolve) => {
-    child.once('error', (error) => resolve({ kind: 'not-started', message: messageOf(error) }));
+    child.once('error', (error) => resolve(failureOf(error)));
     child.once('exit', (code, killedBy) => {
       killGroup(child, 'SIGKILL');
       resolve(code === null ? { kind: 'killed', signal: String(killedBy) } : { kind: 'exited', code });
@@ -75,7 +70,9 @@ export function start(command: Command, clock: Clock, signal: AbortSignal): Runn
   });
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
-  const outputs = [child.stdout, child.stderr] as Readable[];
+  // Out of descriptors, Node gives a child without pipes; its 'error' event is still to come.
+  if (!child.stdout || !child.stderr) return notStarted(exit);
+  const outputs: readonly Readable[] = [child.stdout, child.stderr];
   return {
     stdout: outputs[0] as Readable,
     stderr: outputs[1] as Readable,
@@ -95,6 +92,24 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
     // The group is empty already, which is what was wanted.
   }
 }
+
+const notStarted = (exit: Promise<Exit>): RunningCommand => ({
+  stdout: nothing(),
+  stderr: nothing(),
+  exit,
+  outputEnded: () => true,
+  cutOutput: () => undefined,
+});
+
+const hostFaults = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM', 'ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'ENOTDIR', 'EACCES', 'EPERM']);
+const shortages = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
+
+/** Whether what was thrown is this machine's trouble with its own files and processes. */
+export const isHostFault = (error: unknown): boolean => hostFaults.has(codeOf(error));
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+
+const failureOf = (error: unknown): Exit => ({ kind: 'not-started', message: messageOf(error), host: shortages.has(codeOf(error)) });
 
 async function* nothing(): AsyncGenerator<Buffer> {}
 

@@ -107,11 +107,14 @@ for (const dialect of dialects) {
         expect(claims.map((claim) => claim.task.title)).toEqual(['high 1', 'high 2', 'medium 1', 'medium 2', 'low 1', 'low 2']);
       });
 
-      test('does not let a stream of urgent work starve the rest', async () => {
-        await submit('patient', { priority: 'low' });
+      test('puts urgent work first however much else has been waiting, and yet starves nobody', async () => {
+        for (const title of ['patient', 'patient too']) await submit(title, { priority: 'low' });
         clock.advance(3 * 3_600_000);
-        await submit('urgent', { priority: 'high' });
-        expect((await claimOne()).task.title).toBe('patient');
+        for (let i = 0; i < 20; i++) await submit(`urgent ${i}`, { priority: 'high' });
+        const order: string[] = [];
+        for (let i = 0; i < 10; i++) order.push((await claimOne()).task.title);
+        expect(order[0]).toBe('urgent 0');
+        expect(order.filter((title) => title.startsWith('patient'))).toEqual(['patient', 'patient too']);
       });
 
       test('a changed priority changes the place in line', async () => {
@@ -295,6 +298,27 @@ for (const dialect of dialects) {
         expect(await status(c)).toBe('blocked');
       });
 
+      test('one that waited under the key of its dependency stays down when that one is retried', async () => {
+        const a = await submit('a', { dedupeKey: 'same' });
+        await fail(await claimOne());
+        const b = await submit('b', { dedupeKey: 'same', dependsOn: [a.id] });
+        expect(await queue.retry(a.id)).toMatchObject({ ok: true, task: { status: 'queued' } });
+        expect(await status(b)).toBe('failed');
+      });
+
+      test('an edit and the end of a dependency at the same moment do not free a task too early', async () => {
+        const other = dialect === 'postgres' ? (await open()).queue : queue;
+        for (let round = 0; round < 15; round++) {
+          const [p, q] = [await submit(`p ${round}`), await submit(`q ${round}`, { notBefore: clock.now() + 1_000_000 })];
+          const c = await submit(`c ${round}`, { dependsOn: [p.id] });
+          const claim = await claimOne();
+          await Promise.all([other.setDependencies(c.id, [q.id]), succeed(claim)]);
+          const after = await task(c.id);
+          // Either the edit came first and it waits for q, or p ended first and the edit made it wait for q again.
+          expect([after.status, after.waitingFor]).toEqual(['blocked', 1]);
+        }
+      });
+
       test('a cycle is refused with its whole length named', async () => {
         const a = await submit('a');
         const b = await submit('b', { dependsOn: [a.id] });
@@ -473,7 +497,15 @@ for (const dialect of dialects) {
         await claimOne(queue, 'node-a');
         await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
         await store.write((tx) => enrol(tx, { id: 'node-b', address: null }, clock.now()));
-        const watcher = new Liveness({ queue, store, clock, log: silentLog, node: 'node-b', leaseMs: 30_000, onBeat: () => undefined });
+        const watcher = new Liveness({
+          queue,
+          store,
+          clock,
+          log: silentLog,
+          node: 'node-b',
+          leaseMs: 30_000,
+          reconcile: (heartbeat) => heartbeat().then(() => []),
+        });
 
         await watcher.beatOnce();
         clock.jump(86_400_000);
@@ -491,6 +523,26 @@ for (const dialect of dialects) {
         await watcher.beatOnce();
         expect(await status({ id })).toBe('queued');
         expect((await listNodes(store.read)).map((node) => node.id)).toEqual(['node-b']);
+      });
+
+      test('a node that was struck off while it was frozen is watched again as soon as it claims or beats', async () => {
+        await submit('before');
+        await claimOne(queue, 'node-a');
+        expect(await queue.bury('node-a')).toBe(1);
+        expect(await listNodes(store.read)).toEqual([]);
+        await claimOne(queue, 'node-a');
+        expect((await listNodes(store.read)).map(({ id }) => id)).toEqual(['node-a']);
+        await queue.bury('node-a');
+        await queue.heartbeat('node-a');
+        expect((await listNodes(store.read)).map(({ id }) => id)).toEqual(['node-a']);
+      });
+
+      test('only the named runs of a holder are put back, when they are named', async () => {
+        const [a, b] = [await submit('a'), await submit('b')];
+        const claims = await queue.claim('node-a', 2);
+        const lost = claims.find((claim) => claim.task.id === a.id) as Claim;
+        expect(await queue.takeOver('node-a', [lost.run.id])).toBe(1);
+        expect([await status(a), await status(b)]).toEqual(['queued', 'running']);
       });
 
       test('a heartbeat tells a node what it still holds', async () => {

@@ -7,7 +7,7 @@ import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import type { Store } from '../store/store.ts';
 import { findTask } from '../store/tasks.ts';
-import { Dispatcher } from './dispatcher.ts';
+import { Dispatcher, type Ran } from './dispatcher.ts';
 import { createQueue } from './durable-queue.ts';
 import type { Claim, Queue, Wish } from './queue.ts';
 import { sqliteLine } from './sqlite.ts';
@@ -21,6 +21,7 @@ describe('dispatcher', () => {
   let dispatcher: Dispatcher;
   let running: Map<string, { readonly claim: Claim; readonly signal: AbortSignal; readonly finish: (outcome: Outcome) => void }>;
   let most: number;
+  let unfit: boolean;
 
   beforeEach(async () => {
     database = await createDatabase('sqlite');
@@ -29,6 +30,7 @@ describe('dispatcher', () => {
     queue = createQueue({ store, line: sqliteLine, clock, newId: createIds(clock), chance: () => 0.5, defaultEngine: 'command' });
     running = new Map();
     most = 0;
+    unfit = false;
     dispatcher = new Dispatcher({ queue, store, clock, log: silentLog, node: 'node-a', capacity: 3, run: hold });
     dispatcher.start();
   });
@@ -41,7 +43,7 @@ describe('dispatcher', () => {
   });
 
   /** A run that ends when the test says so, or when it is told to stop. */
-  async function hold(claim: Claim, signal: AbortSignal): Promise<void> {
+  async function hold(claim: Claim, signal: AbortSignal): Promise<Ran> {
     const outcome = await new Promise<Outcome>((finish) => {
       running.set(claim.task.title, { claim, signal, finish });
       most = Math.max(most, running.size);
@@ -56,6 +58,7 @@ describe('dispatcher', () => {
     });
     running.delete(claim.task.title);
     await queue.settle({ taskId: claim.task.id, runId: claim.run.id, outcome });
+    return unfit ? 'host-unfit' : 'ran';
   }
 
   async function submit(title: string, more: Partial<Wish> = {}): Promise<string> {
@@ -124,12 +127,47 @@ describe('dispatcher', () => {
     expect(await queue.settle({ taskId: id, runId: claim.run.id, outcome: { kind: 'succeeded' } })).toBe('lease-lost');
   });
 
-  test('keeps only what its heartbeat says it holds', async () => {
+  test('stops what its heartbeat no longer says it holds, but not what was launched meanwhile', async () => {
     await submit('mine');
     await submit('lost');
     const [mine, lost] = [await isRunning('mine'), await isRunning('lost')];
-    dispatcher.keepOnly([mine.claim.run.id]);
-    expect([mine.signal.aborted, lost.signal.reason]).toEqual([false, 'lease-lost']);
+    await dispatcher.reconcile(async () => {
+      await submit('new');
+      await isRunning('new');
+      return [mine.claim.run.id];
+    });
+    expect([mine.signal.aborted, lost.signal.reason, running.get('new')?.signal.aborted]).toEqual([false, 'lease-lost', false]);
+  });
+
+  test('finds a claim whose answer got lost, and not before the second look', async () => {
+    const held = async (): Promise<readonly string[]> => ['run_nobody_runs'];
+    expect(await dispatcher.reconcile(held)).toEqual([]);
+    expect(await dispatcher.reconcile(held)).toEqual(['run_nobody_runs']);
+  });
+
+  test('takes a rest when the machine cannot run what it claims, and goes on afterwards', async () => {
+    unfit = true;
+    for (const title of ['one', 'two', 'three', 'four']) await submit(title);
+    await until('three runs', () => running.size === 3);
+    running.get('one')?.finish({ kind: 'released', reason: { code: 'host-unfit', message: 'The disk is full.' } });
+    await until('it to be given back', () => !running.has('one'));
+    running.get('two')?.finish({ kind: 'succeeded' });
+    await until('it to end', () => !running.has('two'));
+    expect(running.size).toBe(1);
+    unfit = false;
+    await until('the rest to be over', () => {
+      clock.advance(1_000);
+      return running.size === 3;
+    });
+  });
+
+  test('a task that is called off during a drain is stopped at once', async () => {
+    const id = await submit('long');
+    await isRunning('long');
+    const drained = dispatcher.drain(3_600_000);
+    await queue.cancel(id, 'owner');
+    await drained;
+    expect(await status(id)).toBe('cancelled');
   });
 
   test('a drain claims nothing more, waits for what runs, and gives back the rest when its patience ends', async () => {

@@ -11,8 +11,11 @@ export interface DispatcherParts {
   readonly node: string;
   readonly capacity: number;
   /** Runs one claim to its settlement. Must not throw. */
-  readonly run: (claim: Claim, signal: AbortSignal) => Promise<void>;
+  readonly run: (claim: Claim, signal: AbortSignal) => Promise<Ran>;
 }
+
+/** `host-unfit`: this machine could not run it (full disk, no more processes), which says nothing about the task. */
+export type Ran = 'ran' | 'host-unfit';
 
 /** Why a run is told to stop, as `signal.reason`. */
 export type StopCause = 'called-off' | 'lease-lost' | 'draining';
@@ -24,6 +27,7 @@ interface Running {
 
 /** Looks again without having been told, in case the news was lost or the wall clock jumped. */
 const safetyMs = 1_000;
+const restMs = 10_000;
 
 /**
  * Keeps this node's slots filled. Whatever puts a task in line or frees a slot starts a claim at once;
@@ -32,6 +36,9 @@ const safetyMs = 1_000;
 export class Dispatcher {
   private readonly running = new Map<string, Running>();
   private readonly unsubscribe: () => void;
+  /** Held in the store and not running here at the last beat: perhaps a claim whose answer got lost. */
+  private strays = new Set<string>();
+  private resting = 0;
   private stopping = false;
   private claiming: Promise<void> | undefined;
   private claimAgain = false;
@@ -45,7 +52,7 @@ export class Dispatcher {
   constructor(parts: DispatcherParts) {
     this.parts = parts;
     this.unsubscribe = parts.store.onCommit((topic) => {
-      if (topic === 'line') {
+      if (topic === 'line' && !this.stopping) {
         this.promote();
         this.fill();
       }
@@ -61,18 +68,26 @@ export class Dispatcher {
     this.look();
   }
 
-  /** Aborts runs that are no longer ours: another node took them over while this one seemed dead. */
-  keepOnly(held: readonly string[]): void {
-    const ours = new Set(held);
-    for (const [id, { controller }] of this.running) if (!ours.has(id)) controller.abort('lease-lost' satisfies StopCause);
+  /**
+   * Compares what runs here with what the store says this node holds. A run that is not held any more has been taken over
+   * and is stopped. One that is held and does not run, beat after beat, was claimed in a transaction whose answer got lost;
+   * its id is returned, to be put back in line.
+   */
+  async reconcile(heartbeat: () => Promise<readonly string[]>): Promise<readonly string[]> {
+    // What is launched while the heartbeat is under way may be missing from its answer.
+    const before = new Map(this.running);
+    const held = new Set(await heartbeat());
+    for (const [id, { controller }] of before) if (!held.has(id)) controller.abort('lease-lost' satisfies StopCause);
+    const absent = [...held].filter((id) => !before.has(id) && !this.running.has(id));
+    const lost = absent.filter((id) => this.strays.has(id));
+    this.strays = new Set(absent);
+    return lost;
   }
 
   /** Claims nothing more, lets the runs end, and after `patienceMs` gives what is left back to the queue. */
   async drain(patienceMs: number, hurry?: AbortSignal): Promise<void> {
     this.stopping = true;
-    this.unsubscribe();
     this.cancelDue();
-    this.cancelSafety();
     await Promise.all([this.claiming, this.promoting]);
     const giveBack = (): void => {
       for (const { controller } of this.running.values()) controller.abort('draining' satisfies StopCause);
@@ -82,12 +97,15 @@ export class Dispatcher {
     hurry?.addEventListener('abort', giveBack, { once: true });
     await Promise.all([...this.running.values()].map(({ done }) => done));
     cancelLimit();
+    this.cancelSafety();
+    this.unsubscribe();
   }
 
   private look(): void {
-    if (this.stopping) return;
-    this.promote();
-    this.fill();
+    if (!this.stopping) {
+      this.promote();
+      this.fill();
+    }
     void this.stopCalledOff();
     this.cancelSafety = this.parts.clock.after(safetyMs, () => this.look());
   }
@@ -104,7 +122,7 @@ export class Dispatcher {
     while (this.claimAgain && !this.stopping) {
       this.claimAgain = false;
       const free = this.parts.capacity - this.running.size;
-      if (free < 1) return;
+      if (free < 1 || this.resting > this.parts.clock.monotonic()) return;
       try {
         const claims = await this.parts.queue.claim(this.parts.node, free);
         for (const claim of claims) this.launch(claim);
@@ -117,12 +135,19 @@ export class Dispatcher {
 
   private launch(claim: Claim): void {
     const controller = new AbortController();
-    const done = this.parts.run(claim, controller.signal).finally(() => {
+    const done = this.parts.run(claim, controller.signal).then((ran) => {
       this.running.delete(claim.run.id);
+      if (ran === 'host-unfit') this.rest();
       if (!this.stopping) this.fill();
     });
     this.running.set(claim.run.id, { controller, done });
     if (this.stopping) controller.abort('draining' satisfies StopCause);
+  }
+
+  /** What this machine cannot run now, another may, or this one later: the safety look tries again when the rest is over. */
+  private rest(): void {
+    this.resting = this.parts.clock.monotonic() + restMs;
+    this.parts.log.error({ seconds: restMs / 1_000 }, 'this machine could not run a task; claiming nothing for a while');
   }
 
   private promote(): void {

@@ -3,7 +3,7 @@ import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
-import { isWaiting, type Priority, rankOf, type Task, type TaskChange } from '../domain/task.ts';
+import { isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -38,10 +38,14 @@ export function createQueue(parts: QueueParts): Queue {
 
   async function claimIn(tx: Tx, node: string, capacity: number): Promise<readonly Claim[]> {
     if ((await readSetting(tx.db, pausedKey)) !== undefined) return [];
-    const ids = await line.take(tx, capacity);
+    // Whoever holds work must be watched: a node that was struck off while it was frozen puts itself back first.
+    if (!(await nodes.holdNode(tx, node, 'to keep it'))) await nodes.beat(tx, node, clock.now());
+    const ids = await take(tx, capacity);
     if (ids.length === 0) return [];
     const now = clock.now();
-    const held = await tasks.lockTasks(tx, ids);
+    // Somebody who changes a task holds it and wants its place in line, which we hold: do not wait for each other.
+    const held = await tasks.lockTasks(tx, ids, { skipHeld: true });
+    const busy = ids.filter((id) => !held.has(id));
     const runIds = new Map(ids.map((id) => [id, newId(idPrefixes.run)]));
     const claimed: TaskChange = { type: 'claimed' };
     const moved = await move(
@@ -55,8 +59,11 @@ export function createQueue(parts: QueueParts): Queue {
       tx,
       ids.filter((id) => !moved.tasks.has(id)),
     );
+    if (busy.length > 0) await line.offer(tx, await tasks.placesOf(tx.db, busy));
 
-    const claims = [...moved.tasks.values()]
+    const claimable = await tasks.withBodies(tx.db, [...moved.tasks.values()]);
+    const claims = claimable
+      .slice()
       .sort((a, b) => rankOf(a.priority, tasks.readySince(a)) - rankOf(b.priority, tasks.readySince(b)) || (a.id < b.id ? -1 : 1))
       .map((task): Claim => {
         const run: Run = {
@@ -90,6 +97,26 @@ export function createQueue(parts: QueueParts): Queue {
       now,
     );
     return claims;
+  }
+
+  let claimed = 0;
+
+  /** The first in line, but one in a few to whoever has waited too long behind more urgent ones. */
+  async function take(tx: Tx, capacity: number): Promise<readonly string[]> {
+    const turn = Math.floor(claimed / starvingShare);
+    claimed += capacity;
+    const starving = Math.floor(claimed / starvingShare) > turn ? await starvingPriority(tx) : undefined;
+    const rescued = starving === undefined ? [] : await line.take(tx, 1, starving);
+    const first = capacity > rescued.length ? await line.take(tx, capacity - rescued.length) : [];
+    return [...new Set([...rescued, ...first])];
+  }
+
+  async function starvingPriority(tx: Tx): Promise<Priority | undefined> {
+    for (const priority of ['low', 'medium'] as const) {
+      const since = await tasks.longestWait(tx.db, priority);
+      if (since !== null && since < clock.now() - starvingAfterMs) return priority;
+    }
+    return undefined;
   }
 
   async function settleIn(tx: Tx, settled: readonly Settled[]): Promise<readonly Settlement[]> {
@@ -141,44 +168,52 @@ export function createQueue(parts: QueueParts): Queue {
     );
   }
 
-  async function takeOver(node: string): Promise<number> {
-    return store.write(async (tx) => {
-      const now = clock.now();
-      const orphaned = await runs.liveRunsOf(tx.db, node);
-      if (orphaned.length === 0) return 0;
-      const held = await tasks.lockTasks(
-        tx,
-        orphaned.map(({ taskId }) => taskId),
-      );
-      const live = await runs.findRuns(
-        tx.db,
-        orphaned.map(({ id }) => id),
-      );
-      const lost = orphaned.filter(({ id }) => live.get(id)?.status === 'running');
-      await move(
-        tx,
-        line,
-        lost.flatMap((run) => {
-          const task = held.get(run.taskId);
-          return task
-            ? [{ task, runId: run.id, change: { type: 'holder-lost', backoffMs: backoffMs(task.losses, parts.chance()) } as const }]
-            : [];
-        }),
-        now,
-      );
-      const reason = { code: 'holder-lost', message: 'The server that held this run died or stopped answering.' };
-      await runs.endRuns(
-        tx,
-        lost.map(({ id }) => ({ id, status: 'lost' as const, reason, summary: null })),
-        now,
-      );
-      await append(
-        tx,
-        lost.map((run) => finished(run, 'lost', reason, now)),
-        now,
-      );
-      return lost.length;
+  const takeOver = (node: string, runIds?: readonly string[]): Promise<number> => store.write((tx) => takeOverIn(tx, node, runIds));
+
+  const bury = (node: string): Promise<number> =>
+    store.write(async (tx) => {
+      await nodes.holdNode(tx, node, 'to strike it off');
+      const taken = await takeOverIn(tx, node);
+      await nodes.removeNode(tx, node);
+      return taken;
     });
+
+  async function takeOverIn(tx: Tx, node: string, only?: readonly string[]): Promise<number> {
+    const now = clock.now();
+    const orphaned = (await runs.liveRunsOf(tx.db, node)).filter(({ id }) => only === undefined || only.includes(id));
+    if (orphaned.length === 0) return 0;
+    const held = await tasks.lockTasks(
+      tx,
+      orphaned.map(({ taskId }) => taskId),
+    );
+    const live = await runs.findRuns(
+      tx.db,
+      orphaned.map(({ id }) => id),
+    );
+    const lost = orphaned.filter(({ id }) => live.get(id)?.status === 'running');
+    await move(
+      tx,
+      line,
+      lost.flatMap((run) => {
+        const task = held.get(run.taskId);
+        return task
+          ? [{ task, runId: run.id, change: { type: 'holder-lost', backoffMs: backoffMs(task.losses, parts.chance()) } as const }]
+          : [];
+      }),
+      now,
+    );
+    const reason = { code: 'holder-lost', message: 'The server that held this run died or stopped answering.' };
+    await runs.endRuns(
+      tx,
+      lost.map(({ id }) => ({ id, status: 'lost' as const, reason, summary: null })),
+      now,
+    );
+    await append(
+      tx,
+      lost.map((run) => finished(run, 'lost', reason, now)),
+      now,
+    );
+    return lost.length;
   }
 
   async function promoteDue(): Promise<number | null> {
@@ -215,7 +250,7 @@ export function createQueue(parts: QueueParts): Queue {
       const reason = refused.get(id);
       if (reason) return { ok: false, refusal: { status: 409, ...reason } };
       if (event) await append(tx, [event(task)], now);
-      return { ok: true, task: moved.get(id) as Task };
+      return { ok: true, task: (await tasks.withBodies(tx.db, [moved.get(id) as Task]))[0] as Task };
     });
   }
 
@@ -271,14 +306,14 @@ export function createQueue(parts: QueueParts): Queue {
           },
         };
       }
-      if (task.priority === priority) return { ok: true, task };
+      if (task.priority === priority) return { ok: true, task: (await tasks.withBodies(tx.db, [task]))[0] as Task };
       await tasks.savePriority(tx, task, priority, now);
       if (task.status === 'queued') {
         await line.withdraw(tx, [id]);
         await line.offer(tx, [{ taskId: id, rank: rankOf(priority, tasks.readySince(task)) }]);
       }
       await append(tx, [{ type: 'task.priority', taskId: id, data: { from: task.priority, to: priority } }], now);
-      return { ok: true, task: { ...task, priority, updatedAt: now } };
+      return { ok: true, task: (await tasks.withBodies(tx.db, [{ ...task, priority, updatedAt: now }]))[0] as Task };
     });
   }
 
@@ -294,31 +329,33 @@ export function createQueue(parts: QueueParts): Queue {
             message: `The task is ${task.status}; only one that still waits can get other dependencies.`,
           };
         const statuses = await tasks.lockStatuses(tx, dependsOn);
-        for (const each of dependsOn) {
-          if (!statuses.has(each))
-            return {
-              status: 422,
-              code: 'unknown-dependency',
-              message: `dependsOn names a task that does not exist: ${each}.`,
-              details: { missing: [each] },
-            };
-          const path = await tasks.dependencyPath(tx, each, id);
-          if (path) {
-            const cycle = [id, ...path];
-            return {
-              status: 422,
-              code: 'dependency-cycle',
-              message: `These tasks would wait for each other for ever: ${cycle.join(' → ')}.`,
-              details: { cycle },
-            };
-          }
-          if (['failed', 'cancelled'].includes(statuses.get(each) ?? ''))
-            return {
-              status: 422,
-              code: 'dependency-failed',
-              message: `${each} has ended ${statuses.get(each)}, so waiting for it would never end. Retry it first.`,
-              details: { id: each },
-            };
+        const missing = dependsOn.filter((each) => !statuses.has(each));
+        if (missing.length > 0) {
+          return {
+            status: 422,
+            code: 'unknown-dependency',
+            message: `dependsOn names tasks that do not exist: ${missing.slice(0, 5).join(', ')}.`,
+            details: { missing: missing.slice(0, 100) },
+          };
+        }
+        const path = await tasks.dependencyPath(tx, dependsOn, id);
+        if (path) {
+          const cycle = [id, ...path];
+          return {
+            status: 422,
+            code: 'dependency-cycle',
+            message: `These tasks would wait for each other for ever: ${cycle.slice(0, 50).join(' → ')}.`,
+            details: { cycle },
+          };
+        }
+        const ended = dependsOn.find((each) => ['failed', 'cancelled'].includes(statuses.get(each) ?? ''));
+        if (ended !== undefined) {
+          return {
+            status: 422,
+            code: 'dependency-failed',
+            message: `${ended} has ended ${statuses.get(ended)}, so waiting for it would never end. Retry it first.`,
+            details: { id: ended },
+          };
         }
         await tasks.replaceDependencies(tx, id, dependsOn);
         return { type: 'dependencies-changed', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
@@ -350,10 +387,11 @@ export function createQueue(parts: QueueParts): Queue {
     settleIn,
     settle: settleTogether,
     heartbeat: async (node) => {
-      await store.write((tx) => nodes.beat(tx, node));
+      await store.write((tx) => nodes.beat(tx, node, clock.now()));
       return (await runs.liveRunsOf(store.read, node)).map(({ id }) => id);
     },
     takeOver,
+    bury,
     promoteDue,
     cancel,
     retry,
@@ -370,7 +408,7 @@ const finished = (run: Run, status: Run['status'], reason: Run['reason'], now: n
   type: 'run.finished',
   taskId: run.taskId,
   runId: run.id,
-  data: { status, reason, durationMs: Math.max(0, now - run.startedAt), attempt: run.attempt },
+  data: { status, reason, durationMs: Math.max(0, now - run.startedAt), attempt: run.attempt, node: run.nodeId },
 });
 
 const noSuchTask = (id: string): Refusal => ({ status: 404, code: 'no-such-task', message: `There is no task ${id}.` });

@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { listNodes, removeNode } from '../store/nodes.ts';
+import { listNodes } from '../store/nodes.ts';
 import type { Store } from '../store/store.ts';
 import type { Queue } from './queue.ts';
 
@@ -12,8 +12,8 @@ export interface LivenessParts {
   readonly node: string;
   /** How long a node's heart may stand still before its work is taken over. */
   readonly leaseMs: number;
-  /** Told after each beat which runs are still this node's. */
-  readonly onBeat: (held: readonly string[]) => void;
+  /** Makes the beat and compares its answer with what runs here; returns what is held and does not run. */
+  readonly reconcile: (heartbeat: () => Promise<readonly string[]>) => Promise<readonly string[]>;
 }
 
 interface Sighting {
@@ -52,9 +52,10 @@ export class Liveness {
 
   /** One beat and one look around; public so that tests need not wait. */
   async beatOnce(): Promise<void> {
-    const { queue, log, node, onBeat } = this.parts;
+    const { queue, log, node, reconcile } = this.parts;
     try {
-      onBeat(await queue.heartbeat(node));
+      const strays = await reconcile(() => queue.heartbeat(node));
+      if (strays.length > 0) await queue.takeOver(node, strays);
       await this.buryTheDead();
     } catch (error) {
       this.sightings = new Map();
@@ -73,8 +74,7 @@ export class Liveness {
         seen.set(id, sighting);
         continue;
       }
-      const runs = await queue.takeOver(id);
-      await store.write((tx) => removeNode(tx, id));
+      const runs = await queue.bury(id);
       log.warn({ deadNode: id, runs }, 'a node stopped beating; its work is back in line');
     }
     this.sightings = seen;

@@ -74,11 +74,16 @@ async function dependentMoves(
     pairs.map(({ id }) => id).filter((id) => !known.has(id)),
   );
   const child = (id: string): Task | undefined => known.get(id) ?? children.get(id);
+  const still = await dependentsOf(
+    tx.db,
+    [...closed, ...reopened].map(({ id }) => id),
+  );
   const endedParents = new Map(closed.map((task) => [task.id, task]));
 
   const moves: Move[] = [];
   const revivable: Task[] = [];
-  for (const { id, dependsOn } of pairs) {
+  // Read again now that the children are held: while we waited for one, its dependencies may have been changed.
+  for (const { id, dependsOn } of still) {
     const task = child(id);
     if (!task) continue;
     const parent = endedParents.get(dependsOn);
@@ -103,6 +108,7 @@ async function withoutOtherObstacles(tx: Tx, tasks: readonly Task[], known: Read
   const statuses = await lockStatuses(tx, [...dependencies.values()].flat());
   const keys = dead.flatMap(({ dedupeKey }) => dedupeKey ?? []);
   const taken = new Set((await findOpenByKey(tx.db, keys)).map(({ dedupeKey }) => dedupeKey));
+  for (const { dedupeKey, status } of known.values()) if (dedupeKey !== null && !isClosed(status)) taken.add(dedupeKey);
   return dead.filter((task) => {
     if (task.dedupeKey !== null && taken.has(task.dedupeKey)) return false;
     if (task.dedupeKey !== null) taken.add(task.dedupeKey);

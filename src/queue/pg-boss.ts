@@ -1,12 +1,22 @@
 import { PgBoss } from 'pg-boss';
+import { type Priority, priorities, rankOf } from '../domain/task.ts';
 import { executorOn } from '../store/postgres.ts';
 import type { Store } from '../store/store.ts';
 import type { Line } from './queue.ts';
 
 const queueName = 'tasks';
 
-/** pg-boss sorts by a 32-bit priority, highest first. Ranks become seconds before this moment (2026-01-01). */
+/**
+ * pg-boss sorts by a 32-bit priority, highest first, then by age. Each of our priorities gets a band of it, in which the
+ * seconds since this moment (2026-01-01) count down; a band lasts for 44 years.
+ */
 const epochMs = 1_767_225_600_000;
+const bandTop: Readonly<Record<Priority, number>> = { high: 2_100_000_000, medium: 700_000_000, low: -700_000_000 };
+
+function bossPriority(rank: number): number {
+  const priority = priorities.findLast((each) => rank >= rankOf(each, 0)) ?? 'high';
+  return bandTop[priority] - Math.max(0, Math.floor((rank - rankOf(priority, 0) - epochMs) / 1_000));
+}
 
 /**
  * The line on PostgreSQL: one pg-boss job per queued or running task, with the task's own id.
@@ -29,7 +39,7 @@ export async function pgBossLine(store: Store, report: (error: Error) => void): 
       if (entries.length === 0) return;
       await boss.insert(
         queueName,
-        entries.map(({ taskId, rank }) => ({ id: jobId(taskId), priority: Math.floor((epochMs - rank) / 1_000) })),
+        entries.map(({ taskId, rank }) => ({ id: jobId(taskId), priority: bossPriority(rank) })),
         { db: executorOn(tx.db) },
       );
     },
@@ -37,8 +47,12 @@ export async function pgBossLine(store: Store, report: (error: Error) => void): 
       if (taskIds.length === 0) return;
       await boss.deleteJob(queueName, taskIds.map(jobId), { db: executorOn(tx.db) });
     },
-    async take(tx, limit) {
-      const jobs = await boss.fetch(queueName, { batchSize: limit, db: executorOn(tx.db) });
+    async take(tx, limit, below) {
+      const jobs = await boss.fetch(queueName, {
+        batchSize: limit,
+        db: executorOn(tx.db),
+        ...(below === undefined ? {} : { maxPriority: bandTop[below] }),
+      });
       return jobs.map(({ id }) => taskId(id));
     },
     stop: () => boss.stop({ graceful: false, close: false }),

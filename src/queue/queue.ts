@@ -63,8 +63,10 @@ export interface Queue {
 
   /** Says that the node lives; answers which runs are still its own. */
   heartbeat(node: string): Promise<readonly string[]>;
-  /** Puts the work of a dead holder back in line. Idempotent. */
-  takeOver(node: string): Promise<number>;
+  /** Puts a dead holder's work back in line: all of it, or only the named runs. Idempotent. */
+  takeOver(node: string, runIds?: readonly string[]): Promise<number>;
+  /** The same, and strikes the node off the list of those that live. */
+  bury(node: string): Promise<number>;
 
   /** Puts delayed tasks whose time has come in line; answers when the next one is due. */
   promoteDue(): Promise<number | null>;
@@ -95,7 +97,7 @@ export interface Line {
   offer(tx: Tx, entries: readonly { readonly taskId: string; readonly rank: number }[]): Promise<void>;
   /** Removes tasks, claimed or not. Ids that do not stand in line are ignored. */
   withdraw(tx: Tx, taskIds: readonly string[]): Promise<void>;
-  /** The first in line, unordered; no other transaction gets the same ones. */
-  take(tx: Tx, limit: number): Promise<readonly string[]>;
+  /** The first in line, unordered; no other transaction gets the same ones. With `below`, only of that priority or a lower one. */
+  take(tx: Tx, limit: number, below?: Priority): Promise<readonly string[]>;
   stop(): Promise<void>;
 }

@@ -8,6 +8,6 @@ import type { Line } from './queue.ts';
 export const sqliteLine: Line = {
   offer: async () => undefined,
   withdraw: async () => undefined,
-  take: (tx, limit) => firstInLine(tx.db, limit),
+  take: (tx, limit, below) => firstInLine(tx.db, limit, below),
   stop: async () => undefined,
 };

@@ -6,7 +6,7 @@ import type { Credentials } from '../workspace/credentials.ts';
 import type { ChangedFile } from '../workspace/diff.ts';
 import type { Failure } from '../workspace/failure.ts';
 import type { Git } from '../workspace/git.ts';
-import { push } from '../workspace/push.ts';
+import { type Pushed, push } from '../workspace/push.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { failureOutcome } from './place.ts';
@@ -61,8 +61,12 @@ export async function deliver(
   if (!repository.ok) return unfit(repository.failure);
   const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal);
   if (!pushed.ok) return unfit(pushed.failure);
-  return { ok: true, result: { ...changes, commits: [commit], delivery: pushed.value } };
+  return { ok: true, result: { ...changes, commits: [commit], delivery: deliveryOf(pushed.value) } };
 }
+
+/** Only what is told to people: what a branch was at before is between git and us. */
+const deliveryOf = (pushed: Pushed): RunResult['delivery'] =>
+  pushed.kind === 'pushed' ? { kind: pushed.kind, branch: pushed.branch } : pushed;
 
 const fileChange = ({ path, from, kind, additions, deletions, binary }: ChangedFile): FileChange => ({
   path,

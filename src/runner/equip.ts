@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Unusable } from '../domain/errors.ts';
@@ -83,6 +83,8 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   const credentials = createCredentials(clock);
   const gateway = provider && createGateway({ provider, credentials, clock, log, onUsage: (call) => log.debug({ ...call }, 'model call') });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
+  // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
+  await rm(under('sockets'), { recursive: true, force: true });
 
   return {
     runner: {

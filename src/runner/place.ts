@@ -10,6 +10,7 @@ import { defaultLimits } from '../sandbox/profile.ts';
 import type { Enclosure, Sandbox } from '../sandbox/sandbox.ts';
 import { lastSession } from '../store/results.ts';
 import type { Store } from '../store/store.ts';
+import type { Failure } from '../workspace/failure.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
@@ -199,5 +200,8 @@ async function openWorkspace(
   return opened.ok ? { ok: true, workspace: opened.value, resumed: false } : { ok: false, outcome: failureOutcome(opened.failure) };
 }
 
-export const failureOutcome = (failure: { readonly code: string; readonly message: string; readonly retryable: boolean }): Outcome =>
-  failed(failure.code, failure.message, failure.retryable);
+/** With what git said, on one line: the message may refer to it, and this is the only place where a person sees it. */
+export const failureOutcome = ({ code, message, retryable, detail }: Failure): Outcome => {
+  const said = detail?.replaceAll(/\s+/g, ' ').trim().slice(0, 500) ?? '';
+  return failed(code, said === '' ? message : `${message} (${said})`, retryable);
+};

@@ -1,12 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
-import { failed, type Outcome } from '../domain/outcome.ts';
+import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import { wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { start } from '../platform/subprocess.ts';
-import type { StopCause } from '../queue/dispatcher.ts';
+import { isHostFault, start } from '../platform/subprocess.ts';
+import type { Ran, StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
 import { saveResult } from '../store/results.ts';
 import { clearAway, sweepRun } from './clear-away.ts';
@@ -37,19 +37,21 @@ interface Attempt {
 }
 
 /** One attempt, from a claim to its settlement: prepare, run, verify, deliver, settle. Never throws. */
-export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<void> {
+export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Ran> {
   const { task, run } = claim;
   const log = parts.log.child({ taskId: task.id, runId: run.id });
   log.info({ attempt: run.attempt, engine: run.engine }, 'run started');
 
   const outcome = await attempt(parts, claim, stop).catch((error: unknown): Outcome => {
     log.error({ err: error }, 'the run broke');
+    if (isHostFault(error)) return hostUnfit(`This machine could not run it: ${error instanceof Error ? error.message : String(error)}.`);
     return failed('internal', error instanceof Error ? error.message : String(error), true);
   });
   await sweepRun(run.id).catch((error: unknown) => log.error({ err: error }, 'could not look for leftover processes'));
 
   const settlement = await settle(parts, claim, outcome, stop, log);
   log.info({ outcome: outcome.kind, settlement, ...('reason' in outcome ? { code: outcome.reason.code } : {}) }, 'run finished');
+  return isHostUnfit(outcome) ? 'host-unfit' : 'ran';
 }
 
 async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Outcome> {
@@ -148,20 +150,28 @@ async function verify(parts: RunnerParts, current: Attempt, place: Place): Promi
   if (!argv) return undefined;
   const wrapped = place.wrap({ argv, cwd: place.directory, env: place.env });
   if (!wrapped.ok) return wrapped.outcome;
-  const command = start(wrapped.command, parts.clock, signal);
-  const cleared = clearAway(command, claim.run.id, parts.clock, signal);
+  const abandoned = new AbortController();
+  const until = AbortSignal.any([signal, abandoned.signal]);
+  const command = start(wrapped.command, parts.clock, until);
+  const cleared = clearAway(command, claim.run.id, parts.clock, until);
+  cleared.catch(() => undefined); // heard below, unless the reading fails first
   let tail = '';
-  for await (const data of merged(command)) {
-    tail = (tail + data.text).slice(-100_000);
-    await record(current, { type: 'run.output', data });
+  try {
+    for await (const data of merged(command)) {
+      tail = (tail + data.text).slice(-100_000);
+      await record(current, { type: 'run.output', data });
+    }
+    await cleared;
+  } finally {
+    abandoned.abort();
   }
-  await cleared;
   const ended = await command.exit;
   const passed = ended.kind === 'exited' && ended.code === 0;
   const tests: TestReport = { command: argv, passed, exitCode: ended.kind === 'exited' ? ended.code : null, counts: countsIn(tail) };
   current.result = { ...current.result, tests };
   if (!signal.aborted) await record(current, { type: 'run.verified', data: { command: argv, passed, exitCode: tests.exitCode } });
   if (passed) return undefined;
+  if (ended.kind === 'not-started' && ended.host) return hostUnfit(`The check ${argv[0]} could not be started: ${ended.message}.`);
   if (ended.kind === 'not-started') return failed('verify-not-started', `The check ${argv[0]} could not be started: ${ended.message}.`);
   return failed(
     'verify-failed',

@@ -4,23 +4,23 @@ import type { TestReport } from '../domain/result.ts';
 
 type Counts = NonNullable<TestReport['counts']>;
 
-/** The closing lines of common test runners, the newest known forms first. Colours are taken out before. */
+/** The closing lines of common test runners. Where a run prints several, as in a repository of many packages, they are added up. */
 const closings: readonly ((text: string) => Counts | undefined)[] = [
   // node:test, as TAP and as text
-  (text) => counted(text, { passed: /^(?:#|ℹ) pass (\d+)$/m, failed: /^(?:#|ℹ) fail (\d+)$/m, skipped: /^(?:#|ℹ) skipped (\d+)$/m }),
+  (text) => summed(text, { passed: /^[#ℹ] pass (\d+)$/gm, failed: /^[#ℹ] (?:fail|cancelled) (\d+)$/gm, skipped: /^[#ℹ] skipped (\d+)$/gm }),
   // vitest and jest
-  (text) => onOneLine(text, /^\s*Tests:?\s+(.*(?:passed|failed).*)$/gm),
+  (text) => onOneLine(text, /^\s*Tests:?\s+(\d+ .*(?:\(\d+\)|\d+ total))$/gm),
   // cargo
-  (text) => onOneLine(text, /^test result: \w+\. (.*)$/gm),
-  // pytest
-  (text) => onOneLine(text, /^=+ (.*(?:passed|failed|error).*) in [\d.]+s.*=+$/gm),
+  (text) => onOneLine(text, /^test result: \w+\. (\d+ passed; .*)$/gm),
+  // pytest, also with -q
+  (text) => onOneLine(text, /^(?:=+ )?(\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b.*$/gm),
   // mocha
-  (text) => counted(text, { passed: /^\s*(\d+) passing/m, failed: /^\s*(\d+) failing/m, skipped: /^\s*(\d+) pending/m }),
-  // go test -v
+  (text) => summed(text, { passed: /^\s*(\d+) passing \(\d+\w+\)$/gm, failed: /^\s*(\d+) failing$/gm, skipped: /^\s*(\d+) pending$/gm }),
+  // go test -v; without it, it tells only of what failed
   (text) => {
-    const times = (mark: string): number => text.match(new RegExp(`^\\s*--- ${mark}:`, 'gm'))?.length ?? 0;
-    const counts = { passed: times('PASS'), failed: times('FAIL'), skipped: times('SKIP') };
-    return counts.passed + counts.failed > 0 ? counts : undefined;
+    if (!/^=== RUN /m.test(text)) return undefined;
+    const times = (mark: string): number => text.match(new RegExp(`^\\s*--- ${mark}: `, 'gm'))?.length ?? 0;
+    return { passed: times('PASS'), failed: times('FAIL'), skipped: times('SKIP') };
   },
 ];
 
@@ -56,20 +56,17 @@ function testScript(manifest: string | undefined): string | undefined {
   }
 }
 
-function counted(text: string, patterns: Readonly<Record<keyof Counts, RegExp>>): Counts | undefined {
-  const number = (pattern: RegExp): number | undefined => {
-    const found = pattern.exec(text)?.[1];
-    return found === undefined ? undefined : Number(found);
-  };
-  const [passed, failed] = [number(patterns.passed), number(patterns.failed)];
-  if (passed === undefined && failed === undefined) return undefined;
-  return { passed: passed ?? 0, failed: failed ?? 0, skipped: number(patterns.skipped) ?? 0 };
+/** Each number has a line of its own; whichever the runner, it always tells how many passed. */
+function summed(text: string, lines: Readonly<Record<keyof Counts, RegExp>>): Counts | undefined {
+  const sum = (line: RegExp): number => [...text.matchAll(line)].reduce((total, [, count]) => total + Number(count), 0);
+  if (text.search(lines.passed) < 0) return undefined;
+  return { passed: sum(lines.passed), failed: sum(lines.failed), skipped: sum(lines.skipped) };
 }
 
-/** "3 passed, 1 failed, 2 skipped" in any order and with anything between; of several such lines, the sum. */
+/** "3 passed, 1 failed, 2 skipped" in any order and with anything between. */
 function onOneLine(text: string, lines: RegExp): Counts | undefined {
-  const found = [...text.matchAll(lines)].map(([, line]) => line ?? '');
-  if (found.length === 0) return undefined;
-  const sum = (word: RegExp): number => found.reduce((total, line) => total + Number(word.exec(line)?.[1] ?? 0), 0);
-  return { passed: sum(/(\d+) passed/), failed: sum(/(\d+) (?:failed|errors?)/), skipped: sum(/(\d+) (?:skipped|ignored)/) };
+  const found = [...text.matchAll(lines)].map(([, line]) => line ?? '').join('\n');
+  if (found === '') return undefined;
+  const sum = (words: RegExp): number => [...found.matchAll(words)].reduce((total, [, count]) => total + Number(count), 0);
+  return { passed: sum(/(\d+) passed/g), failed: sum(/(\d+) (?:failed|errors?\b)/g), skipped: sum(/(\d+) (?:skipped|ignored)/g) };
 }

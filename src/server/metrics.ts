@@ -7,7 +7,7 @@ import { countOpen, sourcesOf } from '../store/tasks.ts';
 export interface Metrics {
   readonly contentType: string;
   render(): Promise<string>;
-  /** Told of each event of this node's journal, once. */
+  /** Told of each event of the journal, once. */
   observe(events: readonly JournalEvent[]): Promise<void>;
 }
 
@@ -16,9 +16,12 @@ const depthAgeMs = 5_000;
 
 export function createMetrics(
   store: Store,
+  node: string,
   now: () => number,
   live: { readonly runs: () => number; readonly watchers: () => number },
 ): Metrics {
+  /** Runs under way that this node started. Every node reads every event, and each counts its own. */
+  const mine = new Set<string>();
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
 
@@ -70,15 +73,20 @@ export function createMetrics(
     contentType: registry.contentType,
     render: () => registry.metrics(),
     async observe(events) {
-      const ended = events.filter(({ type, data }) => type === 'task.status' && isClosed(data['to'] as TaskStatus));
+      const ended: JournalEvent[] = [];
+      for (const event of events) {
+        const { type, runId, data } = event;
+        if (type === 'run.started' && data['node'] === node && runId !== null) mine.add(runId);
+        if (type === 'task.status' && runId !== null && mine.has(runId) && isClosed(data['to'] as TaskStatus)) ended.push(event);
+        if (type === 'run.finished' && runId !== null && mine.delete(runId)) {
+          duration.observe({ task_type: 'run' }, Number(data['durationMs']) / 1_000);
+        }
+      }
       const sources = await sourcesOf(
         store.read,
         ended.flatMap(({ taskId }) => taskId ?? []),
       );
       for (const { taskId, data } of ended) executed.inc({ status: String(data['to']), source: sources.get(taskId ?? '') ?? 'unknown' });
-      for (const { type, data } of events) {
-        if (type === 'run.finished') duration.observe({ task_type: 'run' }, Number(data['durationMs']) / 1_000);
-      }
     },
   };
 }

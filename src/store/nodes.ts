@@ -19,12 +19,20 @@ export async function enrol(tx: Tx, node: { readonly id: string; readonly addres
     .execute();
 }
 
-export async function beat(tx: Tx, id: string): Promise<void> {
+/** Also brings back a node that was taken for dead and is not. */
+export async function beat(tx: Tx, id: string, now: number): Promise<void> {
   await tx.db
-    .updateTable('nodes')
-    .set((row) => ({ beat: row('beat', '+', 1) }))
-    .where('id', '=', id)
+    .insertInto('nodes')
+    .values({ id, beat: 1, started_at: now, address: null })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet((row) => ({ beat: row('nodes.beat', '+', 1) })))
     .execute();
+}
+
+/** Whether the node is on the list; if so, nobody strikes it off before the transaction ends. */
+export async function holdNode(tx: Tx, id: string, how: 'to keep it' | 'to strike it off'): Promise<boolean> {
+  let query = tx.db.selectFrom('nodes').select('id').where('id', '=', id);
+  if (tx.dialect === 'postgres') query = how === 'to keep it' ? query.forShare() : query.forUpdate();
+  return (await query.executeTakeFirst()) !== undefined;
 }
 
 export async function removeNode(tx: Tx, id: string): Promise<void> {

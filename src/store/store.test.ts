@@ -130,7 +130,17 @@ for (const dialect of dialects) {
       test('knows where a run ended', async () => {
         expect(await endOf(store, 'run_a')).toBeUndefined();
         await store.write((tx) =>
-          append(tx, [{ type: 'run.finished', runId: 'run_a', data: { status: 'succeeded', reason: null, durationMs: 1, attempt: 1 } }], 0),
+          append(
+            tx,
+            [
+              {
+                type: 'run.finished',
+                runId: 'run_a',
+                data: { status: 'succeeded', reason: null, durationMs: 1, attempt: 1, node: 'nod_a' },
+              },
+            ],
+            0,
+          ),
         );
         await store.write((tx) => note(tx, 'later'));
         expect(await endOf(store, 'run_a')).toBe((await readAfter(store, '0', 1))[0]?.id);

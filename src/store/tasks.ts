@@ -71,15 +71,42 @@ export async function findOpenByKey(db: Kysely<Schema>, keys: readonly string[])
   return found;
 }
 
-/** Tasks as they stand, held against other writers until the transaction ends. Always in id order: two transactions that want the same tasks then wait for each other instead of deadlocking. */
-export async function lockTasks(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, Task>> {
+/**
+ * Tasks as they stand, held against other writers until the transaction ends, without their bodies: a body may be long, and
+ * no change of state needs it. Always in id order: two transactions that want the same tasks then wait for each other
+ * instead of deadlocking. With `skipHeld`, those that somebody else holds are left out instead of waited for.
+ */
+export async function lockTasks(
+  tx: Tx,
+  ids: readonly string[],
+  how: { readonly skipHeld?: boolean } = {},
+): Promise<ReadonlyMap<string, Task>> {
   const found = new Map<string, Task>();
   for (const chunk of chunks([...new Set(ids)].sort())) {
-    let query = tx.db.selectFrom('tasks').selectAll().where('id', 'in', chunk).orderBy('id');
-    if (tx.dialect === 'postgres') query = query.forNoKeyUpdate();
-    for (const row of await query.execute()) found.set(row.id, toTask(row));
+    let query = tx.db.selectFrom('tasks').select(columnsButBody).where('id', 'in', chunk).orderBy('id');
+    if (tx.dialect === 'postgres') query = how.skipHeld ? query.forNoKeyUpdate().skipLocked() : query.forNoKeyUpdate();
+    for (const row of await query.execute()) found.set(row.id, toTask({ ...row, body: null }));
   }
   return found;
+}
+
+/** The same tasks with their bodies. */
+export async function withBodies(db: Kysely<Schema>, tasks: readonly Task[]): Promise<readonly Task[]> {
+  const bodies = new Map<string, string | null>();
+  for (const chunk of chunks(tasks)) {
+    const ids = chunk.map(({ id }) => id);
+    for (const row of await db.selectFrom('tasks').select(['id', 'body']).where('id', 'in', ids).execute()) bodies.set(row.id, row.body);
+  }
+  return tasks.map((task) => ({ ...task, body: bodies.get(task.id) ?? null }));
+}
+
+/** What a place in line is made from, whoever holds the task. */
+export async function placesOf(
+  db: Kysely<Schema>,
+  ids: readonly string[],
+): Promise<readonly { readonly taskId: string; readonly rank: number }[]> {
+  const rows = await db.selectFrom('tasks').select(['id', 'rank']).where('id', 'in', ids).execute();
+  return rows.map(({ id, rank }) => ({ taskId: id, rank }));
 }
 
 /** The statuses of would-be dependencies, held so that none of them ends unseen before the new task is stored. */
@@ -122,17 +149,26 @@ export async function savePriority(tx: Tx, task: Task, priority: Priority, now: 
 
 export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number => Math.max(task.createdAt, task.notBefore ?? 0);
 
-/** The first of the line, in the order in which they are to run. */
-export async function firstInLine(db: Kysely<Schema>, limit: number): Promise<readonly string[]> {
-  const rows = await db
-    .selectFrom('tasks')
-    .select('id')
-    .where('status', '=', 'queued')
-    .orderBy('rank')
-    .orderBy('id')
-    .limit(limit)
-    .execute();
+/** The first of the line, in the order in which they are to run; with `below`, only tasks of that priority or a lower one. */
+export async function firstInLine(db: Kysely<Schema>, limit: number, below?: Priority): Promise<readonly string[]> {
+  let query = db.selectFrom('tasks').select('id').where('status', '=', 'queued');
+  if (below !== undefined) query = query.where('rank', '>=', rankOf(below, 0));
+  const rows = await query.orderBy('rank').orderBy('id').limit(limit).execute();
   return rows.map(({ id }) => id);
+}
+
+/** Since when the first of a priority has been ready, or null when none waits. */
+export async function longestWait(db: Kysely<Schema>, priority: Priority): Promise<number | null> {
+  const start = rankOf(priority, 0);
+  const row = await db
+    .selectFrom('tasks')
+    .select('rank')
+    .where('status', '=', 'queued')
+    .where('rank', '>=', start)
+    .orderBy('rank')
+    .limit(1)
+    .executeTakeFirst();
+  return row && row.rank < start + rankOf('medium', 0) - rankOf('high', 0) ? row.rank - start : null;
 }
 
 export async function dueTasks(db: Kysely<Schema>, now: number, limit: number): Promise<readonly string[]> {
@@ -184,29 +220,28 @@ export async function dependentsOf(
   return found;
 }
 
-/** A chain `from → … → to` of dependencies, if there is one: adding `to → from` would close it. */
-export async function dependencyPath(tx: Tx, from: string, to: string): Promise<readonly string[] | undefined> {
-  const cameFrom = new Map<string, string>();
-  let frontier: readonly string[] = [from];
+/** A chain of dependencies from one of `from` to `to`, if there is one: making `to` depend on its first would close it. */
+export async function dependencyPath(tx: Tx, from: readonly string[], to: string): Promise<readonly string[] | undefined> {
+  const cameFrom = new Map<string, string | undefined>(from.map((id) => [id, undefined]));
+  let frontier = from;
   while (frontier.length > 0 && !cameFrom.has(to)) {
-    const reached = await dependenciesOfMany(tx.db, frontier);
     const next: string[] = [];
-    for (const [id, parents] of reached) {
+    for (const [id, parents] of await dependenciesOfMany(tx.db, frontier)) {
       for (const parent of parents) {
-        if (parent === from || cameFrom.has(parent)) continue;
+        if (cameFrom.has(parent)) continue;
         cameFrom.set(parent, id);
         next.push(parent);
       }
     }
     frontier = next;
   }
-  if (from === to) return [from];
   if (!cameFrom.has(to)) return undefined;
   const path = [to];
   for (let step = cameFrom.get(to); step !== undefined; step = cameFrom.get(step)) path.unshift(step);
   return path;
 }
 
+/** Newest first. Bodies are cut short: a page of whole ones could be a hundred megabytes. */
 export async function listTasks(
   db: Kysely<Schema>,
   filter: TaskFilter,
@@ -215,10 +250,10 @@ export async function listTasks(
   // One filter at most is answered by an index; with more, the rest is checked row by row within the scan limit.
   const indexed = filter.repository !== undefined ? 'repository' : filter.status?.length === 1 ? 'status' : undefined;
   const exact = Object.values(filter).filter((value) => value !== undefined).length === (indexed ? 1 : 0);
-  const before = page.before ?? '~';
+  const { before } = page;
 
   const narrowed = <O>(query: SelectQueryBuilder<Schema, 'tasks', O>, all: boolean): typeof query => {
-    let narrow = query.where('id', '<', before);
+    let narrow = before === null ? query : query.where('id', '<', before);
     if (filter.repository !== undefined && (all || indexed === 'repository')) narrow = narrow.where('repository', '=', filter.repository);
     if (filter.status && (all || indexed === 'status')) narrow = narrow.where('status', 'in', filter.status);
     if (filter.priority !== undefined && all) narrow = narrow.where('priority', '=', filter.priority);
@@ -227,7 +262,7 @@ export async function listTasks(
   };
 
   if (exact) {
-    const rows = await narrowed(db.selectFrom('tasks').selectAll(), true)
+    const rows = await narrowed(db.selectFrom('tasks').select(columnsButBody).select(shortBody), true)
       .orderBy('id', 'desc')
       .limit(page.limit + 1)
       .execute();
@@ -239,7 +274,7 @@ export async function listTasks(
     .limit(1)
     .execute();
   const floor = window[0]?.id;
-  let query = narrowed(db.selectFrom('tasks').selectAll(), true);
+  let query = narrowed(db.selectFrom('tasks').select(columnsButBody).select(shortBody), true);
   if (floor !== undefined) query = query.where('id', '>=', floor);
   const rows = await query
     .orderBy('id', 'desc')
@@ -265,6 +300,37 @@ export async function countOpen(
     .groupBy(['priority', 'status'])
     .execute();
 }
+
+const columnsButBody = [
+  'id',
+  'source',
+  'external_ref',
+  'title',
+  'repository',
+  'ref',
+  'priority',
+  'status',
+  'reason',
+  'dedupe_key',
+  'budget_usd',
+  'verify',
+  'engine',
+  'requested_by',
+  'trust',
+  'attempts',
+  'max_attempts',
+  'losses',
+  'waiting_for',
+  'rank',
+  'not_before',
+  'cancel_requested_at',
+  'created_at',
+  'updated_at',
+  'closed_at',
+] as const satisfies readonly (keyof TaskTable)[];
+
+export const listedBodyLength = 2_000;
+const shortBody = sql<string | null>`substr(body, 1, ${sql.lit(listedBodyLength)})`.as('body');
 
 function stateColumns(before: Task, after: TaskState, now: number): Partial<TaskTable> {
   return {

@@ -63,8 +63,7 @@ export async function push(
 }
 
 /** For a person's terminal, in their own checkout. */
-const fetchCommand = (gitDir: string, branch: string): string =>
-  `git fetch ${shellQuoted(gitDir)} ${shellQuoted(`${branch}:${branch}`)}`;
+const fetchCommand = (gitDir: string, branch: string): string => `git fetch ${shellQuoted(gitDir)} ${shellQuoted(`${branch}:${branch}`)}`;
 
 async function mayReplace(
   git: Git,

@@ -37,7 +37,8 @@ export async function createDatabase(dialect: Dialect): Promise<TestDatabase> {
   const server = inject('postgres');
   if ('missing' in server) throw new Error(server.missing);
   const name = `test_${process.pid}_${Math.random().toString(36).slice(2)}`;
-  await administer(server.url, `create database ${name}`);
+  // An order of letters that is not that of bytes: nothing may depend on which one a database was made with.
+  await administer(server.url, `create database ${name} template template0 locale_provider icu icu_locale 'en-US'`);
   const url = new URL(server.url);
   url.pathname = `/${name}`;
   const databaseUrl = url.toString();

@@ -1,5 +1,5 @@
 import { parseCommand } from '../../domain/command-line.ts';
-import { failed, type Outcome } from '../../domain/outcome.ts';
+import { failed, hostUnfit, type Outcome } from '../../domain/outcome.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { type Exit, start } from '../../platform/subprocess.ts';
 import { clearAway } from '../clear-away.ts';
@@ -35,11 +35,19 @@ export function commandEngine(clock: Clock): Engine {
         yield { type: 'outcome', outcome: wrapped.outcome };
         return;
       }
-      const command = start(wrapped.command, clock, signal);
-      const cleared = clearAway(command, runId, clock, signal);
-      for await (const data of merged(command)) yield { type: 'run.output', data };
-      await cleared;
-      yield { type: 'outcome', outcome: outcomeOf(await command.exit, argv) };
+      // A reader that goes away in the middle takes the program with it.
+      const abandoned = new AbortController();
+      const until = AbortSignal.any([signal, abandoned.signal]);
+      const command = start(wrapped.command, clock, until);
+      const cleared = clearAway(command, runId, clock, until);
+      cleared.catch(() => undefined); // what it has to say is heard below, if anybody still listens
+      try {
+        for await (const data of merged(command)) yield { type: 'run.output', data };
+        await cleared;
+        yield { type: 'outcome', outcome: outcomeOf(await command.exit, argv) };
+      } finally {
+        abandoned.abort();
+      }
     },
   };
 }
@@ -54,6 +62,7 @@ function outcomeOf(exit: Exit, argv: readonly string[]): Outcome {
     case 'killed':
       return failed('killed', `${argv[0]} was killed by ${exit.signal}.`, true);
     case 'not-started':
+      if (exit.host) return hostUnfit(`${argv[0]} could not be started: ${exit.message}.`);
       return failed('not-started', `${argv[0]} could not be started: ${exit.message}.`);
   }
 }

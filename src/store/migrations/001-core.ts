@@ -1,10 +1,13 @@
-import type { Migration } from './migration.ts';
+import type { Dialect, Migration } from './migration.ts';
+
+/** Ids are compared as bytes, here and in the program; a database made with another language's order must not differ. */
+const id = (dialect: Dialect): string => (dialect === 'postgres' ? 'text collate "C"' : 'text');
 
 export const core: Migration = {
   name: 'core',
   statements: (dialect) => [
     `create table tasks (
-      id text primary key,
+      id ${id(dialect)} primary key,
       source text not null,
       external_ref text,
       title text not null,
@@ -40,15 +43,15 @@ export const core: Migration = {
     `create index tasks_by_repository on tasks (repository, id) where repository is not null`,
 
     `create table task_dependencies (
-      task_id text not null references tasks (id),
-      depends_on text not null references tasks (id),
+      task_id ${id(dialect)} not null references tasks (id),
+      depends_on ${id(dialect)} not null references tasks (id),
       primary key (task_id, depends_on)
     )`,
     `create index task_dependents on task_dependencies (depends_on)`,
 
     `create table runs (
-      id text primary key,
-      task_id text not null references tasks (id),
+      id ${id(dialect)} primary key,
+      task_id ${id(dialect)} not null references tasks (id),
       node_id text not null,
       engine text,
       attempt integer not null,
@@ -95,7 +98,7 @@ export const core: Migration = {
         ]),
 
     `create table nodes (
-      id text primary key,
+      id ${id(dialect)} primary key,
       beat bigint not null,
       started_at bigint not null,
       address text

@@ -1,0 +1,66 @@
+import type { Run } from './api.ts';
+import { oneLine } from './legible.ts';
+import type { Screen } from './terminal.ts';
+import { plural } from './wording.ts';
+
+export type Field = readonly [name: string, value: string | null];
+
+const shownFiles = 30;
+
+/** What came of a run, beside how it ended. Nothing for one that had no repository, no agent and no check. */
+export function outcomeFields(run: Run, paint: Screen['paint']): readonly Field[] {
+  return [
+    ['branch', run.branch && `${oneLine(run.branch)} (${plural(run.commits.length, 'commit')})`],
+    ...fileFields(run, paint),
+    ['check', checkOf(run, paint)],
+    ...deliveryFields(run),
+    ['cost', costOf(run)],
+  ];
+}
+
+function fileFields({ filesChanged }: Run, paint: Screen['paint']): readonly Field[] {
+  const shown = filesChanged.slice(0, shownFiles).map((file) => {
+    const path = file.from === undefined ? oneLine(file.path) : `${oneLine(file.from)} → ${oneLine(file.path)}`;
+    const kind = file.kind === 'modified' ? '' : ` (${file.kind})`;
+    return `${path}${kind} ${sizeOf(file, paint)}`.trimEnd();
+  });
+  const rest = filesChanged.length - shown.length;
+  return [...shown, ...(rest > 0 ? [`… and ${rest} more`] : [])].map((text, index): Field => [index === 0 ? 'changed' : '', text]);
+}
+
+function sizeOf({ additions, deletions, binary }: Run['filesChanged'][number], paint: Screen['paint']): string {
+  if (binary) return 'binary';
+  return additions === null || deletions === null ? '' : `${paint('green', `+${additions}`)} ${paint('red', `−${deletions}`)}`;
+}
+
+function checkOf({ tests }: Run, paint: Screen['paint']): string | null {
+  if (tests === null) return null;
+  const { passed, counts, exitCode } = tests;
+  const verdict = passed ? 'passed' : exitCode === null ? 'did not end by itself' : `failed with exit code ${exitCode}`;
+  const counted =
+    counts === null ? '' : `: ${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`;
+  return `${paint(passed ? 'green' : 'red', `${verdict}${counted}`)} (${oneLine(tests.command.join(' '))})`;
+}
+
+function deliveryFields({ delivery }: Run): readonly Field[] {
+  switch (delivery?.kind) {
+    case undefined:
+      return [];
+    case 'pushed':
+      return [['delivered', `pushed as ${oneLine(delivery.branch)}`]];
+    case 'already-there':
+      return [['delivered', `${oneLine(delivery.branch)} was there already`]];
+    case 'left-in-mirror':
+      return [['get it', oneLine(delivery.fetchCommand)]];
+  }
+}
+
+function costOf({ tokens, costUsd, toolCalls }: Run): string | null {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = tokens;
+  const read = inputTokens + cacheReadTokens + cacheWriteTokens;
+  if (read + outputTokens + toolCalls === 0) return null;
+  const digits = costUsd > 0 && costUsd < 0.1 ? 4 : 2;
+  return `$${costUsd.toFixed(digits)}: ${grouped(read)} tokens read (${grouped(cacheReadTokens)} of them cached), ${grouped(outputTokens)} written, ${plural(toolCalls, 'tool call')}`;
+}
+
+const grouped = (count: number): string => count.toLocaleString('en-US');
