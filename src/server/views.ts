@@ -14,7 +14,7 @@ export const taskSchema = z
   .object({
     id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }),
     title: z.string(),
-    body: z.string().nullable(),
+    body: z.string().nullable().openapi({ description: 'In lists only its first 2,000 characters.' }),
     repository: z.string().nullable(),
     ref: z.string().nullable(),
     priority: z.enum(priorities),

@@ -329,7 +329,7 @@ const columnsButBody = [
   'closed_at',
 ] as const satisfies readonly (keyof TaskTable)[];
 
-export const listedBodyLength = 2_000;
+const listedBodyLength = 2_000;
 const shortBody = sql<string | null>`substr(body, 1, ${sql.lit(listedBodyLength)})`.as('body');
 
 function stateColumns(before: Task, after: TaskState, now: number): Partial<TaskTable> {
