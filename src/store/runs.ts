@@ -1,9 +1,12 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Reason } from '../domain/outcome.ts';
 import type { Run, RunStatus } from '../domain/run.ts';
 import { chunks, fromJson, toJson } from './rows.ts';
 import type { RunTable, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
+
+/** Written into the statement, not bound to it: only then does SQLite see that the partial index of live runs will do. */
+const running = sql.lit('running' as const);
 
 export async function insertRuns(tx: Tx, runs: readonly Run[]): Promise<void> {
   for (const chunk of chunks(runs)) await tx.db.insertInto('runs').values(chunk.map(toRow)).execute();
@@ -28,7 +31,7 @@ export async function endRuns(tx: Tx, ends: readonly RunEnd[], now: number): Pro
   }
   for (const { set, ids } of alike.values()) {
     for (const chunk of chunks(ids)) {
-      await tx.db.updateTable('runs').set(set).where('id', 'in', chunk).where('status', '=', 'running').execute();
+      await tx.db.updateTable('runs').set(set).where('id', 'in', chunk).where('status', '=', running).execute();
     }
   }
 }
@@ -57,13 +60,7 @@ export async function runsOfTasks(db: Kysely<Schema>, taskIds: readonly string[]
 
 /** What a node holds right now. */
 export async function liveRunsOf(db: Kysely<Schema>, nodeId: string): Promise<readonly Run[]> {
-  const rows = await db
-    .selectFrom('runs')
-    .selectAll()
-    .where('node_id', '=', nodeId)
-    .where('status', '=', 'running')
-    .orderBy('id')
-    .execute();
+  const rows = await db.selectFrom('runs').selectAll().where('node_id', '=', nodeId).where('status', '=', running).orderBy('id').execute();
   return rows.map(toRun);
 }
 
@@ -74,7 +71,7 @@ export async function calledOff(db: Kysely<Schema>, nodeId: string): Promise<rea
     .innerJoin('tasks', 'tasks.id', 'runs.task_id')
     .select('runs.id')
     .where('runs.node_id', '=', nodeId)
-    .where('runs.status', '=', 'running')
+    .where('runs.status', '=', running)
     .where('tasks.cancel_requested_at', 'is not', null)
     .execute();
   return rows.map(({ id }) => id);

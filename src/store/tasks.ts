@@ -23,7 +23,11 @@ export interface Page<T> {
  * Filters that have no index of their own look at this many rows of the best index before they hand back
  * a short page, so that a rare match in a million tasks cannot hold the server.
  */
-const scanLimit = 10_000;
+const scanLimit = 4_000;
+
+/** Written into the statement, not bound to it: only then does SQLite see that the partial index of that status will do. */
+const queued = sql.lit('queued' as const);
+const delayed = sql.lit('delayed' as const);
 
 /** Stores new tasks. Those whose dedupe key is held by an open task are left out; the ids of the stored come back. */
 export async function insertTasks(tx: Tx, tasks: readonly Task[]): Promise<ReadonlySet<string>> {
@@ -151,7 +155,7 @@ export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number 
 
 /** The first of the line, in the order in which they are to run; with `below`, only tasks of that priority or a lower one. */
 export async function firstInLine(db: Kysely<Schema>, limit: number, below?: Priority): Promise<readonly string[]> {
-  let query = db.selectFrom('tasks').select('id').where('status', '=', 'queued');
+  let query = db.selectFrom('tasks').select('id').where('status', '=', queued);
   if (below !== undefined) query = query.where('rank', '>=', rankOf(below, 0));
   const rows = await query.orderBy('rank').orderBy('id').limit(limit).execute();
   return rows.map(({ id }) => id);
@@ -163,7 +167,7 @@ export async function longestWait(db: Kysely<Schema>, priority: Priority): Promi
   const row = await db
     .selectFrom('tasks')
     .select('rank')
-    .where('status', '=', 'queued')
+    .where('status', '=', queued)
     .where('rank', '>=', start)
     .orderBy('rank')
     .limit(1)
@@ -175,7 +179,7 @@ export async function dueTasks(db: Kysely<Schema>, now: number, limit: number): 
   const rows = await db
     .selectFrom('tasks')
     .select('id')
-    .where('status', '=', 'delayed')
+    .where('status', '=', delayed)
     .where('not_before', '<=', now)
     .orderBy('not_before')
     .limit(limit)
@@ -187,7 +191,7 @@ export async function nextDue(db: Kysely<Schema>): Promise<number | null> {
   const row = await db
     .selectFrom('tasks')
     .select('not_before')
-    .where('status', '=', 'delayed')
+    .where('status', '=', delayed)
     .orderBy('not_before')
     .limit(1)
     .executeTakeFirst();
