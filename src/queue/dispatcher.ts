@@ -120,6 +120,8 @@ export class Dispatcher {
 
   private async claim(): Promise<void> {
     while (this.claimAgain && !this.stopping) {
+      // Runs that were settled together end one after the other in this turn of the loop: take all their slots at once.
+      await new Promise((resolve) => setImmediate(resolve));
       this.claimAgain = false;
       const free = this.parts.capacity - this.running.size;
       if (free < 1 || this.resting > this.parts.clock.monotonic()) return;

@@ -23,7 +23,7 @@ export interface Page<T> {
  * Filters that have no index of their own look at this many rows of the best index before they hand back
  * a short page, so that a rare match in a million tasks cannot hold the server.
  */
-const scanLimit = 4_000;
+const scanLimit = 10_000;
 
 /** Written into the statement, not bound to it: only then does SQLite see that the partial index of that status will do. */
 const queued = sql.lit('queued' as const);
@@ -36,7 +36,9 @@ export async function insertTasks(tx: Tx, tasks: readonly Task[]): Promise<Reado
     const rows = await tx.db
       .insertInto('tasks')
       .values(chunk.map(toRow))
-      .onConflict((conflict) => conflict.column('dedupe_key').where('closed_at', 'is', null).doNothing())
+      .onConflict((conflict) =>
+        conflict.column('dedupe_key').where('closed_at', 'is', null).where('dedupe_key', 'is not', null).doNothing(),
+      )
       .returning('id')
       .execute();
     for (const { id } of rows) stored.add(id);

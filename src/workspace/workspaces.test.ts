@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -158,6 +159,14 @@ describe('a workspace', () => {
       ]);
       expect(both.filter(Boolean).length).toBeGreaterThan(0);
       expect((await findWorkspace(world.store.read, workspace.id))?.runId).toBe(next.runId);
+    });
+
+    test('is given up when the server died before it was furnished', async () => {
+      const workspace = await world.workspace(world.checkout('app'));
+      rmSync(join(workspace.path, 'furnished'));
+      await world.endRun(workspace.runId, 'lost');
+      const next = await world.run(workspace.taskId);
+      expect(await world.workspaces.resume(workspace.taskId, next.runId)).toBeUndefined();
     });
 
     test('is given up when its files are gone or are a link to somewhere', async () => {

@@ -1,4 +1,4 @@
-import { lstat, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { lstat, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { idPrefixes, isId } from '../domain/id.ts';
 import type { WorkspaceRecord } from '../domain/workspace.ts';
@@ -163,7 +163,11 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     if (!pinned.ok) return pinned;
     const made = await checkouts.make(gitDir, tip, path, signal);
     if (!made.ok) return made;
-    return writeAgentGit(git, { tree, index, gitDir, branch, commit: tip }, signal);
+    const given = await writeAgentGit(git, { tree, index, gitDir, branch, commit: tip }, signal);
+    if (!given.ok) return given;
+    // The last step: without this file a crash left it half made, and what is in it must not be taken for the agent's work.
+    await writeFile(furnishedIn(path), '');
+    return done(undefined);
   };
 
   const giveUp = async (record: WorkspaceRecord): Promise<void> => {
@@ -340,11 +344,14 @@ const onDisk = (record: WorkspaceRecord): Workspace => ({
 });
 
 /** There, and still what it was: an agent without a sandbox may have put a link in its place. */
-async function isWhole({ tree, index, gitDir }: Workspace): Promise<boolean> {
+const furnishedIn = (path: string): string => join(path, 'furnished');
+
+async function isWhole({ path, tree, index, gitDir }: Workspace): Promise<boolean> {
   const [found, ...files] = await Promise.all([
     lstat(tree).catch(() => undefined),
     stat(index).catch(() => undefined),
     stat(gitDir).catch(() => undefined),
+    stat(furnishedIn(path)).catch(() => undefined),
   ]);
   return found?.isDirectory() === true && files.every((file) => file !== undefined);
 }

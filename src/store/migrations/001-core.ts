@@ -35,10 +35,12 @@ export const core: Migration = {
       closed_at bigint
     )`,
     // The line itself: a claim reads its first entries and nothing else.
-    `create index tasks_line on tasks (rank, id) where status = 'queued'`,
-    `create index tasks_due on tasks (not_before) where status = 'delayed'`,
-    `create unique index tasks_dedupe on tasks (dedupe_key) where closed_at is null`,
-    `create index tasks_open on tasks (priority, status) where closed_at is null`,
+    // The status leads although it is always the same: without it SQLite prefers the index by status, and sorts.
+    `create index tasks_line on tasks (status, rank, id) where status = 'queued'`,
+    `create index tasks_due on tasks (status, not_before, id) where status = 'delayed'`,
+    `create unique index tasks_dedupe on tasks (dedupe_key) where closed_at is null and dedupe_key is not null`,
+    // Counting reads this index and no rows.
+    `create index tasks_open on tasks (priority, status, closed_at) where closed_at is null`,
     `create index tasks_by_status on tasks (status, id)`,
     `create index tasks_by_repository on tasks (repository, id) where repository is not null`,
 
