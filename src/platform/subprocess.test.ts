@@ -62,7 +62,7 @@ describe('a program', () => {
     writeFileSync(join(cwd, 'no-permission'), '#!/bin/sh\n', { mode: 0o600 });
     mkdirSync(join(cwd, 'folder'));
     for (const argv of [['no-such-program'], ['./no-permission'], ['./folder'], [''], ['true', 'a\0b']]) {
-      expect(await run(argv).exit, argv[0]).toEqual({ kind: 'not-started', message: expect.stringMatching(/./) });
+      expect(await run(argv).exit, argv[0]).toEqual({ kind: 'not-started', host: false, message: expect.stringMatching(/./) });
     }
     const nowhere = start({ argv: ['true'], cwd: join(cwd, 'nowhere'), env }, systemClock, never);
     expect(await nowhere.exit).toMatchObject({ kind: 'not-started' });

