@@ -129,7 +129,7 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
 
   const delivered = await deliver(parts, claim, place.workspace, current.patchFile, engine.converses, signal);
   if (signal.aborted) return whyStopped(signal.reason);
-  if (!delivered.ok) return delivered.outcome;
+  if (!delivered.ok) return afterInterruption(place, delivered.outcome);
   current.result = { ...current.result, ...delivered.result };
   return outcome;
 }
@@ -179,6 +179,10 @@ async function verify(parts: RunnerParts, current: Attempt, place: Place): Promi
     true,
   );
 }
+
+/** A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one. */
+const afterInterruption = ({ conversation }: Place, outcome: Outcome): Outcome =>
+  outcome.kind === 'failed' && conversation?.resume !== undefined ? { ...outcome, retryable: true } : outcome;
 
 const record = ({ recorder, claim }: Attempt, event: Parameters<Recorder['record']>[0]): Promise<void> =>
   recorder.record({ ...event, taskId: claim.task.id, runId: claim.run.id });
