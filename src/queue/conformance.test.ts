@@ -115,6 +115,14 @@ for (const dialect of dialects) {
         for (let i = 0; i < 10; i++) order.push((await claimOne()).task.title);
         expect(order[0]).toBe('urgent 0');
         expect(order.filter((title) => title.startsWith('patient'))).toEqual(['patient', 'patient too']);
+        expect(await queue.claim('node-a', 10)).toHaveLength(10);
+      });
+
+      test('a claim is full when there is enough, also when the first in line is the one that has waited too long', async () => {
+        for (let i = 0; i < 12; i++) await submit(`patient ${i}`, { priority: 'low' });
+        clock.advance(3_600_000);
+        expect(await queue.claim('node-a', 6)).toHaveLength(6);
+        expect(await queue.claim('node-a', 6)).toHaveLength(6);
       });
 
       test('a changed priority changes the place in line', async () => {

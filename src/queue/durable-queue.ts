@@ -107,8 +107,8 @@ export function createQueue(parts: QueueParts): Queue {
     claimed += capacity;
     const starving = Math.floor(claimed / starvingShare) > turn ? await starvingPriority(tx) : undefined;
     const rescued = starving === undefined ? [] : await line.take(tx, 1, starving);
-    const first = capacity > rescued.length ? await line.take(tx, capacity - rescued.length) : [];
-    return [...new Set([...rescued, ...first])];
+    const first = capacity > rescued.length ? await line.take(tx, capacity - rescued.length, undefined, rescued) : [];
+    return [...rescued, ...first];
   }
 
   async function starvingPriority(tx: Tx): Promise<Priority | undefined> {

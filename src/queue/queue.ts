@@ -97,7 +97,7 @@ export interface Line {
   offer(tx: Tx, entries: readonly { readonly taskId: string; readonly rank: number }[]): Promise<void>;
   /** Removes tasks, claimed or not. Ids that do not stand in line are ignored. */
   withdraw(tx: Tx, taskIds: readonly string[]): Promise<void>;
-  /** The first in line, unordered; no other transaction gets the same ones. With `below`, only of that priority or a lower one. */
-  take(tx: Tx, limit: number, below?: Priority): Promise<readonly string[]>;
+  /** The first in line, unordered; no other transaction gets the same ones. With `below`, only of that priority or a lower one; without those `taken` in this transaction before. */
+  take(tx: Tx, limit: number, below?: Priority, taken?: readonly string[]): Promise<readonly string[]>;
   stop(): Promise<void>;
 }

@@ -8,6 +8,6 @@ import type { Line } from './queue.ts';
 export const sqliteLine: Line = {
   offer: async () => undefined,
   withdraw: async () => undefined,
-  take: (tx, limit, below) => firstInLine(tx.db, limit, below),
+  take: (tx, limit, below, taken) => firstInLine(tx.db, limit, below, taken),
   stop: async () => undefined,
 };

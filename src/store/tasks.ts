@@ -156,9 +156,15 @@ export async function savePriority(tx: Tx, task: Task, priority: Priority, now: 
 export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number => Math.max(task.createdAt, task.notBefore ?? 0);
 
 /** The first of the line, in the order in which they are to run; with `below`, only tasks of that priority or a lower one. */
-export async function firstInLine(db: Kysely<Schema>, limit: number, below?: Priority): Promise<readonly string[]> {
+export async function firstInLine(
+  db: Kysely<Schema>,
+  limit: number,
+  below?: Priority,
+  without: readonly string[] = [],
+): Promise<readonly string[]> {
   let query = db.selectFrom('tasks').select('id').where('status', '=', queued);
   if (below !== undefined) query = query.where('rank', '>=', rankOf(below, 0));
+  if (without.length > 0) query = query.where('id', 'not in', without);
   const rows = await query.orderBy('rank').orderBy('id').limit(limit).execute();
   return rows.map(({ id }) => id);
 }
