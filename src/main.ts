@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
-import type { Config } from './config.ts';
+import type { Config } from './config/settings.ts';
 import { Unusable } from './domain/errors.ts';
 import { chooseProvider } from './gateway/choose-provider.ts';
 import { currentToken, takeHome } from './home.ts';

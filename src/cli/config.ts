@@ -1,4 +1,4 @@
-import { describeConfig } from '../config.ts';
+import { describeConfig } from '../config/config.ts';
 import { loadSettings } from './connect.ts';
 import { oneLine } from './legible.ts';
 import { type Define, examples, type JsonFlag, jsonFlag } from './session.ts';

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { type Config, loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import { readToken, whereaboutsIn } from '../home.ts';
 import { type Client, createClient } from './client.ts';
 import { exits, Failure, misused } from './failure.ts';

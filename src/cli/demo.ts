@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
 import { prepareHome } from '../home.ts';
 import { checkSandbox, sampleRepository, startServer } from '../main.ts';
 import { createLog, rotatingFile } from '../platform/log.ts';

@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type Config, describeConfig } from '../config.ts';
+import { describeConfig } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import { Unusable } from '../domain/errors.ts';
 import { withoutPassword } from '../platform/url.ts';
 import { createClient } from './client.ts';

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { type Config, loadConfig, settings } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
+import { type Config, settings } from '../config/settings.ts';
 import { prepareHome } from '../home.ts';
 import { type RunningServer, startServer, version } from '../main.ts';
 import { createLog, type Log, lineTarget, prettyTarget, rotatingFile } from '../platform/log.ts';

@@ -1,29 +1,30 @@
 import { expect, test } from 'vitest';
+import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createCredentials } from './credentials.ts';
 
 test('a credential names its run, until it is revoked', () => {
   const credentials = createCredentials(new ManualClock());
-  const one = credentials.issue('run_1');
-  const two = credentials.issue('run_2');
-  expect([credentials.check(one), credentials.check(two)]).toEqual(['run_1', 'run_2']);
+  const one = credentials.issue(callerOf('run_1'));
+  const two = credentials.issue(callerOf('run_2'));
+  expect([credentials.check(one), credentials.check(two)]).toEqual([callerOf('run_1'), callerOf('run_2')]);
   credentials.revoke('run_1');
-  expect([credentials.check(one), credentials.check(two)]).toEqual([undefined, 'run_2']);
+  expect([credentials.check(one), credentials.check(two)]).toEqual([undefined, callerOf('run_2')]);
 });
 
 test('a new credential of a run ends the one before', () => {
   const credentials = createCredentials(new ManualClock());
-  const before = credentials.issue('run_1');
-  const after = credentials.issue('run_1');
-  expect([credentials.check(before), credentials.check(after)]).toEqual([undefined, 'run_1']);
+  const before = credentials.issue(callerOf('run_1'));
+  const after = credentials.issue(callerOf('run_1'));
+  expect([credentials.check(before), credentials.check(after)]).toEqual([undefined, callerOf('run_1')]);
 });
 
 test('a credential that nobody revoked ends by itself', () => {
   const clock = new ManualClock();
   const credentials = createCredentials(clock, 60_000);
-  const credential = credentials.issue('run_1');
+  const credential = credentials.issue(callerOf('run_1'));
   clock.advance(59_999);
-  expect(credentials.check(credential)).toBe('run_1');
+  expect(credentials.check(credential)).toEqual(callerOf('run_1'));
   clock.jump(-3_600_000); // somebody sets the wall clock back
   clock.advance(1);
   expect(credentials.check(credential)).toBeUndefined();
@@ -31,7 +32,7 @@ test('a credential that nobody revoked ends by itself', () => {
 
 test('nothing that merely looks like a credential passes', () => {
   const credentials = createCredentials(new ManualClock());
-  const credential = credentials.issue('run_1');
+  const credential = credentials.issue(callerOf('run_1'));
   const secret = credential.slice('nsr.run_1.'.length);
   const others = [
     '',

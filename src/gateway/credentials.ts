@@ -1,16 +1,18 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../platform/clock.ts';
+import type { Caller } from './caller.ts';
 
 /** What lets one run, and nobody else, make model calls while it lasts. Only hashes are kept; a restart ends them all. */
 export interface Credentials {
   /** A new credential for a run. An earlier one of the same run stops working. */
-  issue(runId: string): string;
+  issue(caller: Caller): string;
   revoke(runId: string): void;
-  /** The run that a presented credential belongs to, or undefined; which of the many reasons is nobody's business. */
-  check(presented: string | undefined): string | undefined;
+  /** Whom a presented credential belongs to, or undefined; which of the many reasons is nobody's business. */
+  check(presented: string | undefined): Caller | undefined;
 }
 
 interface Issued {
+  readonly caller: Caller;
   readonly hash: Buffer;
   readonly endsAt: number;
 }
@@ -22,9 +24,10 @@ const dayMs = 86_400_000;
 export function createCredentials(clock: Clock, lifeMs = dayMs): Credentials {
   const issued = new Map<string, Issued>();
   return {
-    issue(runId) {
+    issue(caller) {
+      const { runId } = caller;
       const credential = `${prefix}${runId}.${randomBytes(32).toString('base64url')}`;
-      issued.set(runId, { hash: hashOf(credential), endsAt: clock.monotonic() + lifeMs });
+      issued.set(runId, { caller, hash: hashOf(credential), endsAt: clock.monotonic() + lifeMs });
       return credential;
     },
     revoke(runId) {
@@ -35,7 +38,7 @@ export function createCredentials(clock: Clock, lifeMs = dayMs): Credentials {
       if (presented === undefined || runId === undefined) return undefined;
       const known = issued.get(runId);
       if (!known || !timingSafeEqual(known.hash, hashOf(presented))) return undefined;
-      if (known.endsAt > clock.monotonic()) return runId;
+      if (known.endsAt > clock.monotonic()) return known.caller;
       issued.delete(runId);
       return undefined;
     },

@@ -3,6 +3,7 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
 import {
   cutsOff,
@@ -23,6 +24,7 @@ import { until } from '../../test/support/server-process.ts';
 import { silentLog } from '../platform/log.ts';
 import { createCredentials } from './credentials.ts';
 import { createGateway, type ModelCall } from './messages.ts';
+import { onlyProvider } from './models.ts';
 import { anthropicProvider } from './providers/anthropic.ts';
 
 const providerKey = 'sk-the-providers-own-key';
@@ -55,7 +57,7 @@ function open({
   const provider = anthropicProvider({ baseUrl, apiKey: providerKey }, clock);
   undo.push(() => provider.close());
   const gateway = createGateway({
-    provider,
+    models: onlyProvider(provider),
     credentials,
     clock,
     log: silentLog,
@@ -64,7 +66,7 @@ function open({
       onUsage?.();
     },
   });
-  const credential = credentials.issue('run_1');
+  const credential = credentials.issue(callerOf('run_1'));
   const ask = (
     body: unknown = { stream: true },
     headers: Record<string, string> = {},
@@ -160,7 +162,7 @@ describe('a request', () => {
 
   test('without the credential of a run in progress gets nowhere', async () => {
     const { gateway, credentials, credential, ask } = open();
-    const other = credentials.issue('run_2');
+    const other = credentials.issue(callerOf('run_2'));
     const socket = join(directory, 'model.sock');
     const door = await gateway.listen(socket, 'run_1');
     undo.push(() => door.close());
@@ -190,7 +192,13 @@ describe('an answer', () => {
     }
     expect((await chunks.next()).done).toBe(true);
     await until('the call to be reported', () => calls.length === 1);
-    expect(calls[0]).toMatchObject({ runId: 'run_1', provider: 'claude', model: 'claude-test-1', end: 'complete', status: 200 });
+    expect(calls[0]).toMatchObject({
+      caller: { runId: 'run_1' },
+      served: { provider: 'claude' },
+      model: 'claude-test-1',
+      end: 'complete',
+      status: 200,
+    });
     expect(calls[0]?.usage).toEqual({ inputTokens: 12, outputTokens: 9, cacheReadTokens: 40, cacheWriteTokens: 3 });
   });
 

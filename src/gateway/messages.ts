@@ -3,14 +3,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { TokenUsage } from '../domain/usage.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import type { Caller } from './caller.ts';
 import type { Credentials } from './credentials.ts';
-import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest, type Provider } from './providers/provider.ts';
+import type { Models, Served } from './models.ts';
+import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest } from './providers/provider.ts';
 import { type Meter, meterFor, type Observed } from './usage.ts';
 
 /** One call of a model, reported when it is over, however it ended. */
 export interface ModelCall {
-  readonly runId: string;
-  readonly provider: string;
+  readonly caller: Caller;
+  /** Null when the agent left before anybody was asked. */
+  readonly served: Served | null;
   /** As the answer names it, else as it was asked for. */
   readonly model: string | null;
   /** What was reported; null when nothing was. Of a call that broke off it is too small. */
@@ -24,7 +27,7 @@ export interface ModelCall {
 }
 
 export interface GatewayParts {
-  readonly provider: Provider;
+  readonly models: Models;
   readonly credentials: Credentials;
   readonly clock: Clock;
   readonly log: Log;
@@ -70,8 +73,8 @@ export function createGateway(parts: GatewayParts): Gateway {
 }
 
 async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string): Promise<Response> {
-  const runId = parts.credentials.check(credentialIn(request.headers));
-  if (runId === undefined || (onlyRun !== undefined && runId !== onlyRun)) {
+  const caller = parts.credentials.check(credentialIn(request.headers));
+  if (caller === undefined || (onlyRun !== undefined && caller.runId !== onlyRun)) {
     return errorAnswer({ status: 401, message: 'This credential is not that of a run in progress.' });
   }
   const { pathname, search } = new URL(request.url);
@@ -84,7 +87,7 @@ async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string):
   }
   const message = body === null ? {} : parseBody(body);
   if (!message) return errorAnswer({ status: 400, message: 'The body is not a JSON object.' });
-  return ask(parts, { runId, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
+  return ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
 }
 
 async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSignal): Promise<Response> {
@@ -98,12 +101,12 @@ async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSign
     call.end(end, observed);
   };
   try {
-    const response = await parts.provider.answer(request, away.signal);
-    call.answered(response.status);
+    const { response, served } = await parts.models.answer(request, away.signal);
+    call.answered(response.status, served);
     return observed(response, away, done);
   } catch (error) {
     done(away.signal.aborted ? 'abandoned' : 'cut');
-    if (!away.signal.aborted) parts.log.error({ err: error, runId: request.runId, provider: parts.provider.name }, 'a provider broke');
+    if (!away.signal.aborted) parts.log.error({ err: error, runId: request.caller.runId }, 'a provider broke');
     return errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' });
   }
 }
@@ -147,30 +150,32 @@ function observed(response: Response, away: AbortController, done: (end: ModelCa
 }
 
 interface Call {
-  answered(status: number): void;
+  answered(status: number, served: Served): void;
   end(end: ModelCall['end'], observed?: Observed): void;
 }
 
-function beginCall({ provider, clock, log, onUsage }: GatewayParts, { runId, endpoint, message }: ModelRequest): Call {
+function beginCall({ clock, log, onUsage }: GatewayParts, { caller, endpoint, message }: ModelRequest): Call {
   const began = clock.monotonic();
   let status: number | null = null;
+  let served: Served | null = null;
   let firstByteMs: number | null = null;
   let reported = endpoint !== 'messages'; // the other two cost nothing
   return {
-    answered(answered) {
-      status = answered;
+    answered(answeredWith, by) {
+      status = answeredWith;
+      served = by;
       firstByteMs = clock.monotonic() - began;
     },
     end(end, observed) {
       if (reported) return;
       reported = true;
-      const model = observed?.model ?? (typeof message.model === 'string' ? message.model : null);
+      const model = observed?.model ?? served?.model ?? (typeof message.model === 'string' ? message.model : null);
       const usage = observed?.usage ?? null;
       const latencyMs = clock.monotonic() - began;
       try {
-        onUsage({ runId, provider: provider.name, model, usage, end, status, firstByteMs, latencyMs });
+        onUsage({ caller, served, model, usage, end, status, firstByteMs, latencyMs });
       } catch (error) {
-        log.error({ err: error, runId }, 'a model call could not be recorded');
+        log.error({ err: error, runId: caller.runId }, 'a model call could not be recorded');
       }
     },
   };

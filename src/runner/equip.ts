@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Unusable } from '../domain/errors.ts';
 import { createCredentials } from '../gateway/credentials.ts';
 import { createGateway } from '../gateway/messages.ts';
+import { onlyProvider } from '../gateway/models.ts';
 import type { Provider } from '../gateway/providers/provider.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -81,7 +82,9 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   });
   const sweeping = workspaces.keepSwept();
   const credentials = createCredentials(clock);
-  const gateway = provider && createGateway({ provider, credentials, clock, log, onUsage: (call) => log.debug({ ...call }, 'model call') });
+  const gateway =
+    provider &&
+    createGateway({ models: onlyProvider(provider), credentials, clock, log, onUsage: (call) => log.debug({ ...call }, 'model call') });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
   // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
   await rm(under('sockets'), { recursive: true, force: true });

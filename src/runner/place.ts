@@ -133,7 +133,7 @@ async function openConversation(
   await mkdir(sessionDirectory, { recursive: true, mode: 0o700 });
   await mkdir(socketsDirectory, { recursive: true, mode: 0o700 });
   const socket = join(socketsDirectory, `${run.id.slice(-10)}.sock`);
-  const credential = models.credentials.issue(run.id);
+  const credential = models.credentials.issue({ runId: run.id, taskId: task.id, conversationId: null, kind: 'task' });
   undo.push(() => models.credentials.revoke(run.id));
   const door = await models.gateway.listen(socket, run.id);
   undo.push(() => door.close());

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { z } from 'zod';
-import { type Config, loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import type { Config } from '../../src/config/settings.ts';
 import type { Reason } from '../../src/domain/outcome.ts';
 import { type RunningServer, startServer } from '../../src/main.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';

@@ -6,12 +6,14 @@ import type { Outcome } from '../../src/domain/outcome.ts';
 import type { Task } from '../../src/domain/task.ts';
 import { createCredentials } from '../../src/gateway/credentials.ts';
 import { createGateway, type ModelCall } from '../../src/gateway/messages.ts';
+import { onlyProvider } from '../../src/gateway/models.ts';
 import type { ModelRequest, Provider } from '../../src/gateway/providers/provider.ts';
 import { rehearsalProvider } from '../../src/gateway/providers/rehearsal.ts';
 import { parseScript } from '../../src/gateway/rehearsal/script.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { ConversationRequest, Engine, EngineEvent, EngineRequest } from '../../src/runner/engines/engine.ts';
+import { callerOf } from './callers.ts';
 import { processesWith } from './server-process.ts';
 
 export interface Performance {
@@ -49,13 +51,13 @@ export async function rehearse(
   const calls: ModelCall[] = [];
   const credentials = createCredentials(systemClock);
   const gateway = createGateway({
-    provider: {
+    models: onlyProvider({
       name: provider.name,
       answer(request, signal) {
         asked.push(request);
         return provider.answer(request, signal);
       },
-    },
+    }),
     credentials,
     clock: systemClock,
     log: silentLog,
@@ -80,7 +82,7 @@ export async function rehearse(
         return child;
       },
       conversation: {
-        model: { baseUrl: 'http://localhost', socket, credential: credentials.issue(runId), name: 'claude-sonnet-4-5' },
+        model: { baseUrl: 'http://localhost', socket, credential: credentials.issue(callerOf(runId)), name: 'claude-sonnet-4-5' },
         sessionDirectory: join(home, 'session'),
         modelRetries: 0,
         ...conversation,

@@ -1,8 +1,10 @@
+import type { Caller } from '../caller.ts';
+
 export type Endpoint = 'messages' | 'count_tokens' | 'models';
 
 /** One request of the Messages API, authorised, and without the headers that are none of a provider's business. */
 export interface ModelRequest {
-  readonly runId: string;
+  readonly caller: Caller;
   readonly endpoint: Endpoint;
   /** The query as it came, with its `?`, or nothing. */
   readonly query: string;

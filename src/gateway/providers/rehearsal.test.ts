@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { callerOf } from '../../../test/support/callers.ts';
 import { ManualClock } from '../../../test/support/clock.ts';
 import { Unusable } from '../../domain/errors.ts';
 import { demoScript } from '../rehearsal/demo.ts';
@@ -47,7 +48,7 @@ function actor(script: object | string, clock = new ManualClock()) {
 
 function ask(provider: Provider, message: object, signal = new AbortController().signal): Promise<Response> {
   const body = Buffer.from(JSON.stringify(message));
-  return provider.answer({ runId: 'run_1', endpoint: 'messages', query: '', headers: new Headers(), body, message }, signal);
+  return provider.answer({ caller: callerOf('run_1'), endpoint: 'messages', query: '', headers: new Headers(), body, message }, signal);
 }
 
 const textOf = ({ content }: Answered): string | undefined => content.find(({ type }) => type === 'text')?.text;

@@ -22,7 +22,8 @@ export function rehearsalProvider(scripts: readonly Script[], clock: Clock): Pro
         case 'messages': {
           const conversation = readConversation(request.message);
           const { turn, index, script } = choose(scripts, conversation);
-          const failing = turn.fail !== undefined && failures.next(`${request.runId}/${script}/${index}`) <= (turn.fail.times ?? Infinity);
+          const failing =
+            turn.fail !== undefined && failures.next(`${request.caller.runId}/${script}/${index}`) <= (turn.fail.times ?? Infinity);
           if (turn.delayMs) await wait(clock, turn.delayMs, signal);
           signal.throwIfAborted();
           if (failing) return fail(turn, replyFor(turn, index, conversation, request), signal, clock);

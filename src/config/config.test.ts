@@ -2,9 +2,10 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { temporaryHome } from '../test/support/stores.ts';
-import { type ConfigInputs, describeConfig, loadConfig, type SettingKey, settings } from './config.ts';
-import { Unusable } from './domain/errors.ts';
+import { temporaryHome } from '../../test/support/stores.ts';
+import { Unusable } from '../domain/errors.ts';
+import { type ConfigInputs, describeConfig, loadConfig } from './config.ts';
+import { type SettingKey, settings } from './settings.ts';
 
 let root: string;
 let home: string;

@@ -1,0 +1,154 @@
+import { availableParallelism, homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { logLevels } from '../platform/log.ts';
+
+/** Digits and nothing else: what coercion would make of `true`, `[80]` or a blank is not what anybody meant. */
+const whole = (min: number, max: number) =>
+  z
+    .union([
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,9}$/)
+        .transform(Number),
+    ])
+    .pipe(z.int().min(min).max(max));
+const url = (protocols: RegExp) => z.url({ protocol: protocols });
+const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
+
+export interface Setting {
+  /** Absent for what has a structure, which only nightshift.yaml can hold. */
+  readonly env?: string;
+  readonly flag?: string;
+  readonly schema: z.ZodType;
+  readonly default?: unknown;
+  /** How the default came about, where the value alone does not say it. */
+  readonly defaultIs?: string;
+  /** What a bad value is answered with. */
+  readonly allowed: string;
+  readonly about: string;
+  readonly secret?: true;
+}
+
+/** Every setting there is, once. The key is its name in nightshift.yaml. */
+export const settings = {
+  home: {
+    default: join(homedir(), '.nightshift'),
+    env: 'NIGHTSHIFT_HOME',
+    flag: '--home',
+    schema: z.string().min(1),
+    allowed: 'a directory',
+    about: 'where Nightshift keeps its data',
+  },
+  host: {
+    default: '127.0.0.1',
+    env: 'HOST',
+    flag: '--host',
+    schema: z.string().min(1),
+    allowed: 'an address to listen on',
+    about: 'address to listen on',
+  },
+  port: {
+    default: 8080,
+    env: 'PORT',
+    flag: '--port',
+    schema: whole(0, 65_535),
+    allowed: 'a port from 0 to 65535 (0 picks a free one)',
+    about: 'port to listen on',
+  },
+  databaseUrl: {
+    env: 'DATABASE_URL',
+    schema: url(/^postgres(ql)?$/),
+    allowed: 'a postgres:// URL, or nothing for the embedded SQLite',
+    about: 'PostgreSQL to use instead of SQLite',
+    secret: true,
+  },
+  token: {
+    env: 'NIGHTSHIFT_TOKEN',
+    schema: z.string().regex(/^[\x21-\x7e]{16,512}$/),
+    allowed: 'at least 16 printable characters without spaces',
+    about: "the owner's API key",
+    secret: true,
+  },
+  engine: {
+    env: 'NIGHTSHIFT_ENGINE',
+    flag: '--engine',
+    schema: word,
+    allowed: 'the name of an engine',
+    about: 'engine of tasks that name none',
+  },
+  maxConcurrentRuns: {
+    default: 2 * availableParallelism(),
+    defaultIs: 'two per core',
+    env: 'MAX_CONCURRENT_RUNS',
+    flag: '--max-concurrent-runs',
+    schema: whole(1, 1_000),
+    allowed: 'a whole number from 1 to 1000',
+    about: 'runs at the same time',
+  },
+  runTimeoutSeconds: {
+    default: 3_600,
+    env: 'NIGHTSHIFT_RUN_TIMEOUT_SECONDS',
+    schema: whole(1, 86_400),
+    allowed: 'seconds from 1 to 86400',
+    about: 'longest time one run may take',
+  },
+  drainSeconds: {
+    default: 30,
+    env: 'NIGHTSHIFT_DRAIN_SECONDS',
+    schema: whole(0, 86_400),
+    allowed: 'seconds from 0 to 86400',
+    about: 'how long a stop waits for runs to finish',
+  },
+  leaseSeconds: {
+    default: 30,
+    env: 'NIGHTSHIFT_LEASE_SECONDS',
+    schema: whole(1, 3_600),
+    allowed: 'seconds from 1 to 3600',
+    about: "silence after which a node's work is taken over",
+  },
+  logLevel: {
+    default: 'info',
+    env: 'LOG_LEVEL',
+    flag: '--log-level',
+    schema: z.enum(logLevels),
+    allowed: logLevels.join(', '),
+    about: 'how much is logged',
+  },
+  sandbox: {
+    default: 'auto',
+    env: 'NIGHTSHIFT_SANDBOX',
+    schema: z.enum(['auto', 'require', 'off']),
+    allowed: 'auto (use it when present), require (refuse to work without), off',
+    about: 'sandbox around agents and around what comes from repositories',
+  },
+  githubToken: {
+    env: 'GITHUB_TOKEN',
+    schema: z.string().min(1),
+    allowed: 'a token',
+    about: 'token for repositories on github.com',
+    secret: true,
+  },
+  llmProvider: { env: 'LLM_PROVIDER', schema: word, allowed: 'claude or rehearsal', about: 'model provider' },
+  llmApiKey: { env: 'LLM_API_KEY', schema: z.string().min(1), allowed: 'a key', about: 'key for the model provider', secret: true },
+  llmBaseUrl: { env: 'LLM_BASE_URL', schema: url(/^https?$/), allowed: 'an http(s) URL', about: 'base URL of the model provider' },
+  llmModel: { env: 'LLM_MODEL', schema: z.string().min(1), allowed: 'the name of a model', about: 'model to use' },
+  rehearsalScript: {
+    env: 'NIGHTSHIFT_REHEARSAL',
+    schema: z.string().min(1),
+    allowed: 'a file with a rehearsal script',
+    about: 'script of the rehearsal provider, beside the built-in demo',
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingKey = keyof typeof settings;
+export const settingKeys = Object.keys(settings) as SettingKey[];
+export const settingOf = (key: SettingKey): Setting => settings[key];
+
+/** Parsed and frozen. What has no default and was not set is undefined. */
+export type Config = {
+  readonly [K in SettingKey]: (typeof settings)[K] extends { readonly default: unknown }
+    ? z.output<(typeof settings)[K]['schema']>
+    : z.output<(typeof settings)[K]['schema']> | undefined;
+};
