@@ -88,6 +88,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         model: config.llmModel,
         githubToken: () => config.githubToken,
         timeoutMs: config.runTimeoutSeconds * 1_000,
+        keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
       },
     );
     undo.push(() => equipment.stop());

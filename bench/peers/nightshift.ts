@@ -51,6 +51,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       model: undefined,
       githubToken: () => undefined,
       timeoutMs: 60_000,
+      keepRunsMs: null,
     },
   );
   const close = async (): Promise<void> => {

@@ -94,6 +94,13 @@ export const settings = {
     allowed: 'seconds from 1 to 86400',
     about: 'longest time one run may take',
   },
+  keepRunsDays: {
+    default: 90,
+    env: 'NIGHTSHIFT_KEEP_RUNS_DAYS',
+    schema: whole(0, 36_500),
+    allowed: 'days from 0 to 36500 (0 keeps them for ever)',
+    about: "how long a run's output, diff and artifacts are kept on disk",
+  },
   drainSeconds: {
     default: 30,
     env: 'NIGHTSHIFT_DRAIN_SECONDS',

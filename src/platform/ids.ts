@@ -21,6 +21,12 @@ export function createIds(clock: Clock, random: (bytes: number) => Buffer = rand
   };
 }
 
+/** When an id was made, in epoch milliseconds; later ids were not made earlier. */
+export function bornAt(id: string): number {
+  const digits = id.slice(id.indexOf('_') + 1, id.indexOf('_') + 11);
+  return [...digits].reduce((time, digit) => time * 32 + alphabet.indexOf(digit), 0);
+}
+
 function encode(value: bigint, length: number): string {
   let text = '';
   let rest = value;

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Unusable } from '../domain/errors.ts';
+import type { TokenUsage } from '../domain/usage.ts';
 import { createCredentials } from '../gateway/credentials.ts';
 import { createGateway } from '../gateway/messages.ts';
 import { onlyProvider } from '../gateway/models.ts';
@@ -9,6 +10,7 @@ import type { Provider } from '../gateway/providers/provider.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
+import { regularly } from '../platform/regularly.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { SandboxMode } from '../sandbox/profile.ts';
 import { createSandbox, type Sandbox } from '../sandbox/sandbox.ts';
@@ -19,6 +21,7 @@ import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import type { Engine } from './engines/engine.ts';
+import { findLeftovers } from './leftovers.ts';
 import type { RunnerParts } from './run-task.ts';
 
 export interface EquipmentSettings {
@@ -29,6 +32,7 @@ export interface EquipmentSettings {
   readonly model: string | undefined;
   readonly githubToken: () => string | undefined;
   readonly timeoutMs: number;
+  readonly keepRunsMs: number | null;
 }
 
 interface Base {
@@ -65,7 +69,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   const under = (...names: string[]): string => join(home, ...names);
   const git = createGit({ clock, path, env: nodeMarker });
   const gitCredentials = await openCredentials({ directory: under('git-credentials'), tokens: () => gitTokens(settings.githubToken()) });
-  const mirrors = await openMirrors({ git, credentials: gitCredentials, clock, directory: under('mirrors'), home });
+  const mirrors = await openMirrors({ git, credentials: gitCredentials, clock, path, directory: under('mirrors'), home });
   const checkouts = await openCheckouts({ git, clock, log, path, directory: under('spares'), spares: 4 });
   const workspaces = createWorkspaces({
     store,
@@ -80,11 +84,37 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     path,
     keep: { completedMs: hour, errorMs: 72 * hour },
   });
-  const sweeping = workspaces.keepSwept();
+  const leftovers = await findLeftovers({
+    store,
+    clock,
+    path,
+    runsDirectory: under('runs'),
+    sessionsDirectory: under('sessions'),
+    keepRecordsMs: settings.keepRunsMs,
+  });
+  const sweeping = regularly(
+    clock,
+    hour,
+    async (signal) => {
+      const swept = { ...(await workspaces.sweep(signal)), ...(await leftovers.clear(signal)) };
+      if (Object.values(swept).some((count) => count > 0)) log.info(swept, 'swept');
+    },
+    (error) => log.warn({ err: error }, 'the sweep of what runs left behind failed; trying again in an hour'),
+  );
   const credentials = createCredentials(clock);
+  const meters = new Map<string, (tokens: TokenUsage) => void>();
   const gateway =
     provider &&
-    createGateway({ models: onlyProvider(provider), credentials, clock, log, onUsage: (call) => log.debug({ ...call }, 'model call') });
+    createGateway({
+      models: onlyProvider(provider),
+      credentials,
+      clock,
+      log,
+      onUsage(call) {
+        if (call.usage) meters.get(call.caller.runId)?.(call.usage);
+        log.debug({ ...call }, 'model call');
+      },
+    });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
   // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
   await rm(under('sockets'), { recursive: true, force: true });
@@ -96,7 +126,15 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       gitCredentials,
       workspaces,
       sandbox: once(() => openSandbox(settings, clock, log)),
-      models: gateway && { gateway, credentials, model: settings.model },
+      models: gateway && {
+        gateway,
+        credentials,
+        model: settings.model,
+        meter(runId, used) {
+          meters.set(runId, used);
+          return () => meters.delete(runId);
+        },
+      },
       runsDirectory: under('runs'),
       sessionsDirectory: under('sessions'),
       socketsDirectory: under('sockets'),

@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failed, type Outcome } from '../domain/outcome.ts';
+import type { TokenUsage } from '../domain/usage.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -12,6 +13,7 @@ import { lastSession } from '../store/results.ts';
 import type { Store } from '../store/store.ts';
 import type { Failure } from '../workspace/failure.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
+import { removeTree } from '../workspace/removal.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { runMarker } from './clear-away.ts';
@@ -25,7 +27,15 @@ export interface PlaceParts {
   /** Found out about when it is first asked for. */
   readonly sandbox: () => Promise<Sandbox>;
   /** The door to models; absent when no provider is set up. */
-  readonly models: { readonly gateway: Gateway; readonly credentials: Credentials; readonly model: string | undefined } | undefined;
+  readonly models:
+    | {
+        readonly gateway: Gateway;
+        readonly credentials: Credentials;
+        readonly model: string | undefined;
+        /** Tells what the run's model calls use, until the answer is called. */
+        readonly meter: (runId: string, used: (tokens: TokenUsage) => void) => () => void;
+      }
+    | undefined;
   readonly runsDirectory: string;
   readonly sessionsDirectory: string;
   /** Short, because a socket's path may have no more than 107 bytes. */
@@ -76,12 +86,14 @@ export async function openPlace(
   const found = await openWorkspace(parts, claim, signal);
   if (!found.ok) return found;
   const { workspace, resumed } = found;
-  const directory = workspace?.tree ?? join(parts.runsDirectory, run.id, 'work');
+  const directory = workspace?.tree ?? scratchOf(parts.runsDirectory, run.id);
   const undo: (() => unknown)[] = [];
   const leave = async (kept: Kept): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step();
     if (workspace && kept !== 'resumable') await parts.workspaces.close(workspace.id, kept);
     if (kept !== 'resumable') await rm(sessionDirectoryOf(parts, claim), { recursive: true, force: true });
+    // Nothing goes on in one: the next run of the task gets its own.
+    if (!workspace) await removeTree(directory, parts, new AbortController().signal);
   };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -168,6 +180,9 @@ async function enclose(
     task.trust,
   );
 }
+
+/** Where a run without a repository works. */
+export const scratchOf = (runsDirectory: string, runId: string): string => join(runsDirectory, runId, 'work');
 
 /** Per task, because the next run of an interrupted one goes on with the session in it. */
 const sessionDirectoryOf = ({ sessionsDirectory }: PlaceParts, { task }: Claim): string => join(sessionsDirectory, task.id);

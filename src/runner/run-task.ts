@@ -76,6 +76,7 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
     tally: createTally(),
     result: noResult,
   };
+  const unmeter = parts.models?.meter(run.id, (tokens) => current.tally.used(tokens));
   try {
     const opened = await openPlace(
       parts,
@@ -103,6 +104,7 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
     throw error;
   } finally {
     cancelTimeout();
+    unmeter?.();
     await recorder.close();
   }
 }

@@ -89,7 +89,7 @@ export const runSchema = z
       cacheReadTokens: z.number().int(),
       cacheWriteTokens: z.number().int(),
     }),
-    costUsd: z.number().openapi({ description: "The engine's own estimate." }),
+    costUsd: z.number().openapi({ description: "The engine's own estimate; 0 for a run that was cut off before it made one." }),
     toolCalls: z.number().int(),
   })
   .openapi('Run');

@@ -68,6 +68,16 @@ export async function findTask(db: Kysely<Schema>, id: string): Promise<Task | u
   return row && toTask(row);
 }
 
+/** Which of these are not over. */
+export async function openAmong(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const open = new Set<string>();
+  for (const chunk of chunks(ids)) {
+    const rows = await db.selectFrom('tasks').select('id').where('id', 'in', chunk).where('closed_at', 'is', null).execute();
+    for (const { id } of rows) open.add(id);
+  }
+  return open;
+}
+
 export async function findOpenByKey(db: Kysely<Schema>, keys: readonly string[]): Promise<readonly Task[]> {
   const found: Task[] = [];
   for (const chunk of chunks(keys)) {

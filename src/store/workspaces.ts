@@ -19,6 +19,7 @@ export interface WorkspaceFilter {
   readonly taskId?: string;
   readonly runId?: string;
   readonly nodeId?: string;
+  readonly gitDir?: string;
   /** Ids greater than this one. */
   readonly after?: string;
   readonly limit?: number;
@@ -35,6 +36,7 @@ export async function listWorkspaces(db: Kysely<Schema>, filter: WorkspaceFilter
   if (filter.taskId !== undefined) query = query.where('task_id', '=', filter.taskId);
   if (filter.runId !== undefined) query = query.where('run_id', '=', filter.runId);
   if (filter.nodeId !== undefined) query = query.where('node_id', '=', filter.nodeId);
+  if (filter.gitDir !== undefined) query = query.where('git_dir', '=', filter.gitDir);
   if (filter.after !== undefined) query = query.where('id', '>', filter.after);
   return (await query.execute()).map(toRecord);
 }

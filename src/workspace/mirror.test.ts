@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/clock.ts';
 import { type GitHttpServer, serveGit } from '../../test/support/git-http.ts';
 import { failure, GitWorld, git, repositoryAt, value, write } from '../../test/support/git-world.ts';
 import { systemClock } from '../platform/clock.ts';
@@ -167,9 +168,57 @@ describe('a mirror', () => {
     }
     const packs = (): number => readdirSync(join(gitDir, 'objects/pack')).filter((name) => name.endsWith('.pack')).length;
     expect(packs()).toBeGreaterThan(24);
-    await world.mirrors.maintain(world.stop.signal);
+    await world.mirrors.maintain(async () => false, world.stop.signal);
     expect(packs()).toBeLessThan(10);
     git(gitDir, 'fsck', '--connectivity-only');
+  });
+
+  describe('that nothing has used for long', () => {
+    const month = 30 * 86_400_000;
+    let clock: ManualClock;
+    beforeEach(async () => {
+      await world.remove();
+      clock = new ManualClock();
+      world = await GitWorld.open({ clock });
+    });
+    const maintain = (): Promise<number> => world.mirrors.maintain(async () => false, world.stop.signal);
+    const mirrors = (): readonly string[] =>
+      readdirSync(join(world.home, 'mirrors')).filter((name) => name.includes('.git') && !name.endsWith('.lock'));
+
+    test('is removed after a month, and made anew when it is wanted again', async () => {
+      const source = world.checkout('app');
+      const { commit } = value(await fetchFrom(source));
+      clock.advance(month - 1_000);
+      value(await fetchFrom(source));
+      clock.advance(month - 1_000);
+      expect(await maintain()).toBe(0);
+      clock.advance(2_000);
+      expect(await maintain()).toBe(1);
+      expect(mirrors()).toEqual([]);
+      expect(value(await fetchFrom(source)).commit).toBe(commit);
+    });
+
+    test('stays while a workspace is made from it, or while it holds the only copy of a result', async () => {
+      const source = world.checkout('app');
+      const { gitDir, commit } = value(await fetchFrom(source));
+      clock.advance(month + 1_000);
+      expect(await world.mirrors.maintain(async (asked) => asked === gitDir, world.stop.signal)).toBe(0);
+      git(gitDir, 'update-ref', 'refs/heads/nightshift/one', commit);
+      expect(await maintain()).toBe(0);
+      git(gitDir, 'update-ref', '-d', 'refs/heads/nightshift/one');
+      expect(await maintain()).toBe(1);
+    });
+
+    test('has its month from when it was first seen, and what a crash left of a removal goes', async () => {
+      const { gitDir } = value(await fetchFrom(world.checkout('app')));
+      rmSync(join(gitDir, 'nightshift-used'));
+      mkdirSync(`${gitDir}.gone-0`);
+      clock.advance(2 * month);
+      expect(await maintain()).toBe(0);
+      expect(mirrors()).toEqual([basename(gitDir)]);
+      clock.advance(month + 1_000);
+      expect(await maintain()).toBe(1);
+    });
   });
 
   describe('when git or the network is in trouble', () => {

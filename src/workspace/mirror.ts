@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
@@ -9,6 +9,7 @@ import { done, type Failure, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
 import { lockFile, Turns } from './lock.ts';
 import { isCommitId, isRevision } from './ref-name.ts';
+import { removeTree } from './removal.ts';
 import type { Repository } from './repository.ts';
 
 /**
@@ -41,20 +42,27 @@ export interface Mirrors {
   /** Brings the mirror up to date and finds the ref in it. Calls at the same time share a fetch. */
   fetch(repository: Repository, wanted: Wanted, signal: AbortSignal): Promise<Result<Fetched>>;
   gitDirOf(repository: Repository, history: History): string;
-  /** Packs what many fetches and runs have scattered, and drops what nothing leads to since weeks. */
-  maintain(signal: AbortSignal): Promise<void>;
+  /**
+   * Removes mirrors that nothing has used for a month, returning how many, packs what many fetches and runs have scattered,
+   * and drops what nothing leads to since weeks. Results that were left in the mirror of a person's own repository are the
+   * only copy: such a mirror stays.
+   */
+  maintain(inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<number>;
 }
 
 export interface MirrorParts {
   readonly git: Git;
   readonly credentials: Credentials;
   readonly clock: Clock;
+  /** Where programs are found. */
+  readonly path: string;
   readonly directory: string;
   /** Nothing under it may be named as a repository: it holds other people's. */
   readonly home: string;
 }
 
 const scatteredPacks = 24;
+const unusedMs = 30 * 86_400_000;
 
 export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
   const { git, credentials, clock, directory } = parts;
@@ -88,7 +96,11 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
     const signal = allAborted(live.map((request) => request.signal));
     try {
       const refs = [...new Set(live.map((request) => request.wanted.ref))];
-      const fetched = await alone(gitDir, signal.signal, () => refresh(repository, wanted.history, refs, gitDir, signal.signal));
+      const fetched = await alone(gitDir, signal.signal, async () => {
+        const refreshed = await refresh(repository, wanted.history, refs, gitDir, signal.signal);
+        if (refreshed.ok) await markUsed(gitDir, repository.url, clock.now());
+        return refreshed;
+      });
       return await Promise.all(
         requests.map(async (request): Promise<Result<Fetched>> => {
           if (request.signal.aborted) return refuse('cancelled', 'The fetch was called off.');
@@ -186,6 +198,34 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
       return collect(repository, history, refs, gitDir, reach, local);
     });
 
+  const isUnneeded = async (gitDir: string, inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<boolean> => {
+    const used = await lastUse(gitDir);
+    if (!used) {
+      await markUsed(gitDir, '', clock.now()); // its month begins now
+      return false;
+    }
+    if (clock.now() - used.at < unusedMs || (await inUse(gitDir))) return false;
+    if (used.repository !== '' && !used.repository.startsWith('/')) return true;
+    const results = await git.run({ gitDir, args: ['for-each-ref', '--count=1', 'refs/heads'] }, signal);
+    return results.ok && results.value.stdout === '';
+  };
+
+  /** Moved away first, so that a mirror of which half is left is never taken for one. */
+  const discard = async (gitDir: string, inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<Result<boolean>> => {
+    // Asked again now that it is locked: a run may have come for it meanwhile.
+    if (!(await isUnneeded(gitDir, inUse, signal))) return done(false);
+    const gone = `${gitDir}.gone-${randomUUID()}`;
+    await rename(gitDir, gone);
+    return done(await removeTree(gone, parts, signal));
+  };
+
+  const pack = async (gitDir: string, signal: AbortSignal): Promise<Result<GitAnswer>> => {
+    // What no branch, tag or pin leads to, left by runs that came to nothing. Anything that is being made is younger.
+    await git.run({ gitDir, args: ['prune', '--expire=2.weeks.ago'] }, signal);
+    const packed = await git.run({ gitDir, args: ['repack', '-d', '--geometric=2', '--quiet'] }, signal);
+    return packed.ok ? git.run({ gitDir, args: ['pack-refs', '--all'] }, signal) : packed;
+  };
+
   return {
     gitDirOf,
     async fetch(repository, wanted, signal) {
@@ -203,17 +243,19 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
       }
       return orCalledOff(fetchOne({ repository, wanted, signal }), signal);
     },
-    async maintain(signal) {
+    async maintain(inUse, signal) {
+      let removed = 0;
       for (const name of await readdir(directory)) {
         const gitDir = join(directory, name);
-        if (!name.endsWith('.git') || !(await isScattered(gitDir))) continue;
-        await alone(gitDir, signal, async () => {
-          // What no branch, tag or pin leads to, left by runs that came to nothing. Anything that is being made is younger.
-          await git.run({ gitDir, args: ['prune', '--expire=2.weeks.ago'] }, signal);
-          const packed = await git.run({ gitDir, args: ['repack', '-d', '--geometric=2', '--quiet'] }, signal);
-          return packed.ok ? git.run({ gitDir, args: ['pack-refs', '--all'] }, signal) : packed;
-        });
+        if (signal.aborted) break;
+        if (goneMirror.test(name)) await removeTree(gitDir, parts, signal);
+        if (!name.endsWith('.git')) continue;
+        if (await isUnneeded(gitDir, inUse, signal)) {
+          const gone = await alone(gitDir, signal, () => discard(gitDir, inUse, signal));
+          if (gone.ok && gone.value) removed += 1;
+        } else if (await isScattered(gitDir)) await alone(gitDir, signal, () => pack(gitDir, signal));
       }
+      return removed;
     },
   };
 }
@@ -411,6 +453,24 @@ async function removeUnfinished(directory: string, gitDir: string): Promise<void
     const path = join(directory, name);
     if (path.startsWith(`${gitDir}.new-`)) await rm(path, { recursive: true, force: true });
   }
+}
+
+const goneMirror = /\.git\.gone-[0-9a-f-]+$/;
+
+/** A file in the mirror: it holds whose mirror it is, and its time is that of the last use. */
+const useFile = (gitDir: string): string => join(gitDir, 'nightshift-used');
+
+async function markUsed(gitDir: string, repository: string, now: number): Promise<void> {
+  await writeFile(useFile(gitDir), repository);
+  await utimes(useFile(gitDir), now / 1_000, now / 1_000);
+}
+
+async function lastUse(gitDir: string): Promise<{ readonly at: number; readonly repository: string } | undefined> {
+  const [found, repository] = await Promise.all([
+    stat(useFile(gitDir)).catch(() => undefined),
+    readFile(useFile(gitDir), 'utf8').catch(() => ''),
+  ]);
+  return found && { at: found.mtimeMs, repository };
 }
 
 async function isScattered(gitDir: string): Promise<boolean> {

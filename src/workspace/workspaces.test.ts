@@ -254,18 +254,6 @@ describe('a workspace', () => {
       expect((await world.workspaces.sweep(world.stop.signal)).stray).toBe(1);
       expect(readdirSync(directory).sort()).toEqual([workspace.id, young, 'something-else'].sort());
     });
-
-    test('is swept hourly', async () => {
-      const workspace = await world.workspace(world.checkout('app'));
-      await world.endRun(workspace.runId, 'failed');
-      await world.workspaces.close(workspace.id, 'completed');
-      const sweeping = world.workspaces.keepSwept();
-      await expect.poll(() => clock.pending).toBe(1);
-      clock.advance(3_600_001);
-      await expect.poll(() => existsSync(workspace.path)).toBe(false);
-      await sweeping.stop();
-      expect(clock.pending).toBe(0);
-    });
   });
 
   describe('removed by hand', () => {

@@ -56,6 +56,7 @@ interface Swept {
   readonly ended: number;
   readonly removed: number;
   readonly stray: number;
+  readonly mirrors: number;
 }
 
 /**
@@ -75,9 +76,8 @@ export interface Workspaces {
   close(id: string, status: 'completed' | 'error'): Promise<void>;
   find(id: string): Promise<Workspace | undefined>;
   remove(id: string, signal: AbortSignal): Promise<Removal>;
+  /** Ends what was abandoned and removes what is due, mirrors included. To be called now and then. */
   sweep(signal: AbortSignal): Promise<Swept>;
-  /** Sweeps now and then hourly. */
-  keepSwept(): { stop(): Promise<void> };
 }
 
 export interface WorkspaceParts {
@@ -96,7 +96,6 @@ export interface WorkspaceParts {
   readonly minFreeBytes?: number;
 }
 
-const sweepEveryMs = 3_600_000;
 const defaultMinFree = 512 * 1024 * 1024;
 
 export function createWorkspaces(parts: WorkspaceParts): Workspaces {
@@ -242,7 +241,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   };
 
   const sweep: Workspaces['sweep'] = async (signal) => {
-    const swept = { ended: 0, removed: 0, stray: 0 };
+    const swept = { ended: 0, removed: 0, stray: 0, mirrors: 0 };
     for (const { workspace, since, taskClosed, succeeded } of await abandonedWorkspaces(store.read, nodeId)) {
       // While its task is open, its next run may still take it over.
       if (!taskClosed && clock.now() - since < parts.keep.errorMs) continue;
@@ -255,7 +254,10 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       if (await clean(record, signal)) swept.removed += 1;
     }
     swept.stray = await removeStray(signal);
-    await mirrors.maintain(signal);
+    swept.mirrors = await mirrors.maintain(
+      async (gitDir) => (await listWorkspaces(store.read, { nodeId, gitDir, limit: 1 })).length > 0,
+      signal,
+    );
     return swept;
   };
 
@@ -296,29 +298,6 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     async find(id) {
       const record = await findWorkspace(store.read, id);
       return record && onDisk(record);
-    },
-    keepSwept() {
-      const stopping = new AbortController();
-      let cancel = (): void => undefined;
-      let working: Promise<void> = Promise.resolve();
-      const turn = (): void => {
-        working = sweep(stopping.signal)
-          .then((swept) => {
-            if (swept.ended + swept.removed + swept.stray > 0) log.info(swept, 'workspaces swept');
-          })
-          .catch((error: unknown) => log.warn({ err: error }, 'the sweep of workspaces failed; trying again in an hour'))
-          .finally(() => {
-            if (!stopping.signal.aborted) cancel = clock.after(sweepEveryMs, turn);
-          });
-      };
-      turn();
-      return {
-        async stop() {
-          stopping.abort('stopping');
-          cancel();
-          await working;
-        },
-      };
     },
   };
 }

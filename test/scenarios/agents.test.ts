@@ -31,11 +31,12 @@ function script(root: string): object {
             'git config core.fsmonitor "$PWD/.git/hook"; git config filter.x.clean "$PWD/.git/hook"; echo "* filter=x" > .gitattributes; echo kept > result.txt',
         ),
       ),
-      begins('sleep', 'Bash', bash('echo begun > begun.txt; sleep 600')),
-      { when: { prompt: 'sleep', tool: 'Write' }, say: 'Done after all.' },
+      { ...begins('sleep', 'Bash', bash('echo begun > begun.txt; sleep 600')), usage: { output: 11 } },
+      { when: { prompt: 'sleep', tool: 'Write' }, say: 'Done after all.', usage: { output: 12 } },
       {
         when: { prompt: 'sleep', said: 'interrupted' },
         say: 'I go on.',
+        usage: { output: 10 },
         call: { tool: 'Write', input: { file_path: '{{cwd}}/ended.txt', content: 'ended\n' } },
       },
       { say: 'There is nothing to do.' },
@@ -252,6 +253,9 @@ describe('an agent', () => {
     expect(first).toMatchObject({ status: 'released', reason: { code: 'draining' } });
     expect(second).toMatchObject({ status: 'succeeded', sessionId: first.sessionId, commits: [expect.any(String)] });
     expect(second.filesChanged.map(({ path }) => path)).toEqual(['begun.txt', 'ended.txt']);
+    // The engine counts the session as one; what each run used is its own.
+    expect([first.tokens.outputTokens, second.tokens.outputTokens]).toEqual([11, 22]);
+    expect(second.costUsd).toBeGreaterThan(0);
     const events = await eventsOf(second.id);
     expect(events.find(({ type }) => type === 'run.notice')?.data).toEqual({
       text: 'Goes on with the session of the run that was interrupted, in its workspace.',

@@ -58,7 +58,7 @@ export class GitWorld {
   readonly home: string;
   readonly stop = new AbortController();
   readonly clock: Clock;
-  readonly newId = createIds(systemClock);
+  newId = createIds(systemClock);
   tokens: readonly HostToken[] = [];
   store!: Store;
   git!: Git;
@@ -86,7 +86,14 @@ export class GitWorld {
     const { clock, home } = this;
     this.git = createGit({ clock: systemClock, path });
     this.credentials = await openCredentials({ directory: join(home, 'askpass'), tokens: () => this.tokens });
-    this.mirrors = await openMirrors({ git: this.git, credentials: this.credentials, clock, directory: join(home, 'mirrors'), home });
+    this.mirrors = await openMirrors({
+      git: this.git,
+      credentials: this.credentials,
+      clock,
+      path,
+      directory: join(home, 'mirrors'),
+      home,
+    });
     this.checkouts = await openCheckouts({
       git: this.git,
       clock: systemClock,
