@@ -22,6 +22,7 @@ import { claudeEngine } from './runner/engines/claude.ts';
 import { commandEngine } from './runner/engines/command.ts';
 import { equip } from './runner/equip.ts';
 import { runTask } from './runner/run-task.ts';
+import type { Network } from './sandbox/egress.ts';
 import { createApp } from './server/app.ts';
 import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
@@ -48,7 +49,7 @@ export interface RunningServer {
 const nodeMarker = 'NIGHTSHIFT_NODE';
 
 /** The composition root: everything is wired here, started in order, and stopped in the reverse. */
-export async function startServer(config: Config, log: Log, clock: Clock = systemClock): Promise<RunningServer> {
+export async function startServer(config: Config, log: Log, clock: Clock = systemClock, network: Network = {}): Promise<RunningServer> {
   const newId: NewId = createIds(clock);
   const home = await takeHome(config.home, newId);
   const undo: (() => unknown)[] = [() => home.release()];
@@ -88,6 +89,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         model: config.llmModel,
         githubToken: () => config.githubToken,
         timeoutMs: config.runTimeoutSeconds * 1_000,
+        repositories: config.repositories,
+        network,
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
       },
     );

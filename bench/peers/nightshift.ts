@@ -52,6 +52,8 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       githubToken: () => undefined,
       timeoutMs: 60_000,
       keepRunsMs: null,
+      repositories: [],
+      network: {},
     },
   );
   const close = async (): Promise<void> => {

@@ -130,6 +130,12 @@ export const settings = {
     allowed: 'auto (use it when present), require (refuse to work without), off',
     about: 'sandbox around agents and around what comes from repositories',
   },
+  repositories: {
+    default: [],
+    schema: z.array(z.strictObject({ match: z.string().min(1).max(2_000), egress: z.array(z.string()).max(100).optional() })).max(1_000),
+    allowed: 'a list of {match: a repository, or the beginning of one and /*, egress: [host, *.host, host:port]}',
+    about: 'what agents may reach over the network, by the repository they work on',
+  },
   githubToken: {
     env: 'GITHUB_TOKEN',
     schema: z.string().min(1),

@@ -12,6 +12,7 @@ import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { regularly } from '../platform/regularly.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { Network } from '../sandbox/egress.ts';
 import type { SandboxMode } from '../sandbox/profile.ts';
 import { createSandbox, type Sandbox } from '../sandbox/sandbox.ts';
 import type { Store } from '../store/store.ts';
@@ -22,6 +23,7 @@ import { openMirrors } from '../workspace/mirror.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import type { Engine } from './engines/engine.ts';
 import { findLeftovers } from './leftovers.ts';
+import { type RepositorySetting, repositoryRules } from './repositories.ts';
 import type { RunnerParts } from './run-task.ts';
 
 export interface EquipmentSettings {
@@ -33,6 +35,8 @@ export interface EquipmentSettings {
   readonly githubToken: () => string | undefined;
   readonly timeoutMs: number;
   readonly keepRunsMs: number | null;
+  readonly repositories: readonly RepositorySetting[];
+  readonly network: Network;
 }
 
 interface Base {
@@ -66,6 +70,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       `The path of the home has more than ${longestHome} bytes, too many for the sockets in it. Choose a shorter NIGHTSHIFT_HOME.`,
     );
   }
+  const repositories = repositoryRules(settings.repositories);
   const under = (...names: string[]): string => join(home, ...names);
   const git = createGit({ clock, path, env: nodeMarker });
   const gitCredentials = await openCredentials({ directory: under('git-credentials'), tokens: () => gitTokens(settings.githubToken()) });
@@ -140,6 +145,8 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       socketsDirectory: under('sockets'),
       readOnly: agentProgram(),
       path,
+      repositories,
+      network: settings.network,
       quota: { bytes: 20 * 2 ** 30, files: 2_000_000 },
       timeoutMs: settings.timeoutMs,
     },

@@ -5,8 +5,10 @@ import type { TokenUsage } from '../domain/usage.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
 import type { Command } from '../platform/subprocess.ts';
 import type { Claim } from '../queue/queue.ts';
+import { type Egress, type Network, startEgress } from '../sandbox/egress.ts';
 import { defaultLimits } from '../sandbox/profile.ts';
 import type { Enclosure, Sandbox } from '../sandbox/sandbox.ts';
 import { lastSession } from '../store/results.ts';
@@ -19,6 +21,7 @@ import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
+import type { RepositoryRules } from './repositories.ts';
 
 export interface PlaceParts {
   readonly store: Store;
@@ -46,6 +49,9 @@ export interface PlaceParts {
   readonly nodeMarker: Readonly<Record<string, string>>;
   readonly path: string;
   readonly quota: Limits;
+  readonly log: Log;
+  readonly repositories: RepositoryRules;
+  readonly network: Network;
 }
 
 /** How its workspace ends, or that the next run of the task shall go on in it. */
@@ -72,13 +78,14 @@ export type Opened = { readonly ok: true; readonly place: Place } | { readonly o
 /**
  * Prepares the place: a checkout when the task names a repository, a scratch directory otherwise; a door to the models for
  * agents; a sandbox around agents and around whatever comes from a repository. `exceeded` is told when the run takes more
- * than its share.
+ * than its share, `say` what its reader should know.
  */
 export async function openPlace(
   parts: PlaceParts,
   claim: Claim,
   wants: { readonly models: boolean },
   exceeded: (outcome: Outcome) => void,
+  say: (notice: string) => void,
   onSession: (sessionId: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Opened> {
@@ -98,7 +105,7 @@ export async function openPlace(
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const conversation = wants.models ? await openConversation(parts, claim, resumed, onSession, undo) : undefined;
-    const opening = conversation || workspace ? await enclose(parts, claim, directory, workspace, conversation) : undefined;
+    const opening = conversation || workspace ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
       return { ok: false, outcome: { kind: 'needs-human', reason: opening.refusal } };
@@ -161,12 +168,16 @@ async function openConversation(
 
 async function enclose(
   parts: PlaceParts,
-  { task }: Claim,
+  claim: Claim,
   directory: string,
   workspace: Workspace | undefined,
   conversation: ConversationRequest | undefined,
+  say: (notice: string) => void,
+  undo: (() => unknown)[],
 ): Promise<Awaited<ReturnType<Sandbox['open']>>> {
   const sandbox = await parts.sandbox();
+  const egress = workspace && sandbox.describe().active ? await openEgress(parts, claim, workspace, say) : undefined;
+  if (egress) undo.push(() => egress.stop());
   return sandbox.open(
     {
       workspace: directory,
@@ -175,10 +186,39 @@ async function enclose(
       tmp: { kind: 'memory', bytes: 512 * 2 ** 20 },
       readOnly: [...(workspace ? [workspace.objects] : []), ...parts.readOnly],
       sockets: conversation?.model.socket === undefined ? [] : [conversation.model.socket],
+      ...(egress === undefined ? {} : { egressSocket: egress.socket }),
       limits: defaultLimits,
     },
-    task.trust,
+    claim.task.trust,
   );
+}
+
+/** More than this of them tell a reader nothing new; the server's log has all. */
+const refusalsTold = 20;
+
+/** The run's own way to what its repository is allowed. Never for work of people who are not trusted: it is a way to send data out. */
+async function openEgress(
+  { repositories, network, socketsDirectory, log }: PlaceParts,
+  { task, run }: Claim,
+  { repository }: Workspace,
+  say: (notice: string) => void,
+): Promise<Egress | undefined> {
+  const rules = task.trust === 'untrusted' ? [] : repositories.egressOf(repository);
+  if (rules.length === 0) return undefined;
+  await mkdir(socketsDirectory, { recursive: true, mode: 0o700 });
+  const told = new Set<string>();
+  return startEgress({
+    ...network,
+    socket: join(socketsDirectory, `${run.id.slice(-10)}.net`),
+    rules,
+    log: log.child({ taskId: task.id, runId: run.id }),
+    onRefused({ host, port, why }) {
+      const target = `${host}:${port}`;
+      if (told.size >= refusalsTold || told.has(target)) return;
+      told.add(target);
+      say(`The network refused ${target}: ${why}.${told.size === refusalsTold ? ' Further refusals are only in the log.' : ''}`);
+    },
+  });
 }
 
 /** Where a run without a repository works. */

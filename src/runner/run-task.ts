@@ -20,7 +20,6 @@ import { countsIn, testCommandOf } from './test-report.ts';
 
 export interface RunnerParts extends PlaceParts, DeliveryParts {
   readonly queue: Queue;
-  readonly log: Log;
   readonly engines: ReadonlyMap<string, Engine>;
   readonly timeoutMs: number;
 }
@@ -83,6 +82,7 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
       claim,
       { models: engine.converses },
       (outcome) => cut.abort(outcome),
+      (text) => say(parts, current, text),
       (id) => keepSession(parts, current, id),
       signal,
     );
@@ -188,6 +188,13 @@ const afterInterruption = ({ conversation }: Place, outcome: Outcome): Outcome =
 
 const record = ({ recorder, claim }: Attempt, event: Parameters<Recorder['record']>[0]): Promise<void> =>
   recorder.record({ ...event, taskId: claim.task.id, runId: claim.run.id });
+
+/** For what happens beside the work and must not hold it up. */
+function say({ log }: RunnerParts, current: Attempt, text: string): void {
+  record(current, { type: 'run.notice', data: { text } }).catch((error: unknown) =>
+    log.warn({ err: error, runId: current.claim.run.id, text }, 'a notice could not be stored'),
+  );
+}
 
 /** Stored before the first model call, so that a session that was begun can be found after a crash. */
 async function keepSession({ store }: RunnerParts, current: Attempt, sessionId: string): Promise<void> {

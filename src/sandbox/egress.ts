@@ -20,16 +20,20 @@ export interface Egress {
   stop(): Promise<void>;
 }
 
-export interface EgressParts {
+/** The network as the proxy finds it. */
+export interface Network {
+  /** Replaces DNS. */
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** Replaces the list of addresses that are nobody's business. For tests, whose only network is loopback. */
+  readonly isForbidden?: (address: string) => boolean;
+}
+
+export interface EgressParts extends Network {
   /** Where to listen; at most 107 bytes. */
   readonly socket: string;
   readonly rules: readonly Rule[];
   readonly log: Log;
   readonly onRefused?: (refused: { readonly host: string; readonly port: number; readonly why: string }) => void;
-  /** Replaces DNS. */
-  readonly resolve?: (host: string) => Promise<readonly string[]>;
-  /** Replaces the list of addresses that are nobody's business. For tests, whose only network is loopback. */
-  readonly isForbidden?: (address: string) => boolean;
 }
 
 const label = '[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?';

@@ -6,6 +6,7 @@ import type { Reason } from '../../src/domain/outcome.ts';
 import { type RunningServer, startServer } from '../../src/main.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
+import type { Network } from '../../src/sandbox/egress.ts';
 import type { eventSchema, runSchema, taskSchema } from '../../src/server/views.ts';
 import { answerFaults, type OpenApi, routeFor } from './openapi.ts';
 import { until } from './server-process.ts';
@@ -132,6 +133,7 @@ export async function startTestServer(
   { home, databaseUrl }: Pick<TestDatabase, 'home' | 'databaseUrl'>,
   flags: Parameters<typeof loadConfig>[0]['flags'] = {},
   clock: Clock = systemClock,
+  network: Network = {},
 ): Promise<TestServer> {
   const { config } = loadConfig({
     env: {},
@@ -139,6 +141,6 @@ export async function startTestServer(
     cwd: home,
   });
   const logged: string[] = [];
-  const running = await startServer(config, createLog(config.logLevel, [{ write: (line) => void logged.push(line) }]), clock);
+  const running = await startServer(config, createLog(config.logLevel, [{ write: (line) => void logged.push(line) }]), clock, network);
   return { api: new Api(running.address, testToken), config, running, logged };
 }
