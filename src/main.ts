@@ -18,6 +18,7 @@ import { createQueue } from './queue/durable-queue.ts';
 import { Liveness } from './queue/liveness.ts';
 import type { Line } from './queue/queue.ts';
 import { sqliteLine } from './queue/sqlite.ts';
+import { refusesWork } from './runner/admission.ts';
 import { claudeEngine } from './runner/engines/claude.ts';
 import { commandEngine } from './runner/engines/command.ts';
 import { equip } from './runner/equip.ts';
@@ -125,12 +126,16 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       feed,
       metrics,
       authenticate: ownerKey(currentToken(config.home, config.token)),
-      refusesWish({ engine = defaultEngine, body }) {
+      async refusesWish({ engine = defaultEngine, body, repository, trust }) {
         if (engine === undefined) return undefined;
         const known = engines.get(engine);
-        return known
+        const why = known
           ? known.refuses({ body: body ?? null })
           : `there is no engine named ${JSON.stringify(engine)}; known: ${[...engines.keys()].join(', ')}`;
+        if (why !== undefined) return { code: 'cannot-run', message: `This task could never run: ${why}.` };
+        // Looking at the sandbox takes a moment, and the owner's work is refused in this mode alone.
+        if (trust === 'owner' && config.sandbox !== 'require') return undefined;
+        return refusesWork(equipment.runner.sandbox, { converses: known?.converses ?? true, repository: repository ?? null, trust });
       },
       node: home.nodeId,
       version,

@@ -18,6 +18,7 @@ import { type Limits, watchQuota } from '../workspace/quota.ts';
 import { removeTree } from '../workspace/removal.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
+import { isEnclosed, refusesWork } from './admission.ts';
 import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
@@ -90,6 +91,9 @@ export async function openPlace(
   signal: AbortSignal,
 ): Promise<Opened> {
   const { task, run } = claim;
+  const work = { converses: wants.models, repository: task.repository, trust: task.trust };
+  const refused = await refusesWork(parts.sandbox, work);
+  if (refused) return { ok: false, outcome: { kind: 'needs-human', reason: refused } };
   const found = await openWorkspace(parts, claim, signal);
   if (!found.ok) return found;
   const { workspace, resumed } = found;
@@ -105,7 +109,7 @@ export async function openPlace(
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const conversation = wants.models ? await openConversation(parts, claim, resumed, onSession, undo) : undefined;
-    const opening = conversation || workspace ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
+    const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
       return { ok: false, outcome: { kind: 'needs-human', reason: opening.refusal } };

@@ -1,3 +1,5 @@
+import type { Reason } from '../domain/outcome.ts';
+import type { Trust } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
@@ -17,7 +19,12 @@ export interface ServerParts {
   readonly metrics: Metrics;
   readonly authenticate: Authenticate;
   /** Why a wish cannot be run here, or undefined. */
-  readonly refusesWish: (wish: { readonly engine: string | undefined; readonly body: string | undefined }) => string | undefined;
+  readonly refusesWish: (wish: {
+    readonly engine: string | undefined;
+    readonly body: string | undefined;
+    readonly repository: string | undefined;
+    readonly trust: Trust;
+  }) => Promise<Reason | undefined>;
   readonly node: string;
   readonly version: string;
   readonly outputFile: (runId: string) => string;

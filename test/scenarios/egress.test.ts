@@ -4,14 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/platform/clock.ts';
-import { createIds } from '../../src/platform/ids.ts';
-import { createQueue } from '../../src/queue/durable-queue.ts';
-import { sqliteLine } from '../../src/queue/sqlite.ts';
 import { type GitHttpServer, serveGit } from '../support/git-http.ts';
 import { git, write } from '../support/git-world.ts';
 import { missingSandbox } from '../support/sandbox.ts';
 import { type ApiRun, type ApiTask, startTestServer, type TestServer } from '../support/server.ts';
 import { createDatabase, type TestDatabase } from '../support/stores.ts';
+import { submitFor } from '../support/untrusted.ts';
 
 /** The whole server; the loopback stands for the network. */
 describe.skipIf(missingSandbox)('what a repository is allowed to reach', () => {
@@ -118,21 +116,8 @@ describe.skipIf(missingSandbox)('what a repository is allowed to reach', () => {
   });
 
   test('is never reached by work of somebody who is not trusted', async () => {
-    const store = await database.open();
-    const ids = createIds(systemClock);
-    const queue = createQueue({ store, line: sqliteLine, clock: systemClock, newId: ids, chance: Math.random, defaultEngine: 'command' });
-    const submission = await queue.submit({
-      title: 'reach',
-      source: 'test',
-      requestedBy: 'somebody',
-      trust: 'untrusted',
-      priority: 'high',
-      repository: allowed,
-      verify: ['true'],
-      body: JSON.stringify(['sh', '-c', reach('got.txt', 'allowed.example')]),
-    });
-    await store.close();
-    const { run } = await ended(submission.kind === 'created' ? submission.task.id : '');
+    const body = JSON.stringify(['sh', '-c', reach('got.txt', 'allowed.example')]);
+    const { run } = await ended(await submitFor('untrusted', database, { title: 'reach', repository: allowed, verify: ['true'], body }));
     expect(run.diff).toMatch(/\+curl: \(\d+\)/);
     expect(run.diff).not.toContain(`+allowed.example:${port}/x`);
     expect(existsSync(join(database.home, 'sockets', `${run.id.slice(-10)}.net`))).toBe(false);

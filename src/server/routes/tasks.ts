@@ -55,9 +55,10 @@ export function taskRoutes(parts: ServerParts): App {
     }),
     async (context) => {
       const given = context.req.valid('json');
-      const why = parts.refusesWish({ engine: given.engine, body: given.body });
-      if (why !== undefined) throw new Refused(422, 'cannot-run', `This task could never run: ${why}.`);
-      const submission = await queue.submit(wishOf(given, context.get('user')));
+      const wish = wishOf(given, context.get('user'));
+      const why = await parts.refusesWish({ engine: wish.engine, body: wish.body, repository: wish.repository, trust: wish.trust });
+      if (why !== undefined) throw new Refused(422, why.code, why.message);
+      const submission = await queue.submit(wish);
       if (submission.kind === 'refused') throw refuse(submission.refusal);
       if (submission.kind === 'duplicate') return context.json(await view(submission.task), 200);
       return context.json(taskView(submission.task, [...new Set(given.dependsOn)].sort(), []), 201, {
