@@ -1,0 +1,36 @@
+import type { MemoryAnswer, MemoryList } from './list.ts';
+import { allPages, call, common, fail, itemsIn, pageSize, type Reply, type Wire } from './wire.ts';
+
+/** `GET /tasks`, `PATCH /tasks/:id`, and the key as it is. */
+export function documentedList(wire: Wire, key: string | undefined): MemoryList {
+  const ask = async (
+    request: { readonly method: 'GET' | 'PATCH'; readonly path: string; readonly body?: unknown },
+    signal: AbortSignal,
+  ): Promise<MemoryAnswer<Reply>> => {
+    const answered = await call(wire, { ...request, bearer: key }, signal);
+    if (!answered.ok) return answered;
+    const { status } = answered.value;
+    if (status === 401)
+      return fail({ kind: 'refused', message: "The list's server refuses the key. Set MEMORY_MCP_API_KEY to a valid one." });
+    const failure = common(answered.value, wire.clock);
+    return failure ? fail(failure) : answered;
+  };
+  return {
+    dialect: 'documented',
+    pending: (signal) =>
+      allPages(async (offset) => {
+        const answered = await ask({ method: 'GET', path: `/tasks?status=pending&limit=${pageSize}&offset=${offset}` }, signal);
+        if (!answered.ok) return answered;
+        const items = itemsIn(answered.value.body);
+        return items ? { ok: true, value: items } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
+      }),
+    async report(id, status, reason, signal) {
+      const body = { status, ...(reason === undefined ? {} : { reason }) };
+      const answered = await ask({ method: 'PATCH', path: `/tasks/${encodeURIComponent(id)}`, body }, signal);
+      if (!answered.ok) return answered;
+      if (answered.value.status === 404) return fail({ kind: 'no-such-item', message: `The list has no item ${id} any more.` });
+      if (answered.value.status >= 400) return fail({ kind: 'not-understood', message: `PATCH /tasks answered ${answered.value.status}.` });
+      return { ok: true, value: undefined };
+    },
+  };
+}

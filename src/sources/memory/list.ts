@@ -1,0 +1,45 @@
+import type { Priority } from '../../domain/task.ts';
+
+/** A to-do of a Memory-MCP list, in whichever dialect its server speaks. */
+export interface MemoryItem {
+  readonly id: string;
+  readonly description: string;
+  /** `blocked` waits for something that only its owner knows, so it is not work for us. */
+  readonly status: 'pending' | 'in_progress' | 'blocked' | 'completed' | 'cancelled';
+  readonly priority: Priority;
+  readonly tags: readonly string[];
+  readonly dueAt: number | null;
+}
+
+export type MemoryStatus = 'in_progress' | 'completed' | 'blocked';
+
+export type MemoryFailure =
+  /** Asking again later may work; `afterMs` when the server named a time. */
+  | { readonly kind: 'unavailable'; readonly message: string; readonly afterMs?: number }
+  /** It will not work until somebody changes the settings. */
+  | { readonly kind: 'refused'; readonly message: string }
+  /** The answers are not those of this dialect: find out again what the server is. */
+  | { readonly kind: 'not-understood'; readonly message: string }
+  | { readonly kind: 'no-such-item'; readonly message: string };
+
+export type MemoryAnswer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: MemoryFailure };
+
+/** One list, spoken to in one dialect. Failures are values; only an aborted signal rejects. */
+export interface MemoryList {
+  readonly dialect: 'documented' | 'memory-mcp';
+  /**
+   * All that is pending. An item that is not among them may still exist: servers show only their newest, so absence says
+   * nothing.
+   */
+  pending(signal: AbortSignal): Promise<MemoryAnswer<readonly MemoryItem[]>>;
+  /** Says how it stands with an item of ours. `reason` is kept with it where the dialect has a place for one. */
+  report(id: string, status: MemoryStatus, reason: string | undefined, signal: AbortSignal): Promise<MemoryAnswer<void>>;
+}
+
+/** Ten is the most urgent there. A word is taken as one. */
+export function priorityOf(value: unknown): Priority {
+  if (value === 'high' || value === 'medium' || value === 'low') return value;
+  const number = typeof value === 'number' ? value : Number.NaN;
+  if (number >= 8) return 'high';
+  return number <= 3 ? 'low' : 'medium';
+}
