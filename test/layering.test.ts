@@ -17,11 +17,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   workspace: [...base, 'store'],
   gateway: [...base, 'store'],
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
-  server: [...base, 'store', 'queue'],
+  // Where work comes from.
+  sources: base,
+  // Tools over the API: they reach nothing but it.
+  mcp: base,
+  server: [...base, 'store', 'queue', 'mcp'],
   config: base,
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
-  cli: [...base, 'config', 'home', 'main'],
+  cli: [...base, 'config', 'home', 'main', 'mcp'],
   main: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
 };
 

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { Unusable } from '../domain/errors.ts';
 import { type Exit, exitMeanings, exits, Failure } from './failure.ts';
 import { block, toJson } from './legible.ts';
 import type { Define, Session } from './session.ts';
 import { createScreen, type Terminal } from './terminal.ts';
+import { version } from './version.ts';
 
 interface Entry {
   readonly name: string;
@@ -35,6 +35,9 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'status', summary: 'show what waits and who works', load: () => import('./status.ts') },
     { name: 'pause', summary: 'start nothing more; what runs goes on', load: () => import('./pause.ts') },
     { name: 'resume', summary: 'start work again', load: () => import('./resume.ts') },
+  ],
+  'Tools:': [
+    { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
   ],
   'Shell:': [{ name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') }],
 };
@@ -95,10 +98,6 @@ async function createProgram(session: Session, words: readonly string[] | 'all')
     }
   }
   return program.helpCommand('help [command]', 'show the help of a command');
-}
-
-function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 }
 
 const closing = (): string => `

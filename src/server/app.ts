@@ -9,6 +9,7 @@ import { newRouter } from './router.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
+import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -57,6 +58,7 @@ export function createApp(parts: ServerParts): App {
   // An honest, small length is enforced by HTTP itself; only bodies of unknown length have to be counted, which costs a third of a request.
   app.use((context, next) => (isSmall(context.req) ? next() : limited(context, next)));
   app.route('/', metricsRoutes(parts));
+  app.route('/', mcpRoutes(parts, app));
   app.route('/api', taskRoutes(parts));
   app.route('/api', runRoutes(parts));
   app.route('/api', eventRoutes(parts));

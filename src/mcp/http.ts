@@ -1,0 +1,14 @@
+import { createMcpHandler } from '@modelcontextprotocol/server';
+import type { Clock } from '../platform/clock.ts';
+import type { Api } from './api.ts';
+import { createMcpServer } from './server.ts';
+
+/** The tools over HTTP. Each request brings its own key, and the tools reach the API with that one and no other. */
+export function mcpOverHttp(parts: { readonly clock: Clock; readonly version: string; readonly apiFor: (authorization: string) => Api }): {
+  fetch(request: Request): Promise<Response>;
+  close(): Promise<void>;
+} {
+  return createMcpHandler(({ requestInfo }) =>
+    createMcpServer({ ...parts, api: parts.apiFor(requestInfo?.headers.get('authorization') ?? '') }),
+  );
+}

@@ -1,0 +1,118 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer, testToken } from '../../test/support/server.ts';
+
+let home: string;
+let server: TestServer;
+
+beforeAll(async () => {
+  home = mkdtempSync(join(tmpdir(), 'nightshift-mcp-'));
+  server = await startTestServer({ home, databaseUrl: undefined });
+});
+
+afterAll(async () => {
+  await server.running.stop();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const launcher = fileURLToPath(new URL('../../bin/nightshift.js', import.meta.url));
+const overStdio = (): StdioClientTransport =>
+  new StdioClientTransport({
+    command: process.execPath,
+    args: [launcher, 'mcp', '--url', server.running.address, '--home', home],
+    env: { NIGHTSHIFT_TOKEN: testToken, PATH: process.env['PATH'] ?? '' },
+  });
+const overHttp = (key = testToken): StreamableHTTPClientTransport =>
+  new StreamableHTTPClientTransport(new URL('/mcp', server.running.address), {
+    requestInit: { headers: { authorization: `Bearer ${key}` } },
+  });
+
+const textOf = ({ content }: { readonly content?: unknown }): string =>
+  (content as readonly { readonly text: string }[] | undefined)?.map(({ text }) => text).join('\n') ?? '';
+
+describe.each([
+  ['standard input and output', overStdio],
+  ['streamable HTTP', () => overHttp()],
+] as const)('an MCP client over %s', (_, transport) => {
+  let client: Client;
+  beforeAll(async () => {
+    client = new Client({ name: 'test', version: '1' });
+    await client.connect(transport());
+  });
+  afterAll(() => client.close());
+
+  const call = (name: string, args: Record<string, unknown>) => client.callTool({ name, arguments: args });
+
+  test('files a task, follows it to its end and reads what came of it', async () => {
+    const filed = await call('file_task', { title: 'Say hello', body: 'echo hello' });
+    const { id } = filed.structuredContent as { readonly id: string };
+    const over = await call('follow_task', { id, seconds: 60 });
+    expect(over.structuredContent).toMatchObject({ id, status: 'succeeded', source: 'api' });
+    const { runs } = over.structuredContent as { readonly runs: readonly { readonly id: string }[] };
+    const run = await call('show_run', { id: runs[0]?.id });
+    expect(run.structuredContent).toMatchObject({ taskId: id, status: 'succeeded' });
+    const read = await client.readResource({ uri: `nightshift://runs/${runs[0]?.id}` });
+    expect(JSON.parse(String((read.contents[0] as { readonly text: string }).text))).toMatchObject({ taskId: id });
+    expect((await call('list_tasks', { status: ['succeeded'], limit: 1 })).structuredContent).toMatchObject({ items: [{ id }] });
+  });
+
+  test('is told why something cannot be, in the words of the API', async () => {
+    const filed = await call('file_task', { title: 'Sleep', body: 'true' });
+    const { id } = filed.structuredContent as { readonly id: string };
+    await call('follow_task', { id, seconds: 60 });
+    const late = await call('cancel_task', { id });
+    expect([late.isError, textOf(late)]).toEqual([true, expect.stringContaining('already succeeded')]);
+    const missing = await call('show_task', { id: 'tsk_01KEXAMPLE000000000000000'.padEnd(30, '0') });
+    expect(missing.isError).toBe(true);
+  });
+
+  test.each([
+    ['show_task', { id: '../queue/pause' }],
+    ['cancel_task', { id: 'tsk_..%2f..' }],
+    ['show_run', { id: '' }],
+    ['file_task', { title: '' }],
+    ['file_task', { title: 'x', priority: 'urgent' }],
+    ['list_tasks', { limit: 10_000 }],
+  ])('cannot lead %s astray with %j', async (name, args) => {
+    const outcome = await call(name, args).catch((error: unknown) => ({ isError: true, content: [{ text: String(error) }] }));
+    expect(outcome.isError).toBe(true);
+  });
+
+  test('is told which tools change something and which only look', async () => {
+    const { tools } = await client.listTools();
+    const looking = tools.filter(({ annotations }) => annotations?.readOnlyHint === true).map(({ name }) => name);
+    expect(looking.toSorted()).toEqual(['follow_task', 'list_tasks', 'show_run', 'show_task']);
+    expect(tools.find(({ name }) => name === 'cancel_task')?.annotations?.destructiveHint).toBe(true);
+  });
+});
+
+test('without a valid key there is no MCP', async () => {
+  const client = new Client({ name: 'test', version: '1' });
+  await expect(client.connect(overHttp('not-the-key-of-anybody'))).rejects.toThrow();
+  const plain = await fetch(new URL('/mcp', server.running.address), { method: 'POST', body: '{}' });
+  expect(plain.status).toBe(401);
+});
+
+test('garbage over HTTP is refused and harms nothing', async () => {
+  for (const body of [
+    '',
+    '{',
+    '[]',
+    '{"jsonrpc": "2.0"}',
+    JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'no_such' } }),
+  ]) {
+    const answer = await fetch(new URL('/mcp', server.running.address), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${testToken}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+      body,
+    });
+    expect(answer.status).toBeLessThan(500);
+    await answer.body?.cancel();
+  }
+  expect((await server.api.call('GET', '/health')).status).toBe(200);
+});

@@ -1,0 +1,25 @@
+import type { Api } from '../../mcp/api.ts';
+import type { App } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
+import { newRouter } from '../router.ts';
+
+/** Streamable HTTP for MCP clients. Loaded with the first of them: most servers never see one. */
+export function mcpRoutes({ clock, version }: ServerParts, app: App): App {
+  const apiFor = (authorization: string): Api => ({
+    async request(method, path, body) {
+      const response = await app.request(path, {
+        method,
+        headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return { status: response.status, body: await response.json() };
+    },
+  });
+  let handler: Promise<{ fetch(request: Request): Promise<Response> }> | undefined;
+  const router = newRouter();
+  router.all('/mcp', async ({ req }) => {
+    handler ??= import('../../mcp/http.ts').then(({ mcpOverHttp }) => mcpOverHttp({ clock, version, apiFor }));
+    return (await handler).fetch(req.raw);
+  });
+  return router;
+}
