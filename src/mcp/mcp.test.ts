@@ -98,6 +98,15 @@ test('without a valid key there is no MCP', async () => {
   expect(plain.status).toBe(401);
 });
 
+test('a page from elsewhere may not use it, whatever key it has', async () => {
+  const answer = await fetch(new URL('/mcp', server.running.address), {
+    method: 'POST',
+    headers: { authorization: `Bearer ${testToken}`, origin: 'http://elsewhere.example' },
+    body: '{}',
+  });
+  expect([answer.status, ((await answer.json()) as { readonly code: string }).code]).toEqual([403, 'foreign-origin']);
+});
+
 test('garbage over HTTP is refused and harms nothing', async () => {
   for (const body of [
     '',

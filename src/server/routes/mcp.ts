@@ -1,3 +1,4 @@
+import { Refused } from '../../domain/errors.ts';
 import type { Api } from '../../mcp/api.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
@@ -18,8 +19,21 @@ export function mcpRoutes({ clock, version }: ServerParts, app: App): App {
   let handler: Promise<{ fetch(request: Request): Promise<Response> }> | undefined;
   const router = newRouter();
   router.all('/mcp', async ({ req }) => {
+    const origin = req.header('origin');
+    if (origin !== undefined && !isLocal(origin)) {
+      throw new Refused(
+        403,
+        'foreign-origin',
+        `A page at ${origin.slice(0, 200)} may not speak MCP here; only programs, and pages of this machine.`,
+      );
+    }
     handler ??= import('../../mcp/http.ts').then(({ mcpOverHttp }) => mcpOverHttp({ clock, version, apiFor }));
     return (await handler).fetch(req.raw);
   });
   return router;
+}
+
+/** A page elsewhere could make its own name point here and then speak for whoever opened it. */
+function isLocal(origin: string): boolean {
+  return URL.canParse(origin) && ['localhost', '127.0.0.1', '[::1]'].includes(new URL(origin).hostname);
 }
