@@ -29,6 +29,7 @@ import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
 import { createMetrics } from './server/metrics.ts';
 import { watchJournal } from './server/watch-journal.ts';
+import { Scheduler } from './sources/schedule/schedule.ts';
 import { append } from './store/journal.ts';
 import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
@@ -161,6 +162,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     });
     liveness.start();
     dispatcher.start();
+    const scheduler = new Scheduler({ store, queue, clock, log, schedules: config.schedules });
+    scheduler.start();
     home.announce({ pid: process.pid, address });
     log.info(
       { address, home: config.home, store: store.dialect, recovered, swept, capacity: config.maxConcurrentRuns },
@@ -172,6 +175,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       async stop(hurry) {
         stopping = true;
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');
+        await scheduler.stop();
         await dispatcher.drain(config.drainSeconds * 1_000, hurry);
         await liveness.stop();
         // Whatever this node still holds, because its end could not be stored, goes back in line with the sign-off.

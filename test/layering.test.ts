@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   gateway: [...base, 'store'],
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
   // Where work comes from.
-  sources: base,
+  sources: [...base, 'store', 'queue'],
   // Tools over the API: they reach nothing but it.
   mcp: base,
   server: [...base, 'store', 'queue', 'mcp'],
@@ -26,7 +26,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
   cli: [...base, 'config', 'home', 'main', 'mcp'],
-  main: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
+  main: [...base, 'store', 'queue', 'sources', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
 };
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');

@@ -219,3 +219,38 @@ describe('what is shown', () => {
 /** Nine lines that would become a billion. */
 const bomb = (): string =>
   `a0: &a0 [x]\n${Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(10).fill(`*a${i}`).join(',')}]`).join('\n')}\n`;
+
+describe('settings with a structure', () => {
+  test('stand in nightshift.yaml', () => {
+    homeYaml(`schedules:
+  - name: nightly
+    cron: "0 3 * * *"
+    timezone: Europe/Berlin
+    task: { title: Update the dependencies, verify: npm test }
+`);
+    expect(load().config.schedules).toEqual([
+      {
+        name: 'nightly',
+        cron: '0 3 * * *',
+        timezone: 'Europe/Berlin',
+        catchUp: 'one',
+        task: { title: 'Update the dependencies', priority: 'low', verify: ['npm', 'test'] },
+      },
+    ]);
+  });
+
+  test.each([
+    ['schedules: nightly', 'schedules: Invalid input'],
+    ['schedules: [{name: a, cron: "0 3 * * *", task: {}}]', 'schedules[0].task.title'],
+    ['schedules: [{name: a, cron: "61 * * * *", task: {title: x}}]', 'schedules[0].cron: "61 * * * *" is no use'],
+    ['schedules: [{name: a, cron: "0 3 * * *", when: now, task: {title: x}}]', 'Unrecognized key: "when"'],
+    [
+      'schedules: [{name: a, cron: "0 3 * * *", task: {title: x}}, {name: a, cron: "0 4 * * *", task: {title: x}}]',
+      'schedules: two have the same name',
+    ],
+  ])('are refused with the way to what is wrong: %s', (yaml, message) => {
+    homeYaml(yaml);
+    expect(refusal()).toMatchObject({ code: 'bad-setting', message: expect.stringContaining(join(home, 'nightshift.yaml')) });
+    expect(refusal().message).toContain(message);
+  });
+});

@@ -1,6 +1,9 @@
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { parseCommand } from '../domain/command-line.ts';
+import { catchUps, faultOf } from '../domain/rhythm.ts';
+import { priorities } from '../domain/task.ts';
 import { logLevels } from '../platform/log.ts';
 
 /** Digits and nothing else: what coercion would make of `true`, `[80]` or a blank is not what anybody meant. */
@@ -16,6 +19,32 @@ const whole = (min: number, max: number) =>
     .pipe(z.int().min(min).max(max));
 const url = (protocols: RegExp) => z.url({ protocol: protocols });
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
+
+const scheduleSchema = z
+  .strictObject({
+    name: word,
+    cron: z.string().min(1),
+    timezone: z.string().min(1).exactOptional(),
+    catchUp: z.enum(catchUps).default('one'),
+    task: z.strictObject({
+      title: z.string().min(1).max(500),
+      body: z.string().exactOptional(),
+      repository: z.string().min(1).exactOptional(),
+      ref: z.string().min(1).exactOptional(),
+      priority: z.enum(priorities).default('low'),
+      engine: word.exactOptional(),
+      verify: z
+        .union([z.string(), z.array(z.string())])
+        .transform((value) => parseCommand(typeof value === 'string' ? value : JSON.stringify(value)))
+        .refine((argv) => argv !== undefined, 'must be a command line, or a list of arguments')
+        .exactOptional(),
+      budgetUsd: z.number().positive().exactOptional(),
+    }),
+  })
+  .superRefine(({ cron, timezone }, context) => {
+    const fault = faultOf({ cron, timezone });
+    if (fault !== undefined) context.addIssue({ code: 'custom', path: ['cron'], message: `${JSON.stringify(cron)} is no use: ${fault}` });
+  });
 
 export interface Setting {
   /** Absent for what has a structure, which only nightshift.yaml can hold. */
@@ -152,6 +181,14 @@ export const settings = {
     schema: z.string().min(1),
     allowed: 'a file with a rehearsal script',
     about: 'script of the rehearsal provider, beside the built-in demo',
+  },
+  schedules: {
+    schema: z
+      .array(scheduleSchema)
+      .refine((schedules) => new Set(schedules.map(({ name }) => name)).size === schedules.length, 'two have the same name'),
+    default: [],
+    allowed: 'a list of {name, cron, timezone?, catchUp?: none | one | all, task: {title, body?, repository?, …}}',
+    about: 'tasks that are filed at certain times',
   },
 } as const satisfies Record<string, Setting>;
 

@@ -10,7 +10,7 @@ import type { Schema } from './schema.ts';
 export const topics = ['journal', 'line', 'control'] as const;
 export type Topic = (typeof topics)[number];
 
-export type LockName = 'dependencies' | 'queue-schema';
+export type LockName = 'dependencies' | 'queue-schema' | 'schedules';
 
 /** An open write transaction. Nothing but queries may be awaited while one is open. */
 export interface Tx {
