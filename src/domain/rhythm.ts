@@ -2,7 +2,7 @@ import { Cron } from 'croner';
 
 export const catchUps = ['none', 'one', 'all'] as const;
 /** What becomes of the times that passed while the server was down: nothing, only the last of them, or each. */
-export type CatchUp = (typeof catchUps)[number];
+type CatchUp = (typeof catchUps)[number];
 
 export interface Rhythm {
   readonly cron: string;

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 /** Stand-ins for the two servers that are called Memory-MCP: each as strict, and as odd, as what it stands for. */
 
-export interface ListedTask {
+interface ListedTask {
   readonly id: string;
   description: string;
   status: string;

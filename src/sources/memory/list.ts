@@ -11,7 +11,7 @@ export interface MemoryItem {
   readonly dueAt: number | null;
 }
 
-export type MemoryStatus = 'in_progress' | 'completed' | 'blocked';
+type MemoryStatus = 'in_progress' | 'completed' | 'blocked';
 
 export type MemoryFailure =
   /** Asking again later may work; `afterMs` when the server named a time. */
