@@ -22,6 +22,7 @@ import { refusesWork } from './runner/admission.ts';
 import { claudeEngine } from './runner/engines/claude.ts';
 import { commandEngine } from './runner/engines/command.ts';
 import { equip } from './runner/equip.ts';
+import type { Hooks } from './runner/hooks/registry.ts';
 import { runTask } from './runner/run-task.ts';
 import type { Network } from './sandbox/egress.ts';
 import { createApp } from './server/app.ts';
@@ -44,6 +45,8 @@ export const version = (JSON.parse(readFileSync(new URL('../package.json', impor
 
 export interface RunningServer {
   readonly address: string;
+  /** Those of the settings are in it; a program that embeds the server may add its own. */
+  readonly hooks: Hooks;
   /** Drains and stops. When `hurry` aborts, running work is given back at once. */
   stop(hurry?: AbortSignal): Promise<void>;
 }
@@ -90,6 +93,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         provider,
         model: config.llmModel,
         githubToken: () => config.githubToken,
+        hooks: config.hooks,
         timeoutMs: config.runTimeoutSeconds * 1_000,
         repositories: config.repositories,
         network,
@@ -172,6 +176,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
 
     return {
       address,
+      hooks: equipment.runner.hooks,
       async stop(hurry) {
         stopping = true;
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');

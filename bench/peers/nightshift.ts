@@ -50,6 +50,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       provider: undefined,
       model: undefined,
       githubToken: () => undefined,
+      hooks: [],
       timeoutMs: 60_000,
       keepRunsMs: null,
       repositories: [],

@@ -99,6 +99,12 @@ describe('an event of an agent', () => {
     ['run.thinking', { text: 'first\nthen' }, 'first then'],
     ['run.session', { sessionId: 'x', resumed: true }, 'the conversation goes on where it was'],
     ['run.verified', { command: ['npm', 'test'], passed: false, exitCode: 1 }, 'the check failed (exit 1): npm test'],
+    ['run.hook', { id: 'gate', point: 'pre-run', verdict: 'passed', durationMs: 5 }, 'the pre-run hook gate passed'],
+    [
+      'run.hook',
+      { id: 'tell', point: 'error', verdict: 'timed-out', durationMs: 5, message: 'It took \x1b[2Jlong.' },
+      'the error hook tell timed-out: It took long.',
+    ],
   ])('%s is told in a line', (type, data, text) => {
     expect(tell(event(type, data))?.text).toBe(text);
   });

@@ -45,6 +45,8 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: `${text('message')} (${text('code')})`, style: 'red' };
     case 'run.verified':
       return verifiedLine(data);
+    case 'run.hook':
+      return hookLine(data);
     case 'run.finished':
       return finishedLine(data);
     default:
@@ -90,6 +92,12 @@ function verifiedLine({ command, passed, exitCode }: StreamedEvent['data']): Lin
   const shown = oneLine(Array.isArray(command) ? command.join(' ') : '');
   if (passed === true) return { text: `the check passed: ${shown}`, style: 'green' };
   return { text: `the check failed (${typeof exitCode === 'number' ? `exit ${exitCode}` : 'killed'}): ${shown}`, style: 'red' };
+}
+
+function hookLine({ id, point, verdict, message }: StreamedEvent['data']): Line {
+  const why = message === undefined ? '' : `: ${oneLine(String(message))}`;
+  const text = `the ${oneLine(String(point))} hook ${oneLine(String(id))} ${oneLine(String(verdict))}${why}`;
+  return { text, style: verdict === 'passed' ? 'dim' : point === 'pre-run' ? 'red' : 'yellow' };
 }
 
 function finishedLine(data: StreamedEvent['data']): Line {

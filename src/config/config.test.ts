@@ -196,6 +196,59 @@ describe('a mistake', () => {
   });
 });
 
+describe('hooks', () => {
+  test('have an id and a time-out of their own, and paths as seen from the file that they stand in', () => {
+    homeYaml('hooks: [{ on: error, command: [never, read] }]\n');
+    hereYaml(`hooks:
+  - { on: pre-run, command: 'hooks/gate --strict "a b" ./c' }
+  - { on: post-run, module: ../after.mjs, timeoutSeconds: 5, id: after }
+  - { on: error, command: [notify-send, ./x] }
+  - { on: error, command: /usr/bin/true }
+  - { on: error, module: ~/mine.mjs }
+`);
+    expect(load().config.hooks).toEqual([
+      { id: 'pre-run-1', on: 'pre-run', timeoutSeconds: 30, command: [join(cwd, 'hooks/gate'), '--strict', 'a b', './c'] },
+      { id: 'after', on: 'post-run', timeoutSeconds: 5, module: join(root, 'after.mjs') },
+      { id: 'error-3', on: 'error', timeoutSeconds: 30, command: ['notify-send', './x'] },
+      { id: 'error-4', on: 'error', timeoutSeconds: 30, command: ['/usr/bin/true'] },
+      { id: 'error-5', on: 'error', timeoutSeconds: 30, module: join(homedir(), 'mine.mjs') },
+    ]);
+    rmSync(join(cwd, 'nightshift.yaml'));
+    homeYaml('hooks: [{ on: error, module: hook.mjs }]\n');
+    expect(load().config.hooks).toMatchObject([{ module: join(home, 'hook.mjs') }]);
+    homeYaml('hooks:\n');
+    expect(load().config.hooks).toEqual([]);
+  });
+
+  test('with a mistake are refused with the way to it', () => {
+    const bad: readonly (readonly [string, string])[] = [
+      ['hooks: true', 'hooks: '],
+      ['hooks: { on: error, command: x }', 'hooks: '],
+      ['hooks: [x]', 'hooks[0]: '],
+      ['hooks: [{ on: error, command: x, comand: y }]', 'hooks[0]: Unrecognized key: "comand"'],
+      ['hooks: [{ on: error, command: x }, { on: never, command: x }]', 'hooks[1].on: must be one of pre-run, post-run, error'],
+      ['hooks: [{ command: x }]', 'hooks[0].on: must be one of'],
+      ['hooks: [{ on: error }]', 'hooks[0]: must have either a command or a module'],
+      ['hooks: [{ on: error, command: x, module: y }]', 'hooks[0]: must have either'],
+      ["hooks: [{ on: error, command: 'a \"b' }]", 'hooks[0].command: must be a command line with closed quotes'],
+      ['hooks: [{ on: error, command: [] }]', 'hooks[0].command: must be'],
+      ['hooks: [{ on: error, command: [ls, 1] }]', 'hooks[0].command: must be a command line or a list of arguments'],
+      ["hooks: [{ on: error, module: '' }]", 'hooks[0].module: '],
+      ['hooks: [{ on: error, command: x, timeoutSeconds: 0 }]', 'hooks[0].timeoutSeconds: '],
+      ['hooks: [{ on: error, command: x, id: A b }]', 'hooks[0].id: '],
+      ['hooks: [{ on: error, command: x, id: a }, { on: pre-run, command: y, id: a }]', 'hooks[1].id: "a" is the id of another hook'],
+      ['hooks: [{ on: error, command: x, id: error-2 }, { on: error, command: y }]', 'hooks[1].id: "error-2" is the id'],
+    ];
+    for (const [yaml, message] of bad) {
+      homeYaml(`${yaml}\n`);
+      expect(refusal(), yaml).toMatchObject({
+        code: 'bad-setting',
+        message: expect.stringContaining(`${join(home, 'nightshift.yaml')}: ${message}`),
+      });
+    }
+  });
+});
+
 describe('what is shown', () => {
   test('has each value with its origin, and no secret', () => {
     const env = {

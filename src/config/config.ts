@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { Unusable } from '../domain/errors.ts';
@@ -126,9 +126,9 @@ function parseYaml(path: string): unknown {
 }
 
 function check(key: SettingKey, { value, origin }: Found): unknown {
-  const { schema, allowed, env, secret } = settingOf(key);
+  const { schema, allowed, env, secret, locate } = settingOf(key);
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return locate?.(parsed.data as never, (path) => resolve(dirname(origin), expandHome(path))) ?? parsed.data;
   if (env === undefined) throw new Unusable('bad-setting', `${origin}: ${key}${whatIsWrong(parsed.error)}. Allowed: ${allowed}.`);
   const quoted = secret ? 'the given value' : JSON.stringify(value);
   throw new Unusable('bad-setting', `${key} (${env}) cannot be ${quoted} (from ${origin}). Allowed: ${allowed}.`);

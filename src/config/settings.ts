@@ -2,6 +2,7 @@ import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseCommand } from '../domain/command-line.ts';
+import { hookPoints } from '../domain/hook.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
 import { priorities } from '../domain/task.ts';
 import { logLevels } from '../platform/log.ts';
@@ -20,6 +21,15 @@ const whole = (min: number, max: number) =>
 const url = (protocols: RegExp) => z.url({ protocol: protocols });
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
 
+const argv = z
+  .union([z.string(), z.array(z.string())], { error: 'must be a command line or a list of arguments' })
+  .transform((given, context) => {
+    const parsed = parseCommand(typeof given === 'string' ? given : JSON.stringify(given));
+    if (parsed) return [...parsed];
+    context.addIssue('must be a command line with closed quotes, or a list that begins with a program');
+    return z.NEVER;
+  });
+
 const scheduleSchema = z
   .strictObject({
     name: word,
@@ -33,11 +43,7 @@ const scheduleSchema = z
       ref: z.string().min(1).exactOptional(),
       priority: z.enum(priorities).default('low'),
       engine: word.exactOptional(),
-      verify: z
-        .union([z.string(), z.array(z.string())])
-        .transform((value) => parseCommand(typeof value === 'string' ? value : JSON.stringify(value)))
-        .refine((argv) => argv !== undefined, 'must be a command line, or a list of arguments')
-        .exactOptional(),
+      verify: argv.exactOptional(),
       budgetUsd: z.number().positive().exactOptional(),
     }),
   })
@@ -46,12 +52,49 @@ const scheduleSchema = z
     if (fault !== undefined) context.addIssue({ code: 'custom', path: ['cron'], message: `${JSON.stringify(cron)} is no use: ${fault}` });
   });
 
+const hook = z
+  .strictObject({
+    id: word.optional(),
+    on: z.enum(hookPoints, { error: `must be one of ${hookPoints.join(', ')}` }),
+    command: argv.optional(),
+    module: z.string().min(1).optional(),
+    timeoutSeconds: whole(1, 3_600).default(30),
+  })
+  .transform(({ command, module, ...rest }, context) => {
+    if (command && module === undefined) return { ...rest, command };
+    if (module !== undefined && !command) return { ...rest, module };
+    context.addIssue('must have either a command or a module');
+    return z.NEVER;
+  });
+
+/** In the order in which they are called. One without an id is called after its point and its place in the list. */
+const hooks = z
+  .array(hook)
+  .transform((list) => list.map((each, index) => ({ ...each, id: each.id ?? `${each.on}-${index + 1}` })))
+  .superRefine((list, context) => {
+    list.forEach(({ id }, index) => {
+      if (list.findIndex((each) => each.id === id) < index) {
+        context.addIssue({ code: 'custom', path: [index, 'id'], message: `"${id}" is the id of another hook` });
+      }
+    });
+  });
+
+/** Relative paths are meant from the file in which the hooks stand; a program without a slash is looked for on the PATH. */
+const locateHooks = (list: z.output<typeof hooks>, absolute: (path: string) => string): z.output<typeof hooks> =>
+  list.map((each) => {
+    if ('module' in each) return { ...each, module: absolute(each.module) };
+    const [program = '', ...args] = each.command;
+    return program.includes('/') ? { ...each, command: [absolute(program), ...args] } : each;
+  });
+
 export interface Setting {
   /** Absent for what has a structure, which only nightshift.yaml can hold. */
   readonly env?: string;
   readonly flag?: string;
   readonly schema: z.ZodType;
   readonly default?: unknown;
+  /** Of one with relative paths: makes them absolute, as seen from the file that it was found in. */
+  readonly locate?: (value: never, absolute: (path: string) => string) => unknown;
   /** How the default came about, where the value alone does not say it. */
   readonly defaultIs?: string;
   /** What a bad value is answered with. */
@@ -189,6 +232,13 @@ export const settings = {
     default: [],
     allowed: 'a list of {name, cron, timezone?, catchUp?: none | one | all, task: {title, body?, repository?, …}}',
     about: 'tasks that are filed at certain times',
+  },
+  hooks: {
+    default: [],
+    schema: hooks,
+    locate: locateHooks,
+    allowed: 'a list of {on, command or module, id?, timeoutSeconds?}; see docs/hooks.md',
+    about: 'commands and modules that may refuse runs or hear how they ended',
   },
 } as const satisfies Record<string, Setting>;
 

@@ -1,3 +1,4 @@
+import type { HookPoint, HookVerdict } from './hook.ts';
 import type { Reason } from './outcome.ts';
 import type { RunStatus } from './run.ts';
 import type { Priority, TaskStatus } from './task.ts';
@@ -38,6 +39,10 @@ export type Happening =
   | { readonly type: 'run.retry'; readonly data: { attempt: number; of: number; waitMs: number; status: number | null; error: string } }
   | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
   | { readonly type: 'run.verified'; readonly data: { command: readonly string[]; passed: boolean; exitCode: number | null } }
+  | {
+      readonly type: 'run.hook';
+      readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };
+    }
   | {
       readonly type: 'run.finished';
       readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number; node: string };

@@ -22,6 +22,8 @@ import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import type { Engine } from './engines/engine.ts';
+import { type ConfiguredHook, configuredHooks } from './hooks/configured.ts';
+import { createHooks } from './hooks/registry.ts';
 import { findLeftovers } from './leftovers.ts';
 import { type RepositorySetting, repositoryRules } from './repositories.ts';
 import type { RunnerParts } from './run-task.ts';
@@ -33,6 +35,7 @@ export interface EquipmentSettings {
   readonly provider: Provider | undefined;
   readonly model: string | undefined;
   readonly githubToken: () => string | undefined;
+  readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
   readonly keepRunsMs: number | null;
   readonly repositories: readonly RepositorySetting[];
@@ -71,6 +74,9 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     );
   }
   const repositories = repositoryRules(settings.repositories);
+  const hooks = createHooks(clock);
+  const hookEnv = { PATH: path, HOME: settings.owner.home, LANG: 'C.UTF-8', ...nodeMarker };
+  for (const hook of configuredHooks(settings.hooks, { clock, directory: home, env: hookEnv })) hooks.register(hook);
   const under = (...names: string[]): string => join(home, ...names);
   const git = createGit({ clock, path, env: nodeMarker });
   const gitCredentials = await openCredentials({ directory: under('git-credentials'), tokens: () => gitTokens(settings.githubToken()) });
@@ -127,6 +133,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   return {
     runner: {
       ...base,
+      hooks,
       git,
       gitCredentials,
       workspaces,

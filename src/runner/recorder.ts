@@ -25,21 +25,11 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
   });
   let inJournal = 0;
   let inFile = 0;
-
-  async function put(event: NewEvent): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await store.write((tx) => append(tx, [event], clock.now()));
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable) || signal.aborted) throw error;
-        await wait(clock, backoffMs(attempt, 0.5, { baseMs: 100, capMs: 5_000 }), signal);
-      }
-    }
-  }
+  const keep = (event: NewEvent): Promise<void> => put(store, clock, event, signal);
 
   return {
     async record(event) {
-      if (event.type !== 'run.output') return put(event);
+      if (event.type !== 'run.output') return keep(event);
       const { text } = event.data;
       if (!fileBroken && inFile < fileLimit) {
         inFile += text.length;
@@ -48,9 +38,9 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
       const room = journalLimit - inJournal;
       if (room <= 0) return;
       inJournal += text.length;
-      await put({ ...event, data: { ...event.data, text: text.slice(0, room) } });
+      await keep({ ...event, data: { ...event.data, text: text.slice(0, room) } });
       if (inJournal >= journalLimit) {
-        await put({ ...identity(event), type: 'run.notice', data: { text: `The output goes on in ${outputFile} (up to 64 MB).` } });
+        await keep({ ...identity(event), type: 'run.notice', data: { text: `The output goes on in ${outputFile} (up to 64 MB).` } });
       }
     },
     async close() {
@@ -59,6 +49,18 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
       await eventOf(file, 'close');
     },
   };
+}
+
+/** Writes an event to the journal; keeps trying while the store is unavailable, until the signal aborts. */
+export async function put(store: Store, clock: Clock, event: NewEvent, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await store.write((tx) => append(tx, [event], clock.now()));
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || signal.aborted) throw error;
+      await wait(clock, backoffMs(attempt, 0.5, { baseMs: 100, capMs: 5_000 }), signal);
+    }
+  }
 }
 
 async function writeFully(file: WriteStream, text: string, broken: () => boolean): Promise<void> {

@@ -12,13 +12,14 @@ import { saveResult } from '../store/results.ts';
 import { clearAway, sweepRun } from './clear-away.ts';
 import { changesIn, type DeliveryParts, deliver } from './deliver.ts';
 import type { Engine, EngineRequest } from './engines/engine.ts';
+import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
 import { merged } from './merged.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
 import { createTally, type Tally } from './tally.ts';
 import { countsIn, testCommandOf } from './test-report.ts';
 
-export interface RunnerParts extends PlaceParts, DeliveryParts {
+export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
   readonly queue: Queue;
   readonly engines: ReadonlyMap<string, Engine>;
   readonly timeoutMs: number;
@@ -30,22 +31,21 @@ interface Attempt {
   readonly engine: Engine;
   readonly recorder: Recorder;
   readonly signal: AbortSignal;
+  readonly hooks: HooksOfRun;
   readonly patchFile: string;
   readonly tally: Tally;
   result: RunResult;
 }
 
-/** One attempt, from a claim to its settlement: prepare, run, verify, deliver, settle. Never throws. */
+/** One attempt, from a claim to its settlement: prepare, ask hooks, run, verify, deliver, tell hooks, settle. Never throws. */
 export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Ran> {
   const { task, run } = claim;
   const log = parts.log.child({ taskId: task.id, runId: run.id });
   log.info({ attempt: run.attempt, engine: run.engine }, 'run started');
 
-  const outcome = await attempt(parts, claim, stop).catch((error: unknown): Outcome => {
-    log.error({ err: error }, 'the run broke');
-    if (isHostFault(error)) return hostUnfit(`This machine could not run it: ${error instanceof Error ? error.message : String(error)}.`);
-    return failed('internal', error instanceof Error ? error.message : String(error), true);
-  });
+  const hooks = hooksOf(parts, claim, stop, log);
+  const outcome = await attempt(parts, claim, hooks, stop, log).catch((error: unknown) => brokenBy(error, log));
+  await hooks.after(outcome); // of a run that did not come as far as to have a place
   await sweepRun(run.id).catch((error: unknown) => log.error({ err: error }, 'could not look for leftover processes'));
 
   const settlement = await settle(parts, claim, outcome, stop, log);
@@ -53,7 +53,7 @@ export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSigna
   return isHostUnfit(outcome) ? 'host-unfit' : 'ran';
 }
 
-async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Outcome> {
+async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop: AbortSignal, log: Log): Promise<Outcome> {
   const { run } = claim;
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
@@ -71,6 +71,7 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
     engine,
     recorder,
     signal,
+    hooks,
     patchFile: join(records, 'diff.patch'),
     tally: createTally(),
     result: noResult,
@@ -89,12 +90,10 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
     if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
     const { place } = opened;
     const outcome = await work(parts, current, place)
-      .catch((error: unknown): Outcome => {
-        if (signal.aborted) return whyStopped(signal.reason);
-        throw error;
-      })
+      .catch((error: unknown) => (signal.aborted ? whyStopped(signal.reason) : brokenBy(error, log)))
       .finally(() => sweepRun(run.id));
     await keepResult(parts, current, place, outcome);
+    await hooks.after(outcome, place, current.result);
     await place.leave(
       outcome.kind === 'succeeded' ? 'completed' : signal.reason === ('draining' satisfies StopCause) ? 'resumable' : 'error',
     );
@@ -113,6 +112,10 @@ async function attempt(parts: RunnerParts, claim: Claim, stop: AbortSignal): Pro
 async function work(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome> {
   const { claim, engine, signal } = current;
   if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
+  const refused = await current.hooks.before(place, signal);
+  if (signal.aborted) return whyStopped(signal.reason);
+  if (refused) return refused;
+
   const outcome = await execute(current, {
     task: claim.task,
     runId: claim.run.id,
@@ -155,7 +158,7 @@ async function verify(parts: RunnerParts, current: Attempt, place: Place): Promi
   const abandoned = new AbortController();
   const until = AbortSignal.any([signal, abandoned.signal]);
   const command = start(wrapped.command, parts.clock, until);
-  const cleared = clearAway(command, claim.run.id, parts.clock, until);
+  const cleared = clearAway(command, () => sweepRun(claim.run.id), parts.clock, until);
   cleared.catch(() => undefined); // heard below, unless the reading fails first
   let tail = '';
   try {
@@ -213,6 +216,13 @@ async function keepResult(parts: RunnerParts, current: Attempt, { workspace }: P
   if (workspace || current.engine.converses || current.result.tests) {
     await parts.store.write((tx) => saveResult(tx, claim.run.id, current.result));
   }
+}
+
+/** What nobody foresaw is the fault of this machine, or of this program. */
+function brokenBy(error: unknown, log: Log): Outcome {
+  log.error({ err: error }, 'the run broke');
+  const message = error instanceof Error ? error.message : String(error);
+  return isHostFault(error) ? hostUnfit(`This machine could not run it: ${message}.`) : failed('internal', message, true);
 }
 
 const timedOut = (timeoutMs: number): Outcome =>

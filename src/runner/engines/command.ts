@@ -2,7 +2,7 @@ import { parseCommand } from '../../domain/command-line.ts';
 import { failed, hostUnfit, type Outcome } from '../../domain/outcome.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { type Exit, start } from '../../platform/subprocess.ts';
-import { clearAway } from '../clear-away.ts';
+import { clearAway, sweepRun } from '../clear-away.ts';
 import { merged } from '../merged.ts';
 import type { Engine, EngineEvent } from './engine.ts';
 
@@ -39,7 +39,7 @@ export function commandEngine(clock: Clock): Engine {
       const abandoned = new AbortController();
       const until = AbortSignal.any([signal, abandoned.signal]);
       const command = start(wrapped.command, clock, until);
-      const cleared = clearAway(command, runId, clock, until);
+      const cleared = clearAway(command, () => sweepRun(runId), clock, until);
       cleared.catch(() => undefined); // what it has to say is heard below, if anybody still listens
       try {
         for await (const data of merged(command)) yield { type: 'run.output', data };

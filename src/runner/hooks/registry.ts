@@ -1,0 +1,103 @@
+import type { HookVerdict } from '../../domain/hook.ts';
+import { type Clock, wait } from '../../platform/clock.ts';
+import type { Hook, HookFacts } from './hook.ts';
+
+/** How one hook took it. */
+export interface Heard {
+  readonly id: string;
+  readonly verdict: HookVerdict;
+  readonly durationMs: number;
+  readonly message?: string;
+}
+
+export interface Hooks {
+  /** One with the same id is replaced and keeps its place. */
+  register(hook: Hook): void;
+  /** An id that nobody has is no error. */
+  unregister(id: string): void;
+  /**
+   * Calls the hooks of the facts' point one after the other, in the order in which they were registered, until the signal
+   * aborts. Before a run, the first that does not pass ends it and comes back; at any other point all are called and
+   * nothing comes back. What a hook throws is its verdict; only what `tell` throws is thrown.
+   */
+  fire(facts: HookFacts, tell: (heard: Heard) => Promise<void>, signal: AbortSignal): Promise<Heard | undefined>;
+}
+
+/** How long a hook that was stopped may take to end before it is left behind. A command is killed before that. */
+const patienceMs = 2_000;
+const longestMessage = 2_000;
+
+export function createHooks(clock: Clock): Hooks {
+  const hooks = new Map<string, Hook>();
+  return {
+    register: (hook) => void hooks.set(hook.id, hook),
+    unregister: (id) => void hooks.delete(id),
+    async fire(facts, tell, signal) {
+      for (const hook of [...hooks.values()].filter(({ on }) => on === facts.point)) {
+        if (signal.aborted) return undefined;
+        const heard = await call(hook, facts, clock, signal);
+        await tell(heard);
+        if (facts.point === 'pre-run' && heard.verdict !== 'passed') return heard;
+      }
+      return undefined;
+    },
+  };
+}
+
+type Judged = Pick<Heard, 'verdict' | 'message'>;
+
+async function call(hook: Hook, facts: HookFacts, clock: Clock, signal: AbortSignal): Promise<Heard> {
+  const began = clock.monotonic();
+  const limit = new AbortController();
+  const cancelLimit = clock.after(hook.timeoutMs, () => signal.aborted || limit.abort());
+  const until = AbortSignal.any([signal, limit.signal]);
+  const over = new AbortController();
+  // A copy for each, so that none can change what the next one is told.
+  const judged = (async () => judge(hook, await hook.run(structuredClone(facts), until)))().catch(
+    (error: unknown): Judged => ({ verdict: 'failed', message: error instanceof Error ? error.message : String(error) }),
+  );
+  const given = await Promise.race([judged, aborted(until).then(() => wait(clock, patienceMs, over.signal))]);
+  cancelLimit();
+  over.abort();
+  const { verdict, message } = stopped(hook, signal, limit.signal) ?? given ?? { verdict: 'failed' };
+  return {
+    id: hook.id,
+    verdict,
+    durationMs: Math.round(clock.monotonic() - began),
+    ...(message === undefined || message.trim() === '' ? {} : { message: onOneLine(message) }),
+  };
+}
+
+/** It becomes a task's reason, and neither people nor databases want more than that there. */
+const onOneLine = (text: string): string =>
+  text
+    .replaceAll(/[\s\0]+/g, ' ')
+    .trim()
+    .slice(0, longestMessage)
+    .toWellFormed();
+
+function judge({ on }: Hook, answer: unknown): Judged {
+  if (answer === undefined || answer === true) return { verdict: 'passed' };
+  if (answer === false) return objection(on);
+  const { allow, reason } = (typeof answer === 'object' && answer !== null ? answer : {}) as { allow?: unknown; reason?: unknown };
+  const said = reason === undefined ? undefined : String(reason);
+  if (allow === true) return { verdict: 'passed', ...(said === undefined ? {} : { message: said }) };
+  if (allow === false) return objection(on, said);
+  return { verdict: 'failed', message: 'It answered neither true nor false nor {"allow": …}.' };
+}
+
+const objection = (on: Hook['on'], message?: string): Judged => ({
+  verdict: on === 'pre-run' ? 'refused' : 'failed',
+  ...(message === undefined ? {} : { message }),
+});
+
+function stopped({ timeoutMs }: Hook, signal: AbortSignal, limit: AbortSignal): Judged | undefined {
+  if (limit.aborted) return { verdict: 'timed-out', message: `It took longer than ${timeoutMs / 1_000} seconds.` };
+  return signal.aborted ? { verdict: 'failed', message: 'It was stopped with its run.' } : undefined;
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
