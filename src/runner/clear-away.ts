@@ -13,8 +13,9 @@ export const sweepRun: (runId: string) => Promise<number> = gather(async (runIds
 });
 
 /**
- * After a program has ended: kills what it left behind by `clear`, for as long as something holds its outputs open. A daemon that
- * kept them would otherwise make the reader wait for ever. One that even hides from the sweep is cut off when the run is stopped.
+ * After a program has ended: kills by `clear` what it left behind, for as long as something holds its outputs open. A daemon
+ * that kept them would otherwise make the reader wait for ever. One that even hides from the sweep is cut off when the run
+ * is stopped.
  */
 export async function clearAway(command: RunningCommand, clear: () => Promise<unknown>, clock: Clock, signal: AbortSignal): Promise<void> {
   await command.exit;

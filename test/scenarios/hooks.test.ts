@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Hook, HookFacts } from '../../src/runner/hooks/hook.ts';
+import { findTask } from '../../src/store/tasks.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { git, write } from '../support/git-world.ts';
 import { type Api, type ApiEvent, type ApiRun, type ApiTask, startTestServer, type TestServer } from '../support/server.ts';
@@ -194,5 +195,29 @@ describe('hooks', () => {
     await api.becomes(id, 'cancelled');
     expect(processesWith(`NIGHTSHIFT_RUN_ID=${runId}`)).toEqual([]);
     expect(noted(await api.run(runId), 'alarm')).toBeUndefined();
+  });
+
+  test('of errors hear of a run that took too long; those at work when the server stops are ended, and the run stays done', async () => {
+    const own = await createDatabase('sqlite');
+    const other = await startTestServer(own, { runTimeoutSeconds: '1' });
+    const heard: string[] = [];
+    const hook = (id: string, on: Hook['on'], run: Hook['run']): void => other.running.hooks.register({ id, on, timeoutMs: 600_000, run });
+    hook('alarm', 'error', ({ outcome }) => void heard.push(outcome && 'reason' in outcome ? outcome.reason.code : 'none'));
+    hook('waits', 'post-run', (_, signal) => {
+      heard.push('waits');
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve(true), { once: true }));
+    });
+    hook('behind', 'post-run', () => void heard.push('behind'));
+    const slow = await other.api.submit({ title: 'slow', body: 'sleep 600' });
+    await other.api.becomes(slow.id, 'delayed');
+    expect(heard).toEqual(['timeout']);
+    const { id } = await other.api.submit({ title: 'quick', body: 'true' });
+    await until('the hook to be at work', () => heard.includes('waits'));
+    await other.running.stop();
+    const store = await own.open();
+    expect(await findTask(store.read, id)).toMatchObject({ status: 'succeeded', attempts: 1 });
+    await store.close();
+    expect(heard).toEqual(['timeout', 'waits']);
+    await own.remove();
   });
 });

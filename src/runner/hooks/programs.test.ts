@@ -144,7 +144,7 @@ describe('a command', () => {
   test('that never ends is stopped after its time with all that it started', async () => {
     expect(await verdictOf(sh('trap "" TERM; setsid sleep 600 & while :; do sleep 600; done', 'error', 1))).toMatchObject({
       verdict: 'timed-out',
-      message: 'It took longer than 1 seconds.',
+      message: 'It took longer than 1 s and was stopped.',
     });
     await until('all to be gone', () => alive().length === 0);
   });

@@ -144,7 +144,7 @@ describe('hooks', () => {
     await turn();
     clock.advance(2_000);
     expect((await firing).heard).toMatchObject([
-      { id: 'listens', verdict: 'timed-out', durationMs: 1_000, message: 'It took longer than 1 seconds.' },
+      { id: 'listens', verdict: 'timed-out', durationMs: 1_000, message: 'It took longer than 1 s and was stopped.' },
       { id: 'hangs', verdict: 'timed-out', durationMs: 3_000 },
       { id: 'last', verdict: 'passed' },
     ]);

@@ -92,7 +92,7 @@ const objection = (on: Hook['on'], message?: string): Judged => ({
 });
 
 function stopped({ timeoutMs }: Hook, signal: AbortSignal, limit: AbortSignal): Judged | undefined {
-  if (limit.aborted) return { verdict: 'timed-out', message: `It took longer than ${timeoutMs / 1_000} seconds.` };
+  if (limit.aborted) return { verdict: 'timed-out', message: `It took longer than ${timeoutMs / 1_000} s and was stopped.` };
   return signal.aborted ? { verdict: 'failed', message: 'It was stopped with its run.' } : undefined;
 }
 
