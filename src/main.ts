@@ -15,6 +15,7 @@ import { startReaper } from './platform/reaper.ts';
 import { sweep } from './platform/subprocess.ts';
 import { Dispatcher } from './queue/dispatcher.ts';
 import { createQueue } from './queue/durable-queue.ts';
+import type { CannotRun } from './queue/enqueue.ts';
 import { Liveness } from './queue/liveness.ts';
 import type { Line } from './queue/queue.ts';
 import { sqliteLine } from './queue/sqlite.ts';
@@ -34,6 +35,7 @@ import { Scheduler } from './sources/schedule/schedule.ts';
 import { append } from './store/journal.ts';
 import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
+import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
 
 export { chooseProvider } from './gateway/choose-provider.ts';
@@ -75,7 +77,13 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       );
     }
     const defaultEngine = config.engine ?? (provider && 'claude');
-    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: defaultEngine ?? null });
+    const cannotRun: CannotRun = ({ engine, body }) => {
+      const name = engine ?? defaultEngine;
+      if (name === undefined) return undefined;
+      const known = engines.get(name);
+      return known ? known.refuses({ body }) : `there is no engine named ${JSON.stringify(name)}; known: ${[...engines.keys()].join(', ')}`;
+    };
+    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: defaultEngine ?? null, cannotRun });
 
     // A marker of this very start: what an earlier one left behind is ended before its work begins again.
     const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
@@ -131,17 +139,16 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       feed,
       metrics,
       authenticate: ownerKey(currentToken(config.home, config.token)),
-      async refusesWish({ engine = defaultEngine, body, repository, trust }) {
-        if (engine === undefined) return undefined;
-        const known = engines.get(engine);
-        const why = known
-          ? known.refuses({ body: body ?? null })
-          : `there is no engine named ${JSON.stringify(engine)}; known: ${[...engines.keys()].join(', ')}`;
-        if (why !== undefined) return { code: 'cannot-run', message: `This task could never run: ${why}.` };
+      async refusesWish({ engine, profile, repository, trust }) {
         // Looking at the sandbox takes a moment, and the owner's work is refused in this mode alone.
         if (trust === 'owner' && config.sandbox !== 'require') return undefined;
-        return refusesWork(equipment.runner.sandbox, { converses: known?.converses ?? true, repository: repository ?? null, trust });
+        const name = engine ?? (await findProfile(store.read, profile))?.engine ?? defaultEngine;
+        if (name === undefined) return undefined;
+        const converses = engines.get(name)?.converses ?? true;
+        return refusesWork(equipment.runner.sandbox, { converses, repository: repository ?? null, trust });
       },
+      engines: [...engines.keys()],
+      removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       node: home.nodeId,
       version,
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),

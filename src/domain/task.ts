@@ -1,4 +1,5 @@
 import type { Outcome, Reason } from './outcome.ts';
+import type { Tier } from './tier.ts';
 
 export const priorities = ['high', 'medium', 'low'] as const;
 export type Priority = (typeof priorities)[number];
@@ -38,6 +39,11 @@ export interface Task extends TaskState {
   readonly budgetUsd: number | null;
   readonly verify: readonly string[] | null;
   readonly engine: string | null;
+  /** The name of the profile it runs with. */
+  readonly profile: string;
+  /** Goes before what the profile says. */
+  readonly tier: Tier | null;
+  readonly labels: readonly string[];
   readonly requestedBy: string;
   readonly trust: Trust;
   readonly createdAt: number;

@@ -2,20 +2,22 @@ import { backoffMs } from '../domain/backoff.ts';
 import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
+import type { Profile } from '../domain/profile.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
-import { isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
+import { advance, isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import { append } from '../store/journal.ts';
 import * as nodes from '../store/nodes.ts';
+import { findProfiles, holdProfiles } from '../store/profiles.ts';
 import * as runs from '../store/runs.ts';
 import { readSetting, writeSetting } from '../store/settings.ts';
 import type { LockName, Store, Tx } from '../store/store.ts';
 import * as tasks from '../store/tasks.ts';
-import { enqueue } from './enqueue.ts';
+import { type CannotRun, enqueue, unfit, unknownProfile } from './enqueue.ts';
 import { move } from './move.ts';
-import type { Answer, Claim, Line, Queue, Refusal, Settled, Settlement, Submission, Wish } from './queue.ts';
+import type { Amendment, Answer, Claim, Line, Queue, Refusal, Settled, Settlement, Submission, Wish } from './queue.ts';
 
 export interface QueueParts {
   readonly store: Store;
@@ -26,15 +28,18 @@ export interface QueueParts {
   readonly chance: () => number;
   /** What a task without an engine of its own runs on; null when there is none. */
   readonly defaultEngine: string | null;
+  /** Asked when a task is submitted or approved. Without it, whatever is wished for is tried. */
+  readonly cannotRun?: CannotRun;
 }
 
 const pausedKey = 'queue.paused';
 const promoteLimit = 500;
 
 export function createQueue(parts: QueueParts): Queue {
-  const { store, line, clock, newId } = parts;
+  const { store, line, clock, newId, cannotRun = () => undefined } = parts;
 
-  const enqueueIn = (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> => enqueue(tx, line, newId, wishes, clock.now());
+  const enqueueIn = (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> =>
+    enqueue(tx, { line, newId, cannotRun }, wishes, clock.now());
 
   async function claimIn(tx: Tx, node: string, capacity: number): Promise<readonly Claim[]> {
     if ((await readSetting(tx.db, pausedKey)) !== undefined) return [];
@@ -62,15 +67,23 @@ export function createQueue(parts: QueueParts): Queue {
     if (busy.length > 0) await line.offer(tx, await tasks.placesOf(tx.db, busy));
 
     const claimable = await tasks.withBodies(tx.db, [...moved.tasks.values()]);
+    const profiles =
+      claimable.length === 0
+        ? new Map<string, Profile>()
+        : await findProfiles(
+            tx.db,
+            claimable.map(({ profile }) => profile),
+          );
     const claims = claimable
       .slice()
       .sort((a, b) => rankOf(a.priority, tasks.readySince(a)) - rankOf(b.priority, tasks.readySince(b)) || (a.id < b.id ? -1 : 1))
       .map((task): Claim => {
+        const profile = profiles.get(task.profile);
         const run: Run = {
           id: runIds.get(task.id) as string,
           taskId: task.id,
           nodeId: node,
-          engine: task.engine ?? parts.defaultEngine,
+          engine: task.engine ?? profile?.engine ?? parts.defaultEngine,
           attempt: task.attempts,
           status: 'running',
           reason: null,
@@ -78,7 +91,7 @@ export function createQueue(parts: QueueParts): Queue {
           startedAt: now,
           finishedAt: null,
         };
-        return { task, run };
+        return { task, run, profile };
       });
     await runs.insertRuns(
       tx,
@@ -254,6 +267,33 @@ export function createQueue(parts: QueueParts): Queue {
     });
   }
 
+  async function approve(id: string, by: string, { profile: named, addition, repository }: Amendment = {}): Promise<Answer> {
+    return store.write(async (tx): Promise<Answer> => {
+      const now = clock.now();
+      const held = (await tasks.lockTasks(tx, [id])).get(id);
+      if (!held) return { ok: false, refusal: noSuchTask(id) };
+      const may = advance(held, { type: 'approved' }, now);
+      if (!may.ok) return { ok: false, refusal: { status: 409, ...may.refusal } };
+      const name = named ?? held.profile;
+      const profile = (await holdProfiles(tx, [name])).get(name);
+      if (!profile) return { ok: false, refusal: unknownProfile(name) };
+      const [whole] = (await tasks.withBodies(tx.db, [held])) as [Task];
+      const task: Task = {
+        ...whole,
+        profile: name,
+        body: [whole.body, addition].filter((part) => part).join('\n\n') || null,
+        repository: repository ?? whole.repository,
+        budgetUsd: whole.budgetUsd ?? profile.budgetUsd,
+      };
+      const refusal = unfit(cannotRun, task, profile);
+      if (refusal) return { ok: false, refusal };
+      await tasks.saveAmendment(tx, task);
+      await append(tx, [{ type: 'task.approved', taskId: id, data: { by, profile: name } }], now);
+      const { tasks: moved } = await move(tx, line, [{ task, change: { type: 'approved' } }], now);
+      return { ok: true, task: moved.get(id) as Task };
+    });
+  }
+
   async function cancel(id: string, by: string): Promise<Answer> {
     return change(
       id,
@@ -393,6 +433,7 @@ export function createQueue(parts: QueueParts): Queue {
     takeOver,
     bury,
     promoteDue,
+    approve,
     cancel,
     retry,
     setPriority,

@@ -1,23 +1,48 @@
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
+import { defaultProfile, type Profile } from '../domain/profile.ts';
 import { dependencyFailed, firstState, isClosed, rankOf, type Task, type TaskStatus } from '../domain/task.ts';
 import type { NewId } from '../platform/ids.ts';
 import { append } from '../store/journal.ts';
+import { holdProfiles } from '../store/profiles.ts';
 import type { Tx } from '../store/store.ts';
 import { findOpenByKey, insertDependencies, insertTasks, lockStatuses, readySince } from '../store/tasks.ts';
 import type { Line, Refusal, Submission, Wish } from './queue.ts';
 
 const defaultMaxAttempts = 3;
 
+/** Why no engine here could attempt this, or undefined. Pure. */
+export type CannotRun = (wish: { readonly engine: string | null; readonly body: string | null }) => string | undefined;
+
+export interface EnqueueParts {
+  readonly line: Line;
+  readonly newId: NewId;
+  readonly cannotRun: CannotRun;
+}
+
 /** Stores wishes as tasks, in order. What is refused or already there changes nothing else. */
-export async function enqueue(tx: Tx, line: Line, newId: NewId, wishes: readonly Wish[], now: number): Promise<readonly Submission[]> {
+export async function enqueue(
+  tx: Tx,
+  { line, newId, cannotRun }: EnqueueParts,
+  wishes: readonly Wish[],
+  now: number,
+): Promise<readonly Submission[]> {
+  if (wishes.length === 0) return [];
+  const profiles = await holdProfiles(
+    tx,
+    wishes.map(({ profile }) => profile ?? defaultProfile),
+  );
   const statuses = await lockStatuses(
     tx,
     wishes.flatMap(({ dependsOn }) => dependsOn ?? []),
   );
   const drafts = wishes.map((wish) => {
-    const refusal = unknownDependency(wish, statuses);
-    return refusal ? { wish, refusal } : { wish, task: taskOf(wish, newId(idPrefixes.task), statuses, now) };
+    const named = wish.profile ?? defaultProfile;
+    const profile = profiles.get(named);
+    if (!profile) return { wish, refusal: unknownProfile(named) };
+    const task = taskOf(wish, profile, newId(idPrefixes.task), statuses, now);
+    const refusal = unfit(cannotRun, task, profile) ?? unknownDependency(wish, statuses);
+    return refusal ? { wish, refusal } : { wish, task };
   });
 
   const stored = await insertTasks(
@@ -64,7 +89,7 @@ async function openTwins(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<s
   return new Map((await findOpenByKey(tx.db, keys)).map((task) => [task.dedupeKey ?? '', task]));
 }
 
-function taskOf(wish: Wish, id: string, statuses: ReadonlyMap<string, TaskStatus>, now: number): Task {
+function taskOf(wish: Wish, profile: Profile, id: string, statuses: ReadonlyMap<string, TaskStatus>, now: number): Task {
   const dependsOn = [...new Set(wish.dependsOn)];
   const state = firstState({
     waitingFor: dependsOn.filter((dependency) => statuses.get(dependency) !== 'succeeded').length,
@@ -96,9 +121,13 @@ function taskOf(wish: Wish, id: string, statuses: ReadonlyMap<string, TaskStatus
     ref: wish.ref ?? null,
     priority: wish.priority,
     dedupeKey: wish.dedupeKey ?? null,
-    budgetUsd: wish.budgetUsd ?? null,
+    // With whose budget it runs is settled when it may run: until then it may get another profile.
+    budgetUsd: wish.budgetUsd ?? (wish.needsApproval ? null : profile.budgetUsd),
     verify: wish.verify ?? null,
     engine: wish.engine ?? null,
+    profile: profile.name,
+    tier: wish.tier ?? null,
+    labels: [...new Set(wish.labels)],
     requestedBy: wish.requestedBy,
     trust: wish.trust,
     createdAt: now,
@@ -107,6 +136,17 @@ function taskOf(wish: Wish, id: string, statuses: ReadonlyMap<string, TaskStatus
 }
 
 const endedBadly = (status: TaskStatus | undefined): boolean => status !== undefined && isClosed(status) && status !== 'succeeded';
+
+export function unfit(cannotRun: CannotRun, task: Pick<Task, 'engine' | 'body'>, profile: Profile): Refusal | undefined {
+  const why = cannotRun({ engine: task.engine ?? profile.engine, body: task.body });
+  return why === undefined ? undefined : { status: 422, code: 'cannot-run', message: `This task could never run: ${why}.` };
+}
+
+export const unknownProfile = (name: string): Refusal => ({
+  status: 422,
+  code: 'unknown-profile',
+  message: `There is no profile named ${JSON.stringify(name)}. \`nightshift profiles\` lists those that there are.`,
+});
 
 function unknownDependency(wish: Wish, statuses: ReadonlyMap<string, TaskStatus>): Refusal | undefined {
   const missing = (wish.dependsOn ?? []).filter((id) => !statuses.has(id));

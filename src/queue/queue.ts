@@ -1,6 +1,8 @@
 import type { Outcome, Reason } from '../domain/outcome.ts';
+import type { Profile } from '../domain/profile.ts';
 import type { Run } from '../domain/run.ts';
 import type { Priority, Task, Trust } from '../domain/task.ts';
+import type { Tier } from '../domain/tier.ts';
 import type { Tx } from '../store/store.ts';
 
 /** What a source, a person or an agent asks for. */
@@ -21,6 +23,10 @@ export interface Wish {
   readonly budgetUsd?: number;
   readonly verify?: readonly string[];
   readonly engine?: string;
+  /** The name of a profile; without it, the default one. */
+  readonly profile?: string;
+  readonly tier?: Tier;
+  readonly labels?: readonly string[];
   readonly maxAttempts?: number;
   readonly needsApproval?: boolean;
 }
@@ -42,6 +48,16 @@ export type Answer = { readonly ok: true; readonly task: Task } | { readonly ok:
 export interface Claim {
   readonly task: Task;
   readonly run: Run;
+  /** Its profile as it was at the claim; undefined when there is none of that name any more. */
+  readonly profile: Profile | undefined;
+}
+
+/** What is changed about a task with the word that it may go ahead. */
+export interface Amendment {
+  readonly profile?: string;
+  /** Comes after what the task's body says already. */
+  readonly addition?: string;
+  readonly repository?: string;
 }
 
 /** `lease-lost`: somebody took the run over, or it was settled before. The holder stops and does nothing more. */
@@ -71,6 +87,8 @@ export interface Queue {
   /** Puts delayed tasks whose time has come in line; answers when the next one is due. */
   promoteDue(): Promise<number | null>;
 
+  /** Lets a task that awaits approval line up, amended. Of two that try, one is refused. */
+  approve(id: string, by: string, amendment?: Amendment): Promise<Answer>;
   cancel(id: string, by: string): Promise<Answer>;
   retry(id: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;

@@ -1,6 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failed, type Outcome } from '../domain/outcome.ts';
+import { modelWish } from '../domain/profile.ts';
+import { fillIn } from '../domain/prompt.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
@@ -108,7 +110,7 @@ export async function openPlace(
   };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const conversation = wants.models ? await openConversation(parts, claim, resumed, onSession, undo) : undefined;
+    const conversation = wants.models ? await openConversation(parts, claim, workspace, resumed, onSession, undo) : undefined;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
@@ -145,6 +147,7 @@ export async function openPlace(
 async function openConversation(
   parts: PlaceParts,
   claim: Claim,
+  workspace: Workspace | undefined,
   resumed: boolean,
   onSession: (sessionId: string) => Promise<void>,
   undo: (() => unknown)[],
@@ -161,14 +164,33 @@ async function openConversation(
   const door = await models.gateway.listen(socket, run.id);
   undo.push(() => door.close());
   const session = resumed ? await lastSession(parts.store.read, task.id) : null;
-  const named = models.model === undefined ? {} : { name: models.model, lightName: models.model };
+  const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
   return {
-    model: { baseUrl: 'http://localhost', socket, credential, ...named },
+    model: { baseUrl: 'http://localhost', socket, credential, ...modelNames(models.model, claim) },
     sessionDirectory,
-    ...(session !== null && (await hasSession(sessionDirectory, session)) ? { resume: session } : {}),
+    ...(resume === undefined ? profilePrompt(claim, workspace) : { resume }),
+    ...profileOptions(claim),
     onSession,
   };
 }
+
+function modelNames(model: string | undefined, { task, profile }: Claim): { readonly name?: string; readonly lightName?: string } {
+  const name = (profile && modelWish(task, profile).model) ?? model;
+  return { ...(name === undefined ? {} : { name }), ...(model === undefined ? {} : { lightName: model }) };
+}
+
+/** A session that goes on was told it before. */
+function profilePrompt({ task, profile }: Claim, workspace: Workspace | undefined): Pick<ConversationRequest, 'prompt'> {
+  if (!profile || profile.promptTemplate === null) return {};
+  const prompt = fillIn(profile.promptTemplate, { ...task, branch: workspace?.branch ?? null });
+  return prompt.trim() === '' ? {} : { prompt };
+}
+
+const profileOptions = ({ profile }: Claim): Pick<ConversationRequest, 'instructions' | 'maxTurns' | 'tools'> => ({
+  ...(profile?.instructions ? { instructions: profile.instructions } : {}),
+  ...(profile?.maxTurns ? { maxTurns: profile.maxTurns } : {}),
+  ...(profile?.tools ? { tools: profile.tools } : {}),
+});
 
 async function enclose(
   parts: PlaceParts,

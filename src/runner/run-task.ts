@@ -57,11 +57,13 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   const { run } = claim;
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
+  if (!claim.profile) return { kind: 'needs-human', reason: noProfile(claim.task.profile) };
   if (engine.converses && !parts.models) return { kind: 'needs-human', reason: noModel };
 
   // Whatever ends a run before its own end aborts with the outcome that this is.
   const cut = new AbortController();
-  const cancelTimeout = parts.clock.after(parts.timeoutMs, () => cut.abort(timedOut(parts.timeoutMs)));
+  const timeoutMs = Math.min(parts.timeoutMs, (claim.profile.timeoutSeconds ?? Number.POSITIVE_INFINITY) * 1_000);
+  const cancelTimeout = parts.clock.after(timeoutMs, () => cut.abort(timedOut(timeoutMs)));
   const signal = AbortSignal.any([stop, cut.signal]);
   const records = join(parts.runsDirectory, run.id);
   await mkdir(records, { recursive: true, mode: 0o700 });
@@ -267,6 +269,11 @@ const noModel = {
   code: 'no-model',
   message: 'No model provider is set up. Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one, then retry.',
 };
+
+const noProfile = (name: string): { code: string; message: string } => ({
+  code: 'no-such-profile',
+  message: `Its profile ${name} is gone. Make one of that name (nightshift profiles set ${name}), then retry.`,
+});
 
 function noEngine(wanted: string | null, known: readonly string[]): { code: string; message: string } {
   return wanted === null

@@ -61,7 +61,22 @@ describe('the served OpenAPI document', () => {
     expect(wish.required).toEqual(['title']);
     expect(wish.additionalProperties).toBe(false);
     expect(Object.keys(wish.properties ?? {}).sort()).toEqual(
-      ['title', 'body', 'repository', 'ref', 'priority', 'dependsOn', 'notBefore', 'dedupeKey', 'budgetUsd', 'verify', 'engine'].sort(),
+      [
+        'title',
+        'body',
+        'repository',
+        'ref',
+        'priority',
+        'dependsOn',
+        'notBefore',
+        'dedupeKey',
+        'budgetUsd',
+        'verify',
+        'engine',
+        'profile',
+        'tier',
+        'labels',
+      ].sort(),
     );
     expect(wish.properties?.['verify']).toMatchObject({ anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] });
   });

@@ -3,6 +3,7 @@ import { parseCommand } from '../domain/command-line.ts';
 import { Refused } from '../domain/errors.ts';
 import { type IdKind, idPrefixes, isId, kindOfId } from '../domain/id.ts';
 import { priorities } from '../domain/task.ts';
+import { tiers } from '../domain/tier.ts';
 
 /** What may come in. Text keeps every character that people write; what would lie to a terminal or break a database is refused. */
 
@@ -19,9 +20,15 @@ export const oneLine = (max: number) =>
     .refine((text) => text.trim() !== '', 'must not be blank');
 
 /** Counted in bytes as well: PostgreSQL refuses index entries of more than about 2,700. */
+/** Also what stands in paths and on command lines, so no more than that. */
+export const profileName = z
+  .string()
+  .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'must be lower-case words joined by dashes')
+  .max(60);
+
 export const repositorySchema = oneLine(2_000).refine((text) => Buffer.byteLength(text) <= 2_000, 'must be at most 2000 bytes long');
 
-const freeText = (max: number) =>
+export const freeText = (max: number) =>
   z
     .string()
     .max(max)
@@ -73,7 +80,10 @@ export const newTaskSchema = z
     verify: command.optional().openapi({
       description: 'A command that must exit with 0 for the run to count; a command line or an array of arguments. No shell.',
     }),
-    engine: oneLine(40).optional(),
+    engine: oneLine(40).optional().openapi({ description: "Default: that of the profile, else the server's." }),
+    profile: profileName.optional().openapi({ description: 'The profile to run it with. Default: `default`.' }),
+    tier: z.enum(tiers).optional().openapi({ description: 'How much of a model it needs. Goes before what the profile says.' }),
+    labels: z.array(oneLine(100)).max(50).optional(),
   })
   .openapi('NewTask');
 

@@ -18,13 +18,17 @@ export interface ServerParts {
   readonly feed: Feed;
   readonly metrics: Metrics;
   readonly authenticate: Authenticate;
-  /** Why a wish cannot be run here, or undefined. */
+  /** Why a wish cannot be run here for want of a sandbox, or undefined. What engines refuse, the queue asks them itself. */
   readonly refusesWish: (wish: {
     readonly engine: string | undefined;
-    readonly body: string | undefined;
+    readonly profile: string;
     readonly repository: string | undefined;
     readonly trust: Trust;
   }) => Promise<Reason | undefined>;
+  /** The names of the engines that there are. */
+  readonly engines: readonly string[];
+  /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */
+  readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
   readonly node: string;
   readonly version: string;
   readonly outputFile: (runId: string) => string;

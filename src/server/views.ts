@@ -3,6 +3,7 @@ import type { JournalEvent } from '../domain/event.ts';
 import type { RunResult } from '../domain/result.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
+import { tiers } from '../domain/tier.ts';
 
 /** What the API shows. Times are ISO 8601 in UTC; what is not set is null. */
 
@@ -30,6 +31,9 @@ export const taskSchema = z
     budgetUsd: z.number().nullable(),
     verify: z.array(z.string()).nullable(),
     engine: z.string().nullable(),
+    profile: z.string(),
+    tier: z.enum(tiers).nullable(),
+    labels: z.array(z.string()),
     attempts: z.number().int(),
     maxAttempts: z.number().int(),
     cancelRequestedAt: time,
@@ -125,6 +129,9 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
     budgetUsd: task.budgetUsd,
     verify: task.verify === null ? null : [...task.verify],
     engine: task.engine,
+    profile: task.profile,
+    tier: task.tier,
+    labels: [...task.labels],
     attempts: task.attempts,
     maxAttempts: task.maxAttempts,
     cancelRequestedAt: iso(task.cancelRequestedAt),
@@ -167,4 +174,4 @@ export function runView(run: Run, outputFile: string, result: RunResult): z.infe
 
 export const eventView = (event: JournalEvent): z.infer<typeof eventSchema> => ({ ...event, at: new Date(event.at).toISOString() });
 
-const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+export const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

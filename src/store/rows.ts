@@ -1,6 +1,6 @@
 /**
  * How many rows one statement carries. SQLite takes 32,766 parameters, PostgreSQL 65,535;
- * the widest table has 26 columns.
+ * the widest table has 29 columns.
  */
 const chunkSize = 500;
 

@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely';
 import type { RunStatus } from '../domain/run.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
+import type { Tier } from '../domain/tier.ts';
 import type { WorkspaceStatus } from '../domain/workspace.ts';
 
 /**
@@ -15,6 +16,7 @@ export interface Schema {
   run_results: RunResultTable;
   nodes: NodeTable;
   workspaces: WorkspaceTable;
+  profiles: ProfileTable;
   settings: { key: string; value: string };
 }
 
@@ -45,6 +47,9 @@ export interface TaskTable {
   created_at: number;
   updated_at: number;
   closed_at: number | null;
+  profile: string;
+  labels: string;
+  tier: Tier | null;
 }
 
 export interface RunTable {
@@ -113,4 +118,21 @@ export interface WorkspaceTable {
   completed_at: number | null;
   cleanup_at: number | null;
   removed_at: number | null;
+}
+
+export interface ProfileTable {
+  id: string;
+  name: string;
+  description: string | null;
+  prompt_template: string | null;
+  instructions: string | null;
+  tier: Tier | null;
+  model: string | null;
+  tools: string | null;
+  timeout_seconds: number | null;
+  max_turns: number | null;
+  budget_usd: number | null;
+  engine: string | null;
+  created_at: number;
+  updated_at: number;
 }

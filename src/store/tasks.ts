@@ -163,6 +163,12 @@ export async function savePriority(tx: Tx, task: Task, priority: Priority, now: 
     .execute();
 }
 
+/** What may still change about a task that nobody has let go ahead. */
+export async function saveAmendment(tx: Tx, task: Task): Promise<void> {
+  const { profile, body, repository, budgetUsd } = task;
+  await tx.db.updateTable('tasks').set({ profile, body, repository, budget_usd: budgetUsd }).where('id', '=', task.id).execute();
+}
+
 export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number => Math.max(task.createdAt, task.notBefore ?? 0);
 
 /** The first of the line, in the order in which they are to run; with `below`, only tasks of that priority or a lower one. */
@@ -349,6 +355,9 @@ const columnsButBody = [
   'created_at',
   'updated_at',
   'closed_at',
+  'profile',
+  'labels',
+  'tier',
 ] as const satisfies readonly (keyof TaskTable)[];
 
 const listedBodyLength = 2_000;
@@ -400,6 +409,9 @@ function toRow(task: Task): TaskTable {
     created_at: task.createdAt,
     updated_at: task.updatedAt,
     closed_at: task.closedAt,
+    profile: task.profile,
+    labels: JSON.stringify(task.labels),
+    tier: task.tier,
   };
 }
 
@@ -419,6 +431,9 @@ function toTask(row: TaskTable): Task {
     budgetUsd: row.budget_usd,
     verify: fromJson<string[]>(row.verify),
     engine: row.engine,
+    profile: row.profile,
+    tier: row.tier,
+    labels: JSON.parse(row.labels) as string[],
     requestedBy: row.requested_by,
     trust: row.trust,
     attempts: row.attempts,

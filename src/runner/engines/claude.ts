@@ -222,7 +222,11 @@ function environment(
 const withoutGaps = (env: Readonly<Record<string, string | undefined>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
 
-const promptOf = ({ title, body }: Task): string => (body === null || body.trim() === '' ? title : `${title}\n\n${body}`);
+/** A body that begins with its title has said it already. */
+const promptOf = ({ title, body }: Task): string => {
+  if (body === null || body.trim() === '') return title;
+  return body.startsWith(title) ? body : `${title}\n\n${body}`;
+};
 
 const goOn =
   'You were interrupted: the server stopped while you were at work. Your last step may be half done. ' +

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
 import { isId } from '../../domain/id.ts';
+import { defaultProfile } from '../../domain/profile.ts';
 import { priorities, type Task, taskStatuses } from '../../domain/task.ts';
 import { refuse } from '../../queue/durable-queue.ts';
 import type { Answer, Wish } from '../../queue/queue.ts';
@@ -25,8 +26,7 @@ import { taskSchema, taskView } from '../views.ts';
 const tags = ['Tasks'];
 const idParam = z.object({ id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }) });
 
-export function taskRoutes(parts: ServerParts): App {
-  const { queue, store } = parts;
+export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   const router = newRouter();
 
   const view = async (task: Task): Promise<z.infer<typeof taskSchema>> => (await views([task]))[0] as z.infer<typeof taskSchema>;
@@ -56,7 +56,8 @@ export function taskRoutes(parts: ServerParts): App {
     async (context) => {
       const given = context.req.valid('json');
       const wish = wishOf(given, context.get('user'));
-      const why = await parts.refusesWish({ engine: wish.engine, body: wish.body, repository: wish.repository, trust: wish.trust });
+      const { engine, profile = defaultProfile, repository, trust } = wish;
+      const why = await refusesWish({ engine, profile, repository, trust });
       if (why !== undefined) throw new Refused(422, why.code, why.message);
       const submission = await queue.submit(wish);
       if (submission.kind === 'refused') throw refuse(submission.refusal);
