@@ -1,5 +1,5 @@
 /** `cleaning` while its files are being removed; a row that is `removed` only tells that there was one. */
-const workspaceStatuses = ['active', 'completed', 'error', 'cleaning', 'removed'] as const;
+export const workspaceStatuses = ['active', 'completed', 'error', 'cleaning', 'removed'] as const;
 export type WorkspaceStatus = (typeof workspaceStatuses)[number];
 
 /** A run's isolated checkout. It outlives its run: the next run of the same task may take it over. */

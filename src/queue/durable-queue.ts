@@ -2,7 +2,6 @@ import { backoffMs } from '../domain/backoff.ts';
 import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
-import type { Profile } from '../domain/profile.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
 import { advance, isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -67,13 +66,10 @@ export function createQueue(parts: QueueParts): Queue {
     if (busy.length > 0) await line.offer(tx, await tasks.placesOf(tx.db, busy));
 
     const claimable = await tasks.withBodies(tx.db, [...moved.tasks.values()]);
-    const profiles =
-      claimable.length === 0
-        ? new Map<string, Profile>()
-        : await findProfiles(
-            tx.db,
-            claimable.map(({ profile }) => profile),
-          );
+    const profiles = await findProfiles(
+      tx.db,
+      claimable.map(({ profile }) => profile),
+    );
     const claims = claimable
       .slice()
       .sort((a, b) => rankOf(a.priority, tasks.readySince(a)) - rankOf(b.priority, tasks.readySince(b)) || (a.id < b.id ? -1 : 1))

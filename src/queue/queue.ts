@@ -54,10 +54,10 @@ export interface Claim {
 
 /** What is changed about a task with the word that it may go ahead. */
 export interface Amendment {
-  readonly profile?: string;
+  readonly profile?: string | undefined;
   /** Comes after what the task's body says already. */
-  readonly addition?: string;
-  readonly repository?: string;
+  readonly addition?: string | undefined;
+  readonly repository?: string | undefined;
 }
 
 /** `lease-lost`: somebody took the run over, or it was settled before. The holder stops and does nothing more. */

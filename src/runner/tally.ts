@@ -1,4 +1,4 @@
-import { noUsage, type TokenUsage } from '../domain/usage.ts';
+import { addUsage, noUsage, type TokenUsage } from '../domain/usage.ts';
 import type { EngineEvent } from './engines/engine.ts';
 
 /** Counts what an engine does while it does it. */
@@ -16,14 +16,14 @@ export function createTally(): Tally {
   const models = new Map<string, TokenUsage & { readonly costUsd: number }>();
   let own: TokenUsage | undefined;
   let toolCalls = 0;
-  const ofSession = (): TokenUsage => [...models.values()].reduce(plus, noUsage);
+  const ofSession = (): TokenUsage => [...models.values()].reduce(addUsage, noUsage);
   return {
     see(event) {
       if (event.type === 'run.tool-started') toolCalls += 1;
       if (event.type === 'run.usage') models.set(event.data.model, event.data);
     },
     used(tokens) {
-      own = plus(own ?? noUsage, tokens);
+      own = addUsage(own ?? noUsage, tokens);
     },
     get toolCalls() {
       return toolCalls;
@@ -43,10 +43,3 @@ export function createTally(): Tally {
 /** What tokens of each kind cost in relation to each other: the same for every model of the provider's list. */
 const weight = ({ inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens }: TokenUsage): number =>
   inputTokens + 5 * outputTokens + 0.1 * cacheReadTokens + 1.25 * cacheWriteTokens;
-
-const plus = (a: TokenUsage, b: TokenUsage): TokenUsage => ({
-  inputTokens: a.inputTokens + b.inputTokens,
-  outputTokens: a.outputTokens + b.outputTokens,
-  cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
-  cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
-});

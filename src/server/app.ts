@@ -6,14 +6,18 @@ import type { App } from './env.ts';
 import type { ServerParts } from './parts.ts';
 import { problem, problemOf } from './problem.ts';
 import { newRouter } from './router.ts';
+import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts';
+import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { profileRoutes } from './routes/profiles.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { workspaceRoutes } from './routes/workspaces.ts';
 
 const maxBodyBytes = 1024 * 1024;
 
@@ -43,6 +47,7 @@ export function createApp(parts: ServerParts): App {
     });
   });
 
+  for (const path of runtimePaths) app.use(path, runtimeDialect);
   app.route('/', healthRoutes(parts));
   app.use(signedIn(parts.authenticate));
   const limited = bodyLimit({
@@ -63,6 +68,9 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', runRoutes(parts));
   app.route('/api', eventRoutes(parts));
   app.route('/api', queueRoutes(parts));
+  app.route('/api', profileRoutes(parts));
+  app.route('/api', workspaceRoutes(parts));
+  app.route('/api', agentRuntimeRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),

@@ -4,7 +4,7 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { NightshiftError, StoreUnavailable } from '../domain/errors.ts';
 import type { Log } from '../platform/log.ts';
-import type { AppEnv } from './env.ts';
+import type { AppEnv, RefusalWords } from './env.ts';
 
 /** RFC 9457, with a stable `code` beside the members of the standard. */
 export const problemSchema = z
@@ -20,11 +20,8 @@ export const problemSchema = z
   })
   .openapi('Problem');
 
-export interface Problem {
-  readonly status: number;
+export interface Problem extends RefusalWords {
   readonly code: string;
-  readonly detail: string;
-  readonly errors?: readonly { readonly path: string; readonly message: string }[];
   readonly details?: Readonly<Record<string, unknown>>;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -43,7 +40,8 @@ const titles: Record<number, string> = {
   503: 'Unavailable',
 };
 
-export function problem(context: Context<AppEnv>, { status, code, detail, errors, details, headers }: Problem): Response {
+export function problem(context: Context<AppEnv>, given: Problem): Response {
+  const { status, code, detail, errors, details, headers } = given;
   const body = {
     type: `urn:nightshift:problem:${code}`,
     title: titles[status] ?? 'Error',
@@ -53,6 +51,7 @@ export function problem(context: Context<AppEnv>, { status, code, detail, errors
     requestId: context.get('requestId'),
     ...(errors ? { errors } : {}),
     ...(details && Object.keys(details).length > 0 ? { details } : {}),
+    ...context.get('alsoSay')?.(given),
   };
   return context.body(JSON.stringify(body), status as ContentfulStatusCode, { 'content-type': 'application/problem+json', ...headers });
 }

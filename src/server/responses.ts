@@ -3,7 +3,7 @@ import { problemSchema } from './problem.ts';
 
 export const json = <T extends z.ZodType>(schema: T, description: string) => ({ description, content: { 'application/json': { schema } } });
 
-const meanings: Record<number, string> = {
+export const meanings: Record<number, string> = {
   400: 'The request is malformed; `errors` names each bad field.',
   401: 'No key, or a wrong one.',
   404: 'There is no such thing.',

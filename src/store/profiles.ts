@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { defaultProfile, type Profile, type ProfileSettings } from '../domain/profile.ts';
-import { fromJson, toJson } from './rows.ts';
+import { chunks, fromJson, toJson } from './rows.ts';
 import type { ProfileTable, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
 
@@ -14,13 +14,17 @@ export async function findProfile(db: Kysely<Schema>, name: string): Promise<Pro
   return row && toProfile(row);
 }
 
+export async function findProfileById(db: Kysely<Schema>, id: string): Promise<Profile | undefined> {
+  const row = await db.selectFrom('profiles').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && toProfile(row);
+}
+
 export async function findProfiles(db: Kysely<Schema>, names: Iterable<string>): Promise<ReadonlyMap<string, Profile>> {
-  const rows = await db
-    .selectFrom('profiles')
-    .selectAll()
-    .where('name', 'in', [...new Set(names)])
-    .execute();
-  return new Map(rows.map((row) => [row.name, toProfile(row)]));
+  const found = new Map<string, Profile>();
+  for (const chunk of chunks([...new Set(names)])) {
+    for (const row of await db.selectFrom('profiles').selectAll().where('name', 'in', chunk).execute()) found.set(row.name, toProfile(row));
+  }
+  return found;
 }
 
 /**

@@ -1,8 +1,11 @@
 import type { Kysely } from 'kysely';
 import { noResult, type RunResult } from '../domain/result.ts';
-import { fromJson, toJson } from './rows.ts';
-import type { Schema } from './schema.ts';
+import { addUsage, type TokenUsage } from '../domain/usage.ts';
+import { chunks, fromJson, toJson } from './rows.ts';
+import type { RunResultTable, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
+
+export type Figures = Pick<RunResult, 'tokens' | 'costUsd' | 'toolCalls'>;
 
 /** Replaces what was known of the run's result. */
 export async function saveResult(tx: Tx, runId: string, result: RunResult): Promise<void> {
@@ -31,7 +34,37 @@ export async function saveResult(tx: Tx, runId: string, result: RunResult): Prom
 /** What came of the run so far; of one that has come to nothing yet, nothing. */
 export async function findResult(db: Kysely<Schema>, runId: string): Promise<RunResult> {
   const row = await db.selectFrom('run_results').selectAll().where('run_id', '=', runId).executeTakeFirst();
-  if (!row) return noResult;
+  return row ? toResult(row) : noResult;
+}
+
+export async function findResults(db: Kysely<Schema>, runIds: readonly string[]): Promise<ReadonlyMap<string, RunResult>> {
+  const found = new Map<string, RunResult>();
+  for (const chunk of chunks(runIds)) {
+    const rows = await db.selectFrom('run_results').selectAll().where('run_id', 'in', chunk).execute();
+    for (const row of rows) found.set(row.run_id, toResult(row));
+  }
+  return found;
+}
+
+/** Added up over all runs of each task. */
+export async function figuresOf(db: Kysely<Schema>, taskIds: readonly string[]): Promise<ReadonlyMap<string, Figures>> {
+  if (taskIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('run_results')
+    .innerJoin('runs', 'runs.id', 'run_results.run_id')
+    .select(['runs.task_id', 'run_results.tokens', 'run_results.cost_usd', 'run_results.tool_calls'])
+    .where('runs.task_id', 'in', taskIds)
+    .execute();
+  const sums = new Map<string, Figures>();
+  for (const row of rows) {
+    const { tokens, costUsd, toolCalls } = sums.get(row.task_id) ?? noResult;
+    const more = JSON.parse(row.tokens) as TokenUsage;
+    sums.set(row.task_id, { tokens: addUsage(tokens, more), costUsd: costUsd + row.cost_usd, toolCalls: toolCalls + row.tool_calls });
+  }
+  return sums;
+}
+
+function toResult(row: RunResultTable): RunResult {
   return {
     sessionId: row.session_id,
     branch: row.branch,

@@ -12,3 +12,15 @@ export const toJson = (value: unknown): string | null => (value === null || valu
 
 /** Only for text that this program wrote; what comes from outside is parsed where it enters. */
 export const fromJson = <T>(text: string | null): T | null => (text === null ? null : (JSON.parse(text) as T));
+
+/** Newest first. `next` is where the following page begins; a page may be short, or even empty, and still have one. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | null;
+}
+
+/** From what was found with one more than the limit. */
+export function pageOf<T extends { readonly id: string }>(found: readonly T[], limit: number): Page<T> {
+  const items = found.slice(0, limit);
+  return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+}

@@ -65,7 +65,7 @@ export interface RunTable {
   finished_at: number | null;
 }
 
-interface RunResultTable {
+export interface RunResultTable {
   run_id: string;
   session_id: string | null;
   branch: string | null;

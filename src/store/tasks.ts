@@ -2,7 +2,7 @@ import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Reason } from '../domain/outcome.ts';
 import type { Priority, Task, TaskState, TaskStatus } from '../domain/task.ts';
 import { rankOf } from '../domain/task.ts';
-import { chunks, fromJson, toJson } from './rows.ts';
+import { chunks, fromJson, type Page, pageOf, toJson } from './rows.ts';
 import type { Schema, TaskTable } from './schema.ts';
 import type { Tx } from './store.ts';
 
@@ -11,12 +11,6 @@ export interface TaskFilter {
   readonly priority?: Priority | undefined;
   readonly source?: string | undefined;
   readonly repository?: string | undefined;
-}
-
-/** Newest first. `next` is where the following page begins; a page may be short, or even empty, and still have one. */
-export interface Page<T> {
-  readonly items: readonly T[];
-  readonly next: string | null;
 }
 
 /**
@@ -312,11 +306,6 @@ export async function listTasks(
   return found.next === null && floor !== undefined ? { items: found.items, next: floor } : found;
 }
 
-function pageOf<T extends { readonly id: string }>(found: readonly T[], limit: number): Page<T> {
-  const items = found.slice(0, limit);
-  return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
-}
-
 /** Open tasks by priority and status. Reads one index, whose size is the number of open tasks. */
 export async function countOpen(
   db: Kysely<Schema>,
@@ -453,6 +442,15 @@ export async function sourcesOf(db: Kysely<Schema>, ids: readonly string[]): Pro
   for (const chunk of chunks(ids)) {
     for (const { id, source } of await db.selectFrom('tasks').select(['id', 'source']).where('id', 'in', chunk).execute())
       found.set(id, source);
+  }
+  return found;
+}
+
+export async function profilesOf(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const chunk of chunks(ids)) {
+    for (const { id, profile } of await db.selectFrom('tasks').select(['id', 'profile']).where('id', 'in', chunk).execute())
+      found.set(id, profile);
   }
   return found;
 }

@@ -1,6 +1,7 @@
 import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
 import { isClosed } from '../domain/task.ts';
 import type { WorkspaceRecord, WorkspaceStatus } from '../domain/workspace.ts';
+import { chunks, type Page, pageOf } from './rows.ts';
 import type { Schema, WorkspaceTable } from './schema.ts';
 import type { Tx } from './store.ts';
 
@@ -39,6 +40,32 @@ export async function listWorkspaces(db: Kysely<Schema>, filter: WorkspaceFilter
   if (filter.gitDir !== undefined) query = query.where('git_dir', '=', filter.gitDir);
   if (filter.after !== undefined) query = query.where('id', '>', filter.after);
   return (await query.execute()).map(toRecord);
+}
+
+/** The newest of each run, whatever has become of it. */
+export async function workspacesOfRuns(db: Kysely<Schema>, runIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const chunk of chunks(runIds)) {
+    const rows = await db.selectFrom('workspaces').select(['id', 'run_id']).where('run_id', 'in', chunk).orderBy('id').execute();
+    for (const { id, run_id } of rows) found.set(run_id, id);
+  }
+  return found;
+}
+
+/** Newest first; those on disk when no statuses are given. */
+export async function pageOfWorkspaces(
+  db: Kysely<Schema>,
+  statuses: readonly WorkspaceStatus[] | undefined,
+  { before, limit }: { readonly before: string | null; readonly limit: number },
+): Promise<Page<WorkspaceRecord>> {
+  let query = db
+    .selectFrom('workspaces')
+    .selectAll()
+    .orderBy('id', 'desc')
+    .limit(limit + 1);
+  query = statuses ? query.where('status', 'in', statuses) : query.where('removed_at', 'is', null);
+  if (before !== null) query = query.where('id', '<', before);
+  return pageOf((await query.execute()).map(toRecord), limit);
 }
 
 export interface WorkspaceEnd {
