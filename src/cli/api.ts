@@ -1,7 +1,10 @@
 import type { Reason } from '../domain/outcome.ts';
+import type { ProfileSettings } from '../domain/profile.ts';
 import type { RunResult } from '../domain/result.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
+import type { Tier } from '../domain/tier.ts';
+import type { WorkspaceStatus } from '../domain/workspace.ts';
 
 /** What the server answers, as far as the command line looks at it. Times are ISO 8601. */
 export interface Task {
@@ -21,6 +24,9 @@ export interface Task {
   readonly budgetUsd: number | null;
   readonly verify: readonly string[] | null;
   readonly engine: string | null;
+  readonly profile: string;
+  readonly tier: Tier | null;
+  readonly labels: readonly string[];
   readonly attempts: number;
   readonly maxAttempts: number;
   readonly cancelRequestedAt: string | null;
@@ -43,6 +49,28 @@ export interface Run extends RunResult {
   readonly finishedAt: string | null;
   readonly durationMs: number | null;
   readonly outputFile: string;
+}
+
+type Limits = Pick<ProfileSettings, 'timeoutSeconds' | 'maxTurns' | 'budgetUsd'>;
+
+export interface Profile extends Omit<ProfileSettings, keyof Limits> {
+  readonly id: string;
+  readonly name: string;
+  readonly limits: Limits;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+export interface Workspace {
+  readonly id: string;
+  readonly taskId: string;
+  readonly runId: string;
+  readonly status: WorkspaceStatus;
+  readonly repository: string;
+  readonly branch: string;
+  readonly path: string;
+  readonly createdAt: string;
+  readonly cleanupAt: string | null;
 }
 
 export interface Page<T> {

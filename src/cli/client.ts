@@ -15,13 +15,14 @@ export interface Place {
 export interface Client {
   readonly address: string;
   get<T>(path: string): Promise<T>;
-  send<T>(method: 'POST' | 'PATCH', path: string, body?: unknown): Promise<{ readonly status: number; readonly body: T }>;
+  send<T>(method: 'POST' | 'PATCH' | 'PUT', path: string, body?: unknown): Promise<{ readonly status: number; readonly body: T }>;
+  delete(path: string): Promise<void>;
   /** The bytes of an event stream; undefined when there is nothing more to come. */
   stream(path: string, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>;
 }
 
 interface Request {
-  readonly method?: 'GET' | 'POST' | 'PATCH';
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
 }
@@ -30,7 +31,9 @@ export function createClient(place: Place): Client {
   const exchange = async <T>(path: string, request: Request): Promise<{ readonly status: number; readonly body: T }> => {
     const timeout = AbortSignal.timeout(place.timeoutMs);
     const response = await ask(place, path, request, timeout);
-    const body = await jsonIn(place, response, timeout);
+    const empty = response.statusCode === 204;
+    if (empty) response.resume();
+    const body = empty ? undefined : await jsonIn(place, response, timeout);
     if (!succeeded(response)) throw refusal(place, response, body);
     return { status: response.statusCode ?? 0, body: body as T };
   };
@@ -43,6 +46,9 @@ export function createClient(place: Place): Client {
         path,
         body === undefined ? { method } : { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
       ),
+    async delete(path) {
+      await exchange(path, { method: 'DELETE' });
+    },
     async stream(path, lastEventId, signal) {
       const opening = new AbortController();
       const timer = setTimeout(() => opening.abort(new DOMException('no answer', 'TimeoutError')), place.timeoutMs);

@@ -17,16 +17,26 @@ export async function withEach(
   act: (client: Client, id: string) => Promise<Task>,
   say: (task: Task) => string,
 ): Promise<void> {
+  return tryEach(session, flags, ids.map(taskId), act, (task) => `${task.id}  ${say(task)}`);
+}
+
+/** The same with whatever else has a name or an id. */
+export async function tryEach<T>(
+  session: Session,
+  flags: ClientFlags,
+  wanted: readonly string[],
+  act: (client: Client, id: string) => Promise<T>,
+  say: (item: T) => string,
+): Promise<void> {
   const { screen } = session;
-  const wanted = ids.map(taskId);
   const client = connect(flags, session);
-  const items: Task[] = [];
+  const items: T[] = [];
   const refused: { readonly id: string; readonly code: string; readonly message: string }[] = [];
   for (const id of wanted) {
     try {
-      const task = await act(client, id);
-      items.push(task);
-      if (!flags.json) screen.line(`${task.id}  ${say(task)}`);
+      const item = await act(client, id);
+      items.push(item);
+      if (!flags.json) screen.line(say(item));
     } catch (error) {
       if (!(error instanceof Failure) || error.exit !== exits.refused) throw error;
       refused.push({ id, code: error.code, message: error.message });

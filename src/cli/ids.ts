@@ -9,6 +9,11 @@ export function taskId(text: string): string {
   throw misused(`${quoted(text)} is not the id of a task (tsk_…). \`nightshift tasks\` lists them.`);
 }
 
+export function workspaceId(text: string): string {
+  if (isId('workspace', text)) return text;
+  throw misused(`${quoted(text)} is not the id of a workspace (wsp_…). \`nightshift workspaces\` lists them.`);
+}
+
 export function taskOrRunId(text: string): { readonly kind: 'task' | 'run'; readonly id: string } {
   if (isId('task', text)) return { kind: 'task', id: text };
   if (isId('run', text)) return { kind: 'run', id: text };

@@ -21,6 +21,8 @@ const commands = [
   'cancel',
   'retry',
   'priority',
+  'profiles',
+  'workspaces',
   'status',
   'pause',
   'resume',

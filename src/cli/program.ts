@@ -31,6 +31,10 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'retry', summary: 'put ended tasks back in line', load: () => import('./retry.ts') },
     { name: 'priority', summary: "change a waiting task's priority", load: () => import('./priority.ts') },
   ],
+  'Set-up:': [
+    { name: 'profiles', summary: 'list, show, make, change and delete profiles of agents', load: () => import('./profiles.ts') },
+    { name: 'workspaces', summary: 'list and remove the workspaces of runs', load: () => import('./workspaces.ts') },
+  ],
   'Queue:': [
     { name: 'status', summary: 'show what waits and who works', load: () => import('./status.ts') },
     { name: 'pause', summary: 'start nothing more; what runs goes on', load: () => import('./pause.ts') },

@@ -1,3 +1,4 @@
+import { defaultProfile } from '../domain/profile.ts';
 import type { Run, StreamedEvent, Task } from './api.ts';
 import type { Client } from './client.ts';
 import { type ClientFlags, clientFlags, connect } from './connect.ts';
@@ -119,6 +120,9 @@ function taskFields(task: Task, now: number): readonly Field[] {
     ['repository', task.repository && oneLine(task.repository)],
     ['ref', task.ref && oneLine(task.ref)],
     ['engine', task.engine],
+    ['profile', task.profile === defaultProfile ? null : task.profile],
+    ['tier', task.tier],
+    ['labels', oneLine(task.labels.join(', '))],
     ['verify', task.verify && oneLine(task.verify.join(' '))],
     ['budget', task.budgetUsd === null ? null : `$${task.budgetUsd.toFixed(2)}`],
     ['dedupe key', task.dedupeKey && oneLine(task.dedupeKey)],

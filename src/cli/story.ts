@@ -22,6 +22,8 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: `priority ${text('from')} → ${text('to')}` };
     case 'task.dependencies':
       return { text: 'dependencies changed' };
+    case 'task.approved':
+      return { text: `${text('by')} let it go ahead, with the profile ${text('profile')}` };
     case 'task.cancel-requested':
       return { text: `${text('by')} called it off` };
     case 'task.status':

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { priorities } from '../domain/task.ts';
+import { tiers } from '../domain/tier.ts';
 import { misused } from './failure.ts';
 import type { Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
@@ -18,6 +19,9 @@ export interface TaskFlags {
   readonly budget?: string;
   readonly verify?: string;
   readonly engine?: string;
+  readonly profile?: string;
+  readonly tier?: string;
+  readonly label?: readonly string[];
 }
 
 /** The options of `new` and `run`: one for each field of a task. */
@@ -33,15 +37,18 @@ export const taskFlags = (command: Command): Command =>
     .option('--dedupe-key <key>', 'while a task with this key is open, this is the same task')
     .option('--budget <usd>', 'most it may cost, in US dollars')
     .option('--verify <command>', 'command that must exit with 0 for the work to count')
-    .option('--engine <name>', 'engine to run it with');
+    .option('--engine <name>', 'engine to run it with')
+    .option('--profile <name>', 'profile to run it with (default: default)')
+    .addOption(new Option('--tier <tier>', 'how much of a model it needs, whatever its profile says').choices(tiers))
+    .option('-l, --label <label>', 'label to give it; can be repeated', gather);
 
-const gather = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+export const gather = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /** The body of `POST /api/tasks`. What only the server can judge is left to the server. */
 export async function taskOf(title: string, flags: TaskFlags, { terminal }: Session): Promise<Record<string, unknown>> {
   const fields = {
     title,
-    body: await bodyOf(flags, terminal),
+    body: await textFrom('body', flags.body, flags.bodyFile, terminal),
     repository: flags.repository,
     ref: flags.ref,
     priority: flags.priority,
@@ -51,18 +58,27 @@ export async function taskOf(title: string, flags: TaskFlags, { terminal }: Sess
     budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
     verify: flags.verify,
     engine: flags.engine,
+    profile: flags.profile,
+    tier: flags.tier,
+    labels: flags.label,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-async function bodyOf({ body, bodyFile }: TaskFlags, terminal: Terminal): Promise<string | undefined> {
-  if (body !== undefined && bodyFile !== undefined) throw misused('Give the body with --body or with --body-file, not with both.');
-  if (body === '-' || bodyFile === '-') return readAll(terminal.stdin);
-  if (bodyFile === undefined) return body;
+/** What `--NAME` says, or the file of `--NAME-file` holds; - is standard input. */
+export async function textFrom(
+  name: string,
+  text: string | undefined,
+  file: string | undefined,
+  terminal: Terminal,
+): Promise<string | undefined> {
+  if (text !== undefined && file !== undefined) throw misused(`Give the ${name} with --${name} or with --${name}-file, not with both.`);
+  if (text === '-' || file === '-') return readAll(terminal.stdin);
+  if (file === undefined) return text;
   try {
-    return readFileSync(resolve(terminal.cwd, bodyFile), 'utf8');
+    return readFileSync(resolve(terminal.cwd, file), 'utf8');
   } catch (cause) {
-    throw misused(`The body cannot be read: ${cause instanceof Error ? cause.message : String(cause)}.`);
+    throw misused(`The ${name} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}.`);
   }
 }
 
@@ -86,7 +102,7 @@ export function timeOf(text: string, now: number): string {
   return new Date(at).toISOString();
 }
 
-function amountOf(text: string): number {
+export function amountOf(text: string): number {
   const amount = Number(text.replace(/^\$/, ''));
   if (text.trim() !== '' && amount > 0) return amount;
   throw misused(`--budget must be an amount in US dollars such as 2.50, not ${JSON.stringify(text)}.`);

@@ -1,8 +1,11 @@
 import type { RunStatus } from '../domain/run.ts';
 import type { TaskStatus } from '../domain/task.ts';
+import type { WorkspaceStatus } from '../domain/workspace.ts';
 import type { Style } from './terminal.ts';
 
-const styles: Readonly<Record<TaskStatus | RunStatus, Style | undefined>> = {
+type Status = TaskStatus | RunStatus | WorkspaceStatus;
+
+const styles: Readonly<Record<Status, Style | undefined>> = {
   queued: undefined,
   blocked: 'yellow',
   delayed: 'yellow',
@@ -15,9 +18,14 @@ const styles: Readonly<Record<TaskStatus | RunStatus, Style | undefined>> = {
   escalated: 'magenta',
   lost: 'red',
   released: 'dim',
+  active: 'cyan',
+  completed: 'green',
+  error: 'red',
+  cleaning: 'yellow',
+  removed: 'dim',
 };
 
-export const styleOf = (status: TaskStatus | RunStatus): Style | undefined => styles[status];
+export const styleOf = (status: Status): Style | undefined => styles[status];
 
 /** `0.4 s`, `12 s`, `3 min 04 s`, `2 h 05 min`. */
 export function duration(ms: number): string {

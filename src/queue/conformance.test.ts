@@ -2,11 +2,13 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
+import type { Profile } from '../domain/profile.ts';
 import type { Task } from '../domain/task.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { readAfter } from '../store/journal.ts';
 import { enrol, listNodes } from '../store/nodes.ts';
+import { deleteProfile, insertProfile, replaceSettings } from '../store/profiles.ts';
 import { findRun, runsOfTasks } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
 import { findTask } from '../store/tasks.ts';
@@ -560,6 +562,103 @@ for (const dialect of dialects) {
         await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
         await succeed(claims[0] as Claim);
         expect(await queue.heartbeat('node-a')).toEqual([(claims[1] as Claim).run.id]);
+      });
+    });
+
+    describe('a profile', () => {
+      const nothing = {
+        description: null,
+        promptTemplate: null,
+        instructions: null,
+        tier: null,
+        model: null,
+        tools: null,
+        timeoutSeconds: null,
+        maxTurns: null,
+        budgetUsd: null,
+        engine: null,
+      };
+      const make = async (name: string, more: Partial<Profile> = {}): Promise<Profile> => {
+        const profile = { ...nothing, id: createIds(clock)('prf'), name, createdAt: clock.now(), updatedAt: clock.now(), ...more };
+        await store.write((tx) => insertProfile(tx, profile));
+        return profile;
+      };
+
+      test('must exist when a task is submitted with it', async () => {
+        expect(await queue.submit(wish('lost', { profile: 'nobody' }))).toMatchObject({
+          kind: 'refused',
+          refusal: { status: 422, code: 'unknown-profile' },
+        });
+        expect(await submit('found')).toMatchObject({ profile: 'default', tier: null, labels: [] });
+      });
+
+      test('comes along with the claim as it is then, and names the engine of a task that names none', async () => {
+        await make('builder', { engine: 'claude' });
+        await submit('one', { profile: 'builder' });
+        await submit('two', { profile: 'builder', engine: 'command', tier: 'deep', labels: ['a', 'b', 'a'] });
+        await store.write((tx) => replaceSettings(tx, 'builder', { ...nothing, engine: 'claude', maxTurns: 7 }, clock.now()));
+        const claims = await queue.claim('node-a', 2);
+        expect(claims.map(({ run, profile }) => [run.engine, profile?.maxTurns])).toEqual([
+          ['claude', 7],
+          ['command', 7],
+        ]);
+        expect(claims[1]?.task).toMatchObject({ tier: 'deep', labels: ['a', 'b'] });
+      });
+
+      test('gives its budget to tasks that have none', async () => {
+        await make('thrifty', { budgetUsd: 0.5 });
+        expect((await submit('one', { profile: 'thrifty' })).budgetUsd).toBe(0.5);
+        expect((await submit('two', { profile: 'thrifty', budgetUsd: 2 })).budgetUsd).toBe(2);
+      });
+
+      test('is not deleted by one while another submits a task with it: one of the two is refused', async () => {
+        const other = await open();
+        for (let round = 0; round < 10; round++) {
+          await make('fleeting');
+          const [submission, deletion] = await Promise.all([
+            queue.submit(wish('one', { profile: 'fleeting' })),
+            other.store.write((tx) => deleteProfile(tx, 'fleeting')),
+          ]);
+          expect([submission.kind, deletion.kind]).toEqual(submission.kind === 'created' ? ['created', 'in-use'] : ['refused', 'deleted']);
+          if (submission.kind !== 'created') continue;
+          await queue.cancel(submission.task.id, 'owner');
+          await store.write((tx) => deleteProfile(tx, 'fleeting'));
+        }
+      });
+
+      test('that vanished all the same leaves a claim that says so', async () => {
+        await make('gone');
+        await submit('one', { profile: 'gone' });
+        await store.write((tx) => tx.db.deleteFrom('profiles').where('name', '=', 'gone').execute());
+        expect((await claimOne()).profile).toBeUndefined();
+      });
+
+      test('is given to a task with the word that it may go ahead, together with what else is said; to one of two', async () => {
+        await make('worker', { budgetUsd: 3, engine: 'claude' });
+        const { id, budgetUsd } = await submit('item', { body: 'What it is.', needsApproval: true });
+        expect(budgetUsd).toBeNull();
+        expect(await queue.claim('node-a', 1)).toEqual([]);
+        const other = await open();
+        const amendment = { profile: 'worker', addition: 'And this.', repository: '/srv/shop' };
+        const answers = await Promise.all([queue.approve(id, 'owner', amendment), other.queue.approve(id, 'owner', amendment)]);
+        expect(answers.map(({ ok }) => ok).sort()).toEqual([false, true]);
+        expect(answers.find(({ ok }) => ok)).toMatchObject({ task: { id, status: 'queued', profile: 'worker' } });
+        expect(answers.find(({ ok }) => !ok)).toMatchObject({ refusal: { status: 409, code: 'not-awaiting-approval' } });
+        const { task: claimed, run } = await claimOne();
+        expect(claimed).toMatchObject({ id, body: 'What it is.\n\nAnd this.', repository: '/srv/shop', profile: 'worker', budgetUsd: 3 });
+        expect(run.engine).toBe('claude');
+        const types = (await readAfter(store, '0', 100)).map(({ type }) => type);
+        expect(types).toEqual(['task.submitted', 'task.approved', 'task.status', 'task.status', 'run.started']);
+      });
+
+      test('that does not exist changes nothing about a task that awaits the word', async () => {
+        const { id } = await submit('item', { body: 'What it is.', needsApproval: true });
+        expect(await queue.approve(id, 'owner', { profile: 'nobody', addition: 'no' })).toMatchObject({
+          refusal: { code: 'unknown-profile' },
+        });
+        expect(await queue.approve('tsk_0', 'owner')).toMatchObject({ refusal: { status: 404 } });
+        expect(await task(id)).toMatchObject({ status: 'awaiting-approval', body: 'What it is.', profile: 'default' });
+        expect(await queue.approve(id, 'owner')).toMatchObject({ ok: true, task: { status: 'queued', body: 'What it is.' } });
       });
     });
 

@@ -41,7 +41,8 @@ export async function enqueue(
     const profile = profiles.get(named);
     if (!profile) return { wish, refusal: unknownProfile(named) };
     const task = taskOf(wish, profile, newId(idPrefixes.task), statuses, now);
-    const refusal = unfit(cannotRun, task, profile) ?? unknownDependency(wish, statuses);
+    // What awaits approval may still get another profile and more of a body; then it is judged.
+    const refusal = (wish.needsApproval ? undefined : unfit(cannotRun, task, profile)) ?? unknownDependency(wish, statuses);
     return refusal ? { wish, refusal } : { wish, task };
   });
 

@@ -1,0 +1,22 @@
+import { describe, expect, test } from 'vitest';
+import { fillIn, unknownPlaceholders } from './prompt.ts';
+
+const values = { title: 'Fix it', body: 'In {{branch}}, and $& too', repository: '/srv/shop', ref: null, branch: 'nightshift/x' };
+
+describe('a prompt template', () => {
+  test('is filled in wherever a placeholder stands, with or without space in its braces', () => {
+    expect(fillIn('{{title}} ({{ repository }}) {{title}}', values)).toBe('Fix it (/srv/shop) Fix it');
+  });
+
+  test('takes what is put in as mere text, whatever braces and dollar signs are in it', () => {
+    expect(fillIn('{{body}} / {{branch}}', values)).toBe('In {{branch}}, and $& too / nightshift/x');
+  });
+
+  test('leaves nothing where there is nothing to put in', () => {
+    expect(fillIn('[{{ref}}]', values)).toBe('[]');
+  });
+
+  test('names the placeholders that there are not, once each', () => {
+    expect(unknownPlaceholders('{{title}} {{ autor }} {{}} {{autor}} {single} {{ body }}')).toEqual(['autor', '']);
+  });
+});
