@@ -63,7 +63,7 @@ const statusWords: Readonly<Record<TaskStatus, ExecutionStatus>> = {
 };
 
 /** What was called off ends cancelled whatever comes, so it is told at once and never taken back. */
-export const statusOf = ({ status, cancelRequestedAt }: Pick<Executed, 'status' | 'cancelRequestedAt'>): ExecutionStatus =>
+const statusOf = ({ status, cancelRequestedAt }: Pick<Executed, 'status' | 'cancelRequestedAt'>): ExecutionStatus =>
   cancelRequestedAt === null ? statusWords[status] : 'cancelled';
 
 export function filterFor(status: ExecutionStatus): ExecutionFilter {
