@@ -59,7 +59,7 @@ const newItemSchema = z
   .openapi('NewWorkItem');
 
 /** The routes of another agent runtime, for programs that were written for it. What is what: words.ts. */
-export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace }: ServerParts): App {
+export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refusesWish }: ServerParts): App {
   const router = newRouter();
   const executions = openExecutions(store, clock);
 
@@ -329,7 +329,13 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace }: Ser
     return worker;
   };
 
+  async function refuseUnfit(wish: Parameters<typeof refusesWish>[0]): Promise<void> {
+    const why = await refusesWish(wish);
+    if (why !== undefined) throw new Refused(422, why.code, why.message);
+  }
+
   async function executePrompt(worker: Profile, prompt: string, repository: string | undefined, user: string): Promise<string> {
+    await refuseUnfit({ engine: undefined, profile: worker.name, repository, trust: 'owner' });
     const submission = await queue.submit({
       title: titleOf(prompt),
       body: prompt,
@@ -351,10 +357,16 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace }: Ser
     repository: string | undefined,
     user: string,
   ): Promise<string> {
-    if (!isId('task', id)) throw notFound('work-item', 'Work item', id);
+    const task = isId('task', id) ? await findTask(store.read, id) : undefined;
+    if (!task) throw notFound('work-item', 'Work item', id);
+    await refuseUnfit({
+      engine: task.engine ?? undefined,
+      profile: worker.name,
+      repository: repository ?? task.repository ?? undefined,
+      trust: task.trust,
+    });
     const answer = await queue.approve(id, user, { profile: worker.name, addition: prompt, repository });
     if (answer.ok) return id;
-    if (answer.refusal.code === 'no-such-task') throw notFound('work-item', 'Work item', id);
     if (answer.refusal.code !== 'not-awaiting-approval') throw refusalOf(answer.refusal, worker);
     const { status } = (await executions.require(id)).view;
     throw new Refused(
