@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fillIn, unknownPlaceholders } from './prompt.ts';
 
-const values = { title: 'Fix it', body: 'In {{branch}}, and $& too', repository: '/srv/shop', ref: null, branch: 'nightshift/x' };
+const values = { title: 'Fix it', body: null, repository: '/srv/shop', ref: null, branch: 'nightshift/x' };
 
 describe('a prompt template', () => {
   test('is filled in wherever a placeholder stands, with or without space in its braces', () => {
@@ -9,11 +9,16 @@ describe('a prompt template', () => {
   });
 
   test('takes what is put in as mere text, whatever braces and dollar signs are in it', () => {
-    expect(fillIn('{{body}} / {{branch}}', values)).toBe('In {{branch}}, and $& too / nightshift/x');
+    const body = 'In {{branch}}, and $& too';
+    expect(fillIn('{{body}} / {{branch}}', { ...values, body })).toBe('In {{branch}}, and $& too / nightshift/x');
   });
 
   test('leaves nothing where there is nothing to put in', () => {
     expect(fillIn('[{{ref}}]', values)).toBe('[]');
+  });
+
+  test('is followed by the body that it does not mention', () => {
+    expect(fillIn('Do {{title}}.', { ...values, body: 'With care.' })).toBe('Do Fix it.\n\nWith care.');
   });
 
   test('names the placeholders that there are not, once each', () => {

@@ -48,7 +48,9 @@ const settings = {
     })
     .nullable()
     .optional()
-    .openapi({ description: `May have placeholders: ${placeholders.map((name) => `{{${name}}}`).join(', ')}.` }),
+    .openapi({
+      description: `May have placeholders: ${placeholders.map((name) => `{{${name}}}`).join(', ')}. A body that it does not mention comes after it.`,
+    }),
   instructions: notBlank(100_000).nullable().optional(),
   tier: z.enum(tiers).nullable().optional(),
   model: oneLine(200).nullable().optional(),

@@ -3,7 +3,7 @@ import { ManualClock } from '../../../test/support/clock.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../../test/support/stores.ts';
 import { dueTimes, faultOf, mostAtOnce, nextTime } from '../../domain/rhythm.ts';
 import { createIds } from '../../platform/ids.ts';
-import { silentLog } from '../../platform/log.ts';
+import { createLog, silentLog } from '../../platform/log.ts';
 import { createQueue } from '../../queue/durable-queue.ts';
 import { pgBossLine } from '../../queue/pg-boss.ts';
 import type { Line } from '../../queue/queue.ts';
@@ -114,6 +114,19 @@ for (const dialect of dialects) {
       clock.advance(3_600_000);
       await all.lookOnce();
       expect(await filed()).toHaveLength(1);
+    });
+
+    test('that is refused is told of in the log', async () => {
+      const logged: string[] = [];
+      const log = createLog('warn', [{ write: (line) => void logged.push(line) }]);
+      const cannotRun = () => 'there is nothing to run it';
+      const queue = createQueue({ store, line, clock, newId: createIds(clock), chance: () => 0.5, defaultEngine: null, cannotRun });
+      const one = new Scheduler({ store, queue, clock, log, schedules: [nightly] });
+      await one.lookOnce();
+      clock.advance(at('2026-06-08T01:00:00Z') - clock.now());
+      await one.lookOnce();
+      expect(await filed()).toEqual([]);
+      expect(logged.join('')).toContain('there is nothing to run it');
     });
 
     test('is looked after by itself, and leaves nothing behind when it is stopped', async () => {

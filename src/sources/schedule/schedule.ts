@@ -77,11 +77,14 @@ export class Scheduler {
     const key = `schedule:${schedule.name}`;
     const until = seenUntil(await readSetting(tx.db, key), schedule, now);
     const { times, missed } = dueTimes(schedule, until, now);
-    if (times.length > 0)
-      await queue.enqueue(
-        tx,
-        times.map((time) => wishOf(schedule, time)),
-      );
+    const submissions = await queue.enqueue(
+      tx,
+      times.map((time) => wishOf(schedule, time)),
+    );
+    for (const submission of submissions) {
+      if (submission.kind === 'refused')
+        log.warn({ schedule: schedule.name, refusal: submission.refusal }, 'the task of a schedule was refused');
+    }
     if (missed > 0) log.warn({ schedule: schedule.name, missed, catchUp: schedule.catchUp }, 'times of a schedule passed without a task');
     const standing: Standing = { cron: schedule.cron, timezone: schedule.timezone ?? null, until: Math.max(until, now) };
     await writeSetting(tx, key, JSON.stringify(standing));

@@ -95,6 +95,8 @@ export interface ExecutionParts {
 export function executionView({ task, profile, runs, workspaceId, result, figures }: ExecutionParts): ExecutionView {
   const last = runs.at(-1);
   return {
+    id: task.id,
+    ...concerning(task, profile, workspaceId),
     ...told({
       status: statusOf(task),
       startedAt: runs[0]?.startedAt ?? null,
@@ -105,8 +107,6 @@ export function executionView({ task, profile, runs, workspaceId, result, figure
       result,
       figures,
     }),
-    id: task.id,
-    ...concerning(task, profile, workspaceId),
     createdAt: new Date(task.createdAt).toISOString(),
   };
 }
@@ -114,6 +114,8 @@ export function executionView({ task, profile, runs, workspaceId, result, figure
 /** One attempt, under its own id. */
 export function attemptView(run: Run, { task, profile, workspaceId, result, figures }: Omit<ExecutionParts, 'runs'>): ExecutionView {
   return {
+    id: run.id,
+    ...concerning(task, profile, workspaceId),
     ...told({
       status: run.status === 'running' ? statusOf(task) : runStatusWords[run.status],
       startedAt: run.startedAt,
@@ -123,8 +125,6 @@ export function attemptView(run: Run, { task, profile, workspaceId, result, figu
       result,
       figures,
     }),
-    id: run.id,
-    ...concerning(task, profile, workspaceId),
     createdAt: new Date(run.startedAt).toISOString(),
   };
 }
