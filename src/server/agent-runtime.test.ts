@@ -199,7 +199,7 @@ for (const dialect of dialects) {
 
       test('names an unknown worker first, then an unknown work item', async () => {
         const path = '/api/agent-runtime/execute';
-        for (const workerId of ['nobody', `prf_${ghost}`, 'x'.repeat(100), '../../etc']) {
+        for (const workerId of ['nobody', `prf_${ghost}`, 'x'.repeat(100), '../../etc', 'a\0b']) {
           expect(await refusal('POST', path, { workerId, workItemId: 'w1', prompt: 'x' })).toMatchObject({
             status: 404,
             statusCode: 404,
@@ -319,7 +319,10 @@ for (const dialect of dialects) {
       expect(await list('?workerId=extra&limit=2&offset=2')).toMatchObject({ total: 3, hasMore: false, items: [{ id: mine[2] }] });
       expect(await list(`?workerId=extra&status=error`)).toMatchObject({ total: 1, items: [{ id: mine[2] }] });
       expect(await list(`?workItemId=${mine[1]}`)).toMatchObject({ total: 1, items: [{ id: mine[1] }] });
-      expect(await list('?workerId=nobody')).toEqual({ items: [], total: 0, hasMore: false });
+      for (const nobody of ['?workerId=nobody', '?workerId=%00', '?workItemId=x', '?workItemId=%00']) {
+        expect(await list(nobody)).toEqual({ items: [], total: 0, hasMore: false });
+      }
+      expect(await api.refusal('GET', '/api/profiles/a%00b')).toMatchObject({ status: 404, code: 'no-such-profile' });
       expect(await list('?dateFrom=2099-01-01')).toEqual({ items: [], total: 0, hasMore: false });
       expect((await list('?status=cancelled')).items.every(({ status }) => status === 'cancelled')).toBe(true);
       for (const bad of ['?limit=0', '?limit=x', '?offset=-1', '?status=queued', '?dateTo=soon', '?colour=blue']) {

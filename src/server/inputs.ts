@@ -26,6 +26,9 @@ export const profileName = z
   .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'must be lower-case words joined by dashes')
   .max(60);
 
+/** Asked before a database is: not every text is one that PostgreSQL takes. */
+export const isProfileName = (text: string): boolean => profileName.safeParse(text).success;
+
 export const repositorySchema = oneLine(2_000).refine((text) => Buffer.byteLength(text) <= 2_000, 'must be at most 2000 bytes long');
 
 export const freeText = (max: number) =>

@@ -6,7 +6,7 @@ import { placeholders, unknownPlaceholders } from '../../domain/prompt.ts';
 import { tiers } from '../../domain/tier.ts';
 import { deleteProfile, findProfile, insertProfile, listProfiles, replaceSettings } from '../../store/profiles.ts';
 import type { App } from '../env.ts';
-import { freeText, oneLine, profileName } from '../inputs.ts';
+import { freeText, isProfileName, oneLine, profileName } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
@@ -134,7 +134,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
       responses: { 200: json(profileSchema, 'The profile.'), ...answers(401, 404, 503) },
     }),
     async (context) => {
-      const { name } = context.req.valid('param');
+      const name = requireName(context.req.valid('param').name);
       const profile = await findProfile(store.read, name);
       if (!profile) throw noSuchProfile(name);
       return context.json(profileView(profile), 200);
@@ -152,7 +152,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
       responses: { 200: json(profileSchema, 'The profile as it is now.'), ...answers(400, 401, 404, 413, 415, 422, 503) },
     }),
     async (context) => {
-      const { name } = context.req.valid('param');
+      const name = requireName(context.req.valid('param').name);
       const wanted = settingsOf(context.req.valid('json'));
       const profile = await store.write((tx) => replaceSettings(tx, name, wanted, clock.now()));
       if (!profile) throw noSuchProfile(name);
@@ -170,7 +170,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
       responses: { 204: { description: 'It is gone.' }, ...answers(401, 404, 409, 413, 503) },
     }),
     async (context) => {
-      const { name } = context.req.valid('param');
+      const name = requireName(context.req.valid('param').name);
       if (name === defaultProfile) {
         throw new Refused(
           409,
@@ -200,6 +200,11 @@ function profileView({ timeoutSeconds, maxTurns, budgetUsd, ...profile }: Profil
     createdAt: new Date(profile.createdAt).toISOString(),
     updatedAt: new Date(profile.updatedAt).toISOString(),
   };
+}
+
+function requireName(text: string): string {
+  if (isProfileName(text)) return text;
+  throw noSuchProfile(text);
 }
 
 const noSuchProfile = (name: string): Refused =>

@@ -10,7 +10,7 @@ import { runsOfTasks } from '../../../store/runs.ts';
 import { findTask, profilesOf } from '../../../store/tasks.ts';
 import { listWorkspaces } from '../../../store/workspaces.ts';
 import type { App } from '../../env.ts';
-import { freeText, oneLine, repositorySchema } from '../../inputs.ts';
+import { freeText, isProfileName, oneLine, repositorySchema } from '../../inputs.ts';
 import type { ServerParts } from '../../parts.ts';
 import { json } from '../../responses.ts';
 import { newRouter } from '../../router.ts';
@@ -129,7 +129,8 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     async (context) => {
       const { status, workerId, workItemId, dateFrom, dateTo, limit = 20, offset = 0 } = context.req.valid('query');
       const worker = workerId === undefined ? undefined : await findWorker(workerId);
-      if (workerId !== undefined && !worker) return context.json({ items: [], total: 0, hasMore: false }, 200);
+      const nothing = (workerId !== undefined && !worker) || (workItemId !== undefined && !isId('task', workItemId));
+      if (nothing) return context.json({ items: [], total: 0, hasMore: false }, 200);
       const { items, total } = await listExecuted(
         store.read,
         {
@@ -320,8 +321,10 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     },
   );
 
-  const findWorker = async (key: string): Promise<Profile | undefined> =>
-    isId('profile', key) ? findProfileById(store.read, key) : findProfile(store.read, key);
+  const findWorker = async (key: string): Promise<Profile | undefined> => {
+    if (isId('profile', key)) return findProfileById(store.read, key);
+    return isProfileName(key) ? findProfile(store.read, key) : undefined;
+  };
 
   const requireWorker = async (key: string): Promise<Profile> => {
     const worker = await findWorker(key);
