@@ -55,9 +55,9 @@ export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSigna
 
 async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop: AbortSignal, log: Log): Promise<Outcome> {
   const { run } = claim;
+  if (!claim.profile) return { kind: 'needs-human', reason: noProfile(claim.task.profile) };
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
-  if (!claim.profile) return { kind: 'needs-human', reason: noProfile(claim.task.profile) };
   if (engine.converses && !parts.models) return { kind: 'needs-human', reason: noModel };
 
   // Whatever ends a run before its own end aborts with the outcome that this is.
