@@ -1,10 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { atSize } from './suites/at-size.ts';
+import { bigWorkspace } from './suites/big-workspace.ts';
+import { concurrentRuns } from './suites/concurrent-runs.ts';
 import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
+import { firstRequest } from './suites/first-request.ts';
 import { idle } from './suites/idle.ts';
 import { restart } from './suites/restart.ts';
+import { resume } from './suites/resume.ts';
+import { sandboxStart } from './suites/sandbox-start.ts';
 import { submissions } from './suites/submissions.ts';
 import type { Suite } from './suites/suite.ts';
 import { openBench } from './support/bench.ts';
@@ -13,11 +18,23 @@ import { renderSection, type Section } from './support/report.ts';
 import { Scope } from './support/scope.ts';
 import { fullSizes, quickSizes } from './support/sizes.ts';
 
-const suites: readonly Suite[] = [idle, restart, events, submissions, endToEnd, atSize];
+const suites: readonly Suite[] = [
+  idle,
+  restart,
+  events,
+  submissions,
+  endToEnd,
+  atSize,
+  sandboxStart,
+  firstRequest,
+  resume,
+  concurrentRuns,
+  bigWorkspace,
+];
 const names = suites.flatMap((suite) => suite.names);
 
 const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--json FILE] [--readme]
-  --quick      small sizes, in under a minute: shows that it works, not how fast
+  --quick      small sizes, in two minutes: shows that it works, not how fast
   --only NAME  ${names.join(', ')}
   --json FILE  writes the figures there as well
   --readme     puts them in bench/README.md, in place of the last ones

@@ -1,6 +1,6 @@
 import { type Bench, type Place, storeName } from '../support/bench.ts';
 import type { Row } from '../support/report.ts';
-import { startServerChild } from '../support/server.ts';
+import { startServerChild, waitFor } from '../support/server.ts';
 import { summary } from '../support/stats.ts';
 import type { Suite } from './suite.ts';
 
@@ -73,13 +73,4 @@ async function killAndRestart(bench: Bench, place: Place): Promise<{ readonly he
   const dispatchedMs = Math.min(...begun.map(({ startedAt }) => Date.parse(startedAt))) - second.spawnedAt;
   await second.kill();
   return { healthyMs: second.healthyMs, dispatchedMs };
-}
-
-async function waitFor<T>(look: () => Promise<T>, enough: (found: T) => boolean): Promise<T> {
-  for (let tries = 0; tries < 2_000; tries++) {
-    const found = await look();
-    if (enough(found)) return found;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  throw new Error('it did not happen within ten seconds');
 }

@@ -1,3 +1,5 @@
+import { summary } from './stats.ts';
+
 type Cell = string | number | null;
 /** Column headings are the keys. */
 export type Row = Readonly<Record<string, Cell>>;
@@ -7,6 +9,12 @@ export interface Section {
   readonly rows: readonly Row[];
   /** What a reader must know to take the figures for what they are. */
   readonly notes?: readonly string[];
+}
+
+/** Samples in milliseconds, one figure after the other under the headings that all such tables have. */
+export function rowOf(what: string, samples: readonly number[]): Row {
+  const { count, p50, p95 } = summary(samples);
+  return { what, samples: count, p50, p95, unit: 'ms' };
 }
 
 export function renderSection({ title, rows, notes = [] }: Section): string {

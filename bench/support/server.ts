@@ -15,12 +15,15 @@ export interface ServerChild {
   /** From spawn to the first 200 of /health. */
   readonly healthyMs: number;
   api<T>(method: string, path: string, body?: unknown): Promise<T>;
+  /** Resolves with the task's status when it neither runs nor stands in line. */
+  settled(taskId: string): Promise<string>;
   stop(): Promise<void>;
   kill(): Promise<void>;
 }
 
 const program = fileURLToPath(new URL('../../bin/nightshift.js', import.meta.url));
 const patienceMs = 20_000;
+const settledWithinMs = 180_000;
 
 /** The real server, with its settings as they come, in a process of its own. */
 export async function startServerChild(scope: Scope, place: Place, settings: Readonly<Record<string, string>> = {}): Promise<ServerChild> {
@@ -47,15 +50,35 @@ export async function startServerChild(scope: Scope, place: Place, settings: Rea
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   const healthyMs = performance.now() - start;
+  const api: ServerChild['api'] = (method, path, body) => call(address, method, path, body);
   return {
     pid: child.pid as number,
     address,
     spawnedAt,
     healthyMs,
-    api: (method, path, body) => call(address, method, path, body),
+    api,
+    async settled(taskId) {
+      const until = performance.now() + settledWithinMs;
+      while (performance.now() < until) {
+        const { status } = await api<{ status: string }>('GET', `/api/tasks/${taskId}`);
+        if (status !== 'queued' && status !== 'running') return status;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error(`the task ${taskId} did not end`);
+    },
     stop: () => end(child, 'SIGTERM'),
     kill: () => end(child, 'SIGKILL'),
   };
+}
+
+/** Looks every few milliseconds, for ten seconds at most. */
+export async function waitFor<T>(look: () => Promise<T>, enough: (found: T) => boolean): Promise<T> {
+  for (let tries = 0; tries < 2_000; tries++) {
+    const found = await look();
+    if (enough(found)) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error('it did not happen within ten seconds');
 }
 
 function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {

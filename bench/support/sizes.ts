@@ -10,6 +10,13 @@ export interface Sizes {
   readonly restarts: number;
   readonly starts: number;
   readonly idleSeconds: number;
+  readonly firstRequests: number;
+  readonly tasksPerServer: number;
+  /** How many at once, and how often. */
+  readonly concurrent: readonly { readonly runs: number; readonly rounds: number }[];
+  readonly resumes: number;
+  readonly sandboxStarts: number;
+  readonly big: { readonly files: number; readonly historyMiB: number; readonly rounds: number };
 }
 
 export const fullSizes: Sizes = {
@@ -23,6 +30,17 @@ export const fullSizes: Sizes = {
   restarts: 5,
   starts: 5,
   idleSeconds: 10,
+  firstRequests: 20,
+  tasksPerServer: 5,
+  concurrent: [
+    { runs: 1, rounds: 5 },
+    { runs: 4, rounds: 3 },
+    { runs: 8, rounds: 2 },
+    { runs: 16, rounds: 1 },
+  ],
+  resumes: 5,
+  sandboxStarts: 100,
+  big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
 };
 
 export const quickSizes: Sizes = {
@@ -36,4 +54,13 @@ export const quickSizes: Sizes = {
   restarts: 1,
   starts: 1,
   idleSeconds: 1,
+  firstRequests: 3,
+  tasksPerServer: 3,
+  concurrent: [
+    { runs: 1, rounds: 1 },
+    { runs: 4, rounds: 1 },
+  ],
+  resumes: 1,
+  sandboxStarts: 20,
+  big: { files: 5_000, historyMiB: 32, rounds: 1 },
 };
