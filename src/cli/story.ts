@@ -24,6 +24,8 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: 'dependencies changed' };
     case 'task.approved':
       return { text: `${text('by')} let it go ahead, with the profile ${text('profile')}` };
+    case 'task.denied':
+      return { text: `${text('by')} refused it` };
     case 'task.cancel-requested':
       return { text: `${text('by')} called it off` };
     case 'task.status':

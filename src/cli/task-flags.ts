@@ -19,6 +19,7 @@ export interface TaskFlags {
   readonly budget?: string;
   readonly verify?: string;
   readonly engine?: string;
+  readonly needsApproval?: true;
   readonly profile?: string;
   readonly tier?: string;
   readonly label?: readonly string[];
@@ -38,6 +39,7 @@ export const taskFlags = (command: Command): Command =>
     .option('--budget <usd>', 'most it may cost, in US dollars')
     .option('--verify <command>', 'command that must exit with 0 for the work to count')
     .option('--engine <name>', 'engine to run it with')
+    .option('--needs-approval', 'wait until somebody approves it')
     .option('--profile <name>', 'profile to run it with (default: default)')
     .addOption(new Option('--tier <tier>', 'how much of a model it needs, whatever its profile says').choices(tiers))
     .option('-l, --label <label>', 'label to give it; can be repeated', gather);
@@ -58,6 +60,7 @@ export async function taskOf(title: string, flags: TaskFlags, { terminal }: Sess
     budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
     verify: flags.verify,
     engine: flags.engine,
+    needsApproval: flags.needsApproval,
     profile: flags.profile,
     tier: flags.tier,
     labels: flags.label,

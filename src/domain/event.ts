@@ -12,7 +12,7 @@ export type Happening =
   | { readonly type: 'task.priority'; readonly data: { from: Priority; to: Priority } }
   | { readonly type: 'task.dependencies'; readonly data: { dependsOn: readonly string[] } }
   | { readonly type: 'task.approved'; readonly data: { by: string; profile: string } }
-  | { readonly type: 'task.cancel-requested'; readonly data: { by: string } }
+  | { readonly type: 'task.denied' | 'task.cancel-requested'; readonly data: { by: string } }
   | { readonly type: 'run.started'; readonly data: { attempt: number; node: string; engine: string | null } }
   | { readonly type: 'run.output'; readonly data: { stream: 'stdout' | 'stderr'; text: string } }
   | { readonly type: 'run.notice'; readonly data: { text: string } }

@@ -38,6 +38,8 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
         priority: z.enum(priorities).optional().describe('Default: medium.'),
         dependsOn: z.array(z.string()).max(1_000).optional().describe('Ids of tasks that must succeed first.'),
         budgetUsd: z.number().positive().optional().describe('The most that it may cost.'),
+        needsApproval: z.boolean().optional().describe('Wait until a person approves it.'),
+        profile: z.string().max(40).optional().describe('The agent profile to run it with.'),
         dedupeKey: z.string().max(500).optional().describe('While a task with this key is open, filing it again gives that one.'),
       }),
       annotations: { destructiveHint: false, idempotentHint: false, openWorldHint: true },

@@ -301,6 +301,17 @@ export function createQueue(parts: QueueParts): Queue {
     );
   }
 
+  async function deny(id: string, by: string): Promise<Answer> {
+    return change(
+      id,
+      async (_, { status }) =>
+        status === 'awaiting-approval'
+          ? { type: 'cancel-requested' }
+          : { status: 409, code: 'not-awaiting-approval', message: `The task is ${status}; only one that awaits approval can be denied.` },
+      (task) => ({ type: 'task.denied', taskId: task.id, data: { by } }),
+    );
+  }
+
   async function retry(id: string): Promise<Answer> {
     return change(id, async (tx, task) => {
       if (task.dedupeKey !== null && task.closedAt !== null) {
@@ -430,6 +441,7 @@ export function createQueue(parts: QueueParts): Queue {
     bury,
     promoteDue,
     approve,
+    deny,
     cancel,
     retry,
     setPriority,

@@ -89,6 +89,8 @@ export interface Queue {
 
   /** Lets a task that awaits approval line up, amended. Of two that try, one is refused. */
   approve(id: string, by: string, amendment?: Amendment): Promise<Answer>;
+  /** Refuses a task that awaits approval: it ends cancelled. */
+  deny(id: string, by: string): Promise<Answer>;
   cancel(id: string, by: string): Promise<Answer>;
   retry(id: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;

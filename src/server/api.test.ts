@@ -156,11 +156,29 @@ for (const dialect of dialects) {
       });
     });
 
+    describe('a task that needs approval', () => {
+      test('waits until somebody decides, and only once', async () => {
+        const approved = await api.submit({ title: 'risky', needsApproval: true });
+        const denied = await api.submit({ title: 'riskier', needsApproval: true });
+        expect([approved.status, denied.status]).toEqual(['awaiting-approval', 'awaiting-approval']);
+        expect((await api.call<ApiTask>('POST', `/api/tasks/${approved.id}/approve`)).body.status).toBe('queued');
+        expect((await api.call<ApiTask>('POST', `/api/tasks/${denied.id}/deny`)).body).toMatchObject({ status: 'cancelled' });
+        for (const verb of ['approve', 'deny']) {
+          for (const { id } of [approved, denied]) {
+            expect(await api.refusal('POST', `/api/tasks/${id}/${verb}`)).toMatchObject({ status: 409, code: 'not-awaiting-approval' });
+          }
+        }
+        await api.becomes(approved.id, 'succeeded');
+      });
+    });
+
     describe('what is not there', () => {
       test('is 404 with a code, whichever way it is asked for', async () => {
         for (const [method, path, body] of [
           ['GET', `/api/tasks/${ghostTask}`, undefined],
           ['PATCH', `/api/tasks/${ghostTask}`, { priority: 'low' }],
+          ['POST', `/api/tasks/${ghostTask}/approve`, undefined],
+          ['POST', `/api/tasks/${ghostTask}/deny`, undefined],
           ['POST', `/api/tasks/${ghostTask}/cancel`, undefined],
           ['POST', `/api/tasks/${ghostTask}/retry`, undefined],
         ] as const) {

@@ -87,6 +87,7 @@ export const newTaskSchema = z
     profile: profileName.optional().openapi({ description: 'The profile to run it with. Default: `default`.' }),
     tier: z.enum(tiers).optional().openapi({ description: 'How much of a model it needs. Goes before what the profile says.' }),
     labels: z.array(oneLine(100)).max(50).optional(),
+    needsApproval: z.boolean().optional().openapi({ description: 'Wait as `awaiting-approval` until somebody approves it.' }),
   })
   .openapi('NewTask');
 

@@ -138,6 +138,27 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
     },
   );
 
+  const decisions = [
+    ['approve', 'Let a task that awaits approval go', (id: string, by: string) => queue.approve(id, by)],
+    ['deny', 'Refuse a task that awaits approval; it ends cancelled', (id: string, by: string) => queue.deny(id, by)],
+  ] as const;
+  for (const [verb, summary, decide] of decisions) {
+    router.openapi(
+      createRoute({
+        method: 'post',
+        path: `/tasks/{id}/${verb}`,
+        tags,
+        summary,
+        request: { params: idParam },
+        responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 413, 422, 503) },
+      }),
+      async (context) => {
+        const id = requireId('task', context.req.valid('param').id);
+        return context.json(await answered(await decide(id, context.get('user'))), 200);
+      },
+    );
+  }
+
   router.openapi(
     createRoute({
       method: 'post',
