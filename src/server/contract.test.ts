@@ -68,6 +68,7 @@ describe('the served OpenAPI document', () => {
         'ref',
         'priority',
         'dependsOn',
+        'needsApproval',
         'notBefore',
         'dedupeKey',
         'budgetUsd',
