@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
 import type { Config } from './config/settings.ts';
+import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
 import { chooseProvider } from './gateway/choose-provider.ts';
 import { currentToken, takeHome } from './home.ts';
@@ -91,6 +92,13 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const reaper = startReaper({ name: nodeMarker, value: boot });
     undo.push(() => reaper.stop());
 
+    const limits: Limits = {
+      day: microUsd(config.dailyBudgetUsd),
+      ceiling: microUsd(config.dailyCeilingUsd),
+      proactive: config.proactiveDailyTokens,
+      run: microUsd(config.runBudgetUsd),
+      conversation: config.conversationWarnTokens,
+    };
     const runsDirectory = join(config.home, 'runs');
     const equipment = await equip(
       { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines },
@@ -106,6 +114,9 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         repositories: config.repositories,
         network,
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
+        limits,
+        prices: config.prices,
+        onBooked: (entry) => metrics.booked(entry),
       },
     );
     undo.push(() => equipment.stop());
@@ -122,10 +133,13 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
-    const metrics = createMetrics(store, home.nodeId, () => clock.monotonic(), {
-      runs: () => dispatcher.active,
-      watchers: () => feed.watchers,
-    });
+    const metrics = createMetrics(
+      store,
+      home.nodeId,
+      () => clock.monotonic(),
+      { runs: () => dispatcher.active, watchers: () => feed.watchers },
+      { limits, now: () => clock.now(), pending: equipment.pendingCalls },
+    );
     const watching = watchJournal(feed, (events) => metrics.observe(events), log);
     undo.push(() => watching.stop());
 
@@ -149,6 +163,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       },
       engines: [...engines.keys()],
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
+      limits,
       node: home.nodeId,
       version,
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),

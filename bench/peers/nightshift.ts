@@ -55,6 +55,9 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       keepRunsMs: null,
       repositories: [],
       network: {},
+      limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },
+      prices: {},
+      onBooked: () => undefined,
     },
   );
   const close = async (): Promise<void> => {

@@ -4,6 +4,7 @@ import type { RunResult } from '../domain/result.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
+import type { TokenUsage } from '../domain/usage.ts';
 import type { WorkspaceStatus } from '../domain/workspace.ts';
 
 /** What the server answers, as far as the command line looks at it. Times are ISO 8601. */
@@ -95,3 +96,29 @@ export interface StreamedEvent {
 
 /** Nothing more happens to it unless a person wants it. */
 export const isOver = (status: TaskStatus): boolean => isClosed(status) || status === 'over-budget' || status === 'escalated';
+
+export interface Budget {
+  readonly scope: string;
+  readonly about: string;
+  readonly unit: 'usd' | 'tokens';
+  readonly limit: number | null;
+  readonly spent: number | null;
+  readonly reserved: number | null;
+  readonly left: number | null;
+  readonly resetsAt: string | null;
+}
+
+interface Spent extends TokenUsage {
+  readonly calls: number;
+  readonly failedCalls: number;
+  readonly costUsd: number;
+}
+
+export interface Usage {
+  readonly from: string;
+  readonly to: string;
+  readonly by: string;
+  readonly items: readonly (Spent & { readonly key: string })[];
+  readonly total: Spent;
+  readonly truncated: boolean;
+}

@@ -45,6 +45,10 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
   'Tools:': [
     { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
   ],
+  'Money:': [
+    { name: 'budget', summary: 'show the budgets, or set one', load: () => import('./budget.ts') },
+    { name: 'usage', summary: 'show what model calls came to', load: () => import('./usage.ts') },
+  ],
   'Shell:': [{ name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') }],
 };
 

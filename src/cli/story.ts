@@ -26,6 +26,8 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: `${text('by')} let it go ahead, with the profile ${text('profile')}` };
     case 'task.denied':
       return { text: `${text('by')} refused it` };
+    case 'task.budget':
+      return { text: `${text('by')} set its budget: ${data['to'] === null ? 'none of its own' : `$${Number(data['to']).toFixed(2)}`}` };
     case 'task.cancel-requested':
       return { text: `${text('by')} called it off` };
     case 'task.status':

@@ -63,3 +63,10 @@ export const bytes = (count: number): string =>
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 const two = (number: number): string => String(number).padStart(2, '0');
+
+/** `$7.50`, `$0.0042`, `1.2M`: money to the cent where there is enough of it, tokens in the unit that fits. */
+export function amount(unit: 'usd' | 'tokens', value: number): string {
+  if (unit === 'usd') return `$${value.toFixed(value !== 0 && value < 1 ? 4 : 2)}`;
+  if (value < 10_000) return String(value);
+  return value < 1_000_000 ? `${(value / 1_000).toFixed(0)}k` : `${(value / 1_000_000).toFixed(1)}M`;
+}

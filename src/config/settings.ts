@@ -18,6 +18,19 @@ const whole = (min: number, max: number) =>
         .transform(Number),
     ])
     .pipe(z.int().min(min).max(max));
+const amount = (max: number) =>
+  z
+    .union([
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,13}(\.\d{1,6})?$/)
+        .transform(Number),
+    ])
+    .pipe(z.number().min(0).max(max));
+const dollars = { schema: amount(1_000_000), allowed: 'dollars from 0 to 1000000' };
+const tokens = { schema: amount(1e12).pipe(z.int()), allowed: 'a whole number of tokens' };
+const perMillion = z.number().min(0).max(100_000);
 const url = (protocols: RegExp) => z.url({ protocol: protocols });
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
 
@@ -239,6 +252,37 @@ export const settings = {
     locate: locateHooks,
     allowed: 'a list of {on, command or module, id?, timeoutSeconds?}; see docs/hooks.md',
     about: 'commands and modules that may refuse runs or hear how they ended',
+  },
+  dailyBudgetUsd: { default: 20, env: 'DAILY_BUDGET_USD', ...dollars, about: 'what model calls may cost in a day' },
+  dailyCeilingUsd: {
+    default: 200,
+    env: 'DAILY_CEILING_USD',
+    ...dollars,
+    about: 'the same, whatever else is allowed: at this much in a day the queue is paused',
+  },
+  runBudgetUsd: { default: 5, env: 'RUN_BUDGET_USD', ...dollars, about: 'what one run may cost when its task has no budget of its own' },
+  proactiveDailyTokens: { default: 7_000_000, env: 'PROACTIVE_DAILY_TOKENS', ...tokens, about: 'tokens for proactive work in a day' },
+  conversationWarnTokens: {
+    default: 100_000,
+    env: 'CONVERSATION_WARN_TOKENS',
+    ...tokens,
+    about: 'tokens of one conversation after which there is a warning',
+  },
+  prices: {
+    default: {},
+    defaultIs: 'list prices of Claude models',
+    schema: z.record(
+      z.string().min(1).max(200),
+      z.strictObject({
+        input: perMillion,
+        output: perMillion,
+        cacheWrite: perMillion.optional(),
+        cacheWrite1h: perMillion.optional(),
+        cacheRead: perMillion.optional(),
+      }),
+    ),
+    allowed: 'MODEL: {input, output, cacheWrite, cacheWrite1h, cacheRead} in dollars per million tokens',
+    about: 'prices of models, beside and instead of the built-in ones',
   },
 } as const satisfies Record<string, Setting>;
 

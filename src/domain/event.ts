@@ -1,3 +1,4 @@
+import type { BudgetScope, CapScope } from './budget.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
 import type { Reason } from './outcome.ts';
 import type { RunStatus } from './run.ts';
@@ -10,6 +11,7 @@ export type Happening =
   | { readonly type: 'task.duplicate'; readonly data: { source: string; requestedBy: string } }
   | { readonly type: 'task.status'; readonly data: { from: TaskStatus; to: TaskStatus; reason: Reason | null; notBefore?: number } }
   | { readonly type: 'task.priority'; readonly data: { from: Priority; to: Priority } }
+  | { readonly type: 'task.budget'; readonly data: { from: number | null; to: number | null; by: string } }
   | { readonly type: 'task.dependencies'; readonly data: { dependsOn: readonly string[] } }
   | { readonly type: 'task.approved'; readonly data: { by: string; profile: string } }
   | { readonly type: 'task.denied' | 'task.cancel-requested'; readonly data: { by: string } }
@@ -49,6 +51,13 @@ export type Happening =
       readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number; node: string };
     }
   | { readonly type: 'queue.paused' | 'queue.resumed'; readonly data: { by: string } }
+  /** Amounts in dollars, or in tokens where the budget is one of tokens; null is no limit. */
+  | { readonly type: 'budget.changed'; readonly data: { scope: BudgetScope; from: number | null; to: number | null; by: string } }
+  /** A call was refused because this is used up. Told once, until the budget begins anew or is changed. */
+  | { readonly type: 'budget.exhausted'; readonly data: { scope: CapScope; limit: number; spent: number } }
+  /** A conversation has become dear: each further message costs as much as all before it. Told once. */
+  | { readonly type: 'budget.conversation'; readonly data: { conversationId: string; tokens: number; limit: number } }
+  | { readonly type: 'price.unknown'; readonly data: { model: string; inputUsd: number; outputUsd: number } }
   | { readonly type: 'node.started' | 'node.stopped'; readonly data: { node: string; recovered?: number } };
 
 export type NewEvent = Happening & { readonly taskId?: string; readonly runId?: string };

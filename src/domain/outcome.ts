@@ -15,7 +15,8 @@ export type Outcome =
   | { readonly kind: 'cancelled' }
   /** The holder gives the task back unharmed (a drain ran out of time): it runs again at once and the attempt does not count. */
   | { readonly kind: 'released'; readonly reason: Reason }
-  | { readonly kind: 'over-budget'; readonly reason: Reason }
+  /** With `until`, the budget begins anew then and the task goes on by itself; without it, somebody has to raise it. */
+  | { readonly kind: 'over-budget'; readonly reason: Reason; readonly until?: number }
   | { readonly kind: 'needs-human'; readonly reason: Reason };
 
 /** This machine could not do it, which says nothing about the task: it goes back in line and no attempt is counted. */

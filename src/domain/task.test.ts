@@ -10,6 +10,7 @@ const outcomes: fc.Arbitrary<Outcome> = fc.oneof(
   fc.constant<Outcome>({ kind: 'cancelled' }),
   fc.constant<Outcome>({ kind: 'released', reason }),
   fc.constant<Outcome>({ kind: 'over-budget', reason }),
+  fc.constant<Outcome>({ kind: 'over-budget', reason, until: 20_000 }),
   fc.constant<Outcome>({ kind: 'needs-human', reason }),
   fc.record({ kind: fc.constant('failed' as const), reason: fc.constant(reason), retryable: fc.boolean() }),
 );
@@ -120,4 +121,23 @@ describe('the place in line', () => {
     expect(rankOf('medium', Date.UTC(2099, 0))).toBeLessThan(rankOf('low', 0));
     expect(rankOf('low', 1_000)).toBeLessThan(rankOf('low', 1_001));
   });
+});
+
+test('a task whose budget begins anew by itself waits for that, and the attempt does not count', () => {
+  const running: TaskState = {
+    status: 'running',
+    reason: null,
+    attempts: 1,
+    maxAttempts: 1,
+    losses: 0,
+    waitingFor: 0,
+    notBefore: null,
+    cancelRequestedAt: null,
+    closedAt: null,
+  };
+  const settled = (outcome: Outcome) => advance(running, { type: 'settled', outcome, backoffMs: 5 }, 100);
+  expect(settled({ kind: 'over-budget', reason, until: 900 })).toMatchObject({
+    next: { status: 'delayed', attempts: 0, notBefore: 900, reason },
+  });
+  expect(settled({ kind: 'over-budget', reason })).toMatchObject({ next: { status: 'over-budget', attempts: 1, notBefore: null } });
 });

@@ -221,7 +221,8 @@ function settle(state: TaskState, outcome: Outcome, backoffMs: number, now: numb
     case 'released':
       return lineUp({ ...settled, attempts: state.attempts - 1, reason: outcome.reason }, now);
     case 'over-budget':
-      return { ...settled, status: 'over-budget', reason: outcome.reason };
+      if (outcome.until === undefined) return { ...settled, status: 'over-budget', reason: outcome.reason };
+      return { ...settled, status: 'delayed', reason: outcome.reason, attempts: state.attempts - 1, notBefore: outcome.until };
     case 'needs-human':
       return { ...settled, status: 'escalated', reason: outcome.reason };
     case 'failed': {

@@ -1,5 +1,4 @@
-/** What a call is for. Reactive talk is never stopped by the budget of proactive work. */
-type CallKind = 'task' | 'reactive' | 'proactive' | 'review' | 'summary';
+import type { CallKind } from '../domain/spending.ts';
 
 /** On whose behalf a model call is made. Calls outside of a run have an id of their own in the place of the run's. */
 export interface Caller {

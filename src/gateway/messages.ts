@@ -1,36 +1,23 @@
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { TokenUsage } from '../domain/usage.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import type { Caller } from './caller.ts';
+import type { Budgets } from './budgets.ts';
 import type { Credentials } from './credentials.ts';
+import type { ModelCall } from './model-call.ts';
 import type { Models, Served } from './models.ts';
 import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest } from './providers/provider.ts';
 import { type Meter, meterFor, type Observed } from './usage.ts';
 
-/** One call of a model, reported when it is over, however it ended. */
-export interface ModelCall {
-  readonly caller: Caller;
-  /** Null when the agent left before anybody was asked. */
-  readonly served: Served | null;
-  /** As the answer names it, else as it was asked for. */
-  readonly model: string | null;
-  /** What was reported; null when nothing was. Of a call that broke off it is too small. */
-  readonly usage: TokenUsage | null;
-  /** `refused` by status or by an error in the stream; `cut` by the provider; `abandoned` by the agent. */
-  readonly end: 'complete' | 'refused' | 'cut' | 'abandoned';
-  /** Null when the agent left before there was an answer. */
-  readonly status: number | null;
-  readonly firstByteMs: number | null;
-  readonly latencyMs: number;
-}
+export type { ModelCall } from './model-call.ts';
 
 export interface GatewayParts {
   readonly models: Models;
   readonly credentials: Credentials;
   readonly clock: Clock;
   readonly log: Log;
+  /** Who pays for the calls. Without it nobody does, and nothing is limited: for tests of what is around it. */
+  readonly budgets?: Budgets;
   onUsage(call: ModelCall): void;
 }
 
@@ -91,17 +78,30 @@ async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string):
 }
 
 async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSignal): Promise<Response> {
-  const call = beginCall(parts, request);
   const away = new AbortController();
   const leave = (): void => away.abort();
   signal.addEventListener('abort', leave, { once: true });
   if (signal.aborted) leave();
+  let call: Call | undefined;
   const done = (end: ModelCall['end'], observed?: Observed): void => {
     signal.removeEventListener('abort', leave);
-    call.end(end, observed);
+    call?.end(end, observed);
   };
   try {
-    const { response, served } = await parts.models.answer(request, away.signal);
+    const began = parts.clock.monotonic();
+    const opened = request.endpoint === 'messages' ? await parts.budgets?.open(request, away.signal) : undefined;
+    if (opened?.kind === 'refused') {
+      done('refused');
+      return opened.answer;
+    }
+    const paid = opened?.request ?? request;
+    call = beginCall(parts, paid, began, opened?.settle);
+    if (away.signal.aborted) {
+      call.answered(clientGone, null);
+      done('abandoned');
+      return errorAnswer({ status: clientGone, message: 'The agent left before anybody was asked.' });
+    }
+    const { response, served } = await parts.models.answer(paid, away.signal);
     call.answered(response.status, served);
     return observed(response, away, done);
   } catch (error) {
@@ -110,6 +110,9 @@ async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSign
     return errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' });
   }
 }
+
+/** For nobody to read: the client has closed the connection. */
+const clientGone = 499;
 
 /** The same answer, watched as it passes. The reader sets the pace: nothing is fetched that nobody has asked for. */
 function observed(response: Response, away: AbortController, done: (end: ModelCall['end'], observed?: Observed) => void): Response {
@@ -150,12 +153,16 @@ function observed(response: Response, away: AbortController, done: (end: ModelCa
 }
 
 interface Call {
-  answered(status: number, served: Served): void;
+  answered(status: number, served: Served | null): void;
   end(end: ModelCall['end'], observed?: Observed): void;
 }
 
-function beginCall({ clock, log, onUsage }: GatewayParts, { caller, endpoint, message }: ModelRequest): Call {
-  const began = clock.monotonic();
+function beginCall(
+  { clock, log, onUsage }: GatewayParts,
+  { caller, endpoint, message }: ModelRequest,
+  began: number,
+  settle: ((call: ModelCall) => void) | undefined,
+): Call {
   let status: number | null = null;
   let served: Served | null = null;
   let firstByteMs: number | null = null;
@@ -172,8 +179,10 @@ function beginCall({ clock, log, onUsage }: GatewayParts, { caller, endpoint, me
       const model = observed?.model ?? served?.model ?? (typeof message.model === 'string' ? message.model : null);
       const usage = observed?.usage ?? null;
       const latencyMs = clock.monotonic() - began;
+      const call = { caller, served, model, usage, observed: observed ?? null, end, status, firstByteMs, latencyMs };
       try {
-        onUsage({ caller, served, model, usage, end, status, firstByteMs, latencyMs });
+        settle?.(call);
+        onUsage(call);
       } catch (error) {
         log.error({ err: error, runId: caller.runId }, 'a model call could not be recorded');
       }

@@ -11,7 +11,26 @@ export interface Observed {
   readonly complete: boolean;
   /** The error that a stream ended with, when it did. */
   readonly errorType: string | undefined;
+  /** Of what was written to the cache, what is kept for an hour: it costs more. */
+  readonly cacheWrite1hTokens: number;
+  /** Made by the provider itself while it answered. */
+  readonly webSearches: number;
+  /** Roughly, of what the model said so far: to reckon with where no usage was reported. */
+  readonly outputBytes: number;
 }
+
+const nothingSeen: Observed = {
+  model: undefined,
+  usage: undefined,
+  complete: false,
+  errorType: undefined,
+  cacheWrite1hTokens: 0,
+  webSearches: 0,
+  outputBytes: 0,
+};
+
+/** What an event of a delta takes besides the text in it. */
+const deltaFrame = 112;
 
 export interface Meter {
   see(chunk: Uint8Array): void;
@@ -25,15 +44,22 @@ export function meterFor(contentType: string): Meter {
 
 function streamMeter(): Meter {
   const decoder = new TextDecoder();
-  let observed: Observed = { model: undefined, usage: undefined, complete: false, errorType: undefined };
+  let observed = nothingSeen;
   let pending = '';
+  let bytes = 0;
+  let deltas = 0;
   const take = (line: string): void => {
-    // Deltas are by far the most, and nothing in them is needed.
-    if (!line.startsWith('data:') || line.includes('"content_block_')) return;
+    if (!line.startsWith('data:')) return;
+    // Deltas are by far the most, and nothing in them is needed but how many there are.
+    if (line.includes('"content_block_')) {
+      deltas += 1;
+      return;
+    }
     observed = afterEvent(observed, parse(line.slice(5)));
   };
   return {
     see(chunk) {
+      bytes += chunk.length;
       pending += decoder.decode(chunk, { stream: true });
       const lines = pending.split('\n');
       pending = lines.pop() ?? '';
@@ -42,7 +68,7 @@ function streamMeter(): Meter {
     },
     end() {
       take(pending);
-      return observed;
+      return { ...observed, outputBytes: deltas === 0 ? 0 : Math.max(deltas, bytes - deltas * deltaFrame) };
     },
   };
 }
@@ -59,10 +85,11 @@ function wholeMeter(): Meter {
     end() {
       const message = parse(Buffer.concat(chunks).toString('utf8'));
       return {
+        ...withUsage(nothingSeen, message['usage']),
         model: text(message['model']),
-        usage: message['usage'] === undefined ? undefined : merge(undefined, message['usage']),
         complete: message['type'] !== undefined,
         errorType: message['type'] === 'error' ? text(record(message['error'])['type']) : undefined,
+        outputBytes: size,
       };
     },
   };
@@ -72,10 +99,10 @@ function afterEvent(before: Observed, event: Readonly<Record<string, unknown>>):
   switch (event['type']) {
     case 'message_start': {
       const message = record(event['message']);
-      return { ...before, model: text(message['model']) ?? before.model, usage: merge(before.usage, message['usage']) };
+      return { ...withUsage(before, message['usage']), model: text(message['model']) ?? before.model };
     }
     case 'message_delta':
-      return { ...before, usage: merge(before.usage, event['usage']) };
+      return withUsage(before, event['usage']);
     case 'message_stop':
       return { ...before, complete: true };
     case 'error':
@@ -85,9 +112,19 @@ function afterEvent(before: Observed, event: Readonly<Record<string, unknown>>):
   }
 }
 
-/** Later figures of a stream are running totals, so they replace the earlier ones. */
-function merge(before: TokenUsage = noUsage, reported: unknown): TokenUsage {
+function withUsage(before: Observed, reported: unknown): Observed {
+  if (reported === undefined) return before;
   const usage = record(reported);
+  return {
+    ...before,
+    usage: merge(before.usage, usage),
+    cacheWrite1hTokens: count(record(usage['cache_creation'])['ephemeral_1h_input_tokens']) ?? before.cacheWrite1hTokens,
+    webSearches: count(record(usage['server_tool_use'])['web_search_requests']) ?? before.webSearches,
+  };
+}
+
+/** Later figures of a stream are running totals, so they replace the earlier ones. */
+function merge(before: TokenUsage = noUsage, usage: Readonly<Record<string, unknown>>): TokenUsage {
   return {
     inputTokens: count(usage['input_tokens']) ?? before.inputTokens,
     outputTokens: count(usage['output_tokens']) ?? before.outputTokens,
@@ -108,4 +145,7 @@ const record = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 const count = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? Math.min(value, mostTokens) : undefined;
+
+/** More than any model reads or writes; a figure beyond is nonsense, and would not add up exactly. */
+const mostTokens = 100_000_000;

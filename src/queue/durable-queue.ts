@@ -8,6 +8,7 @@ import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import { append } from '../store/journal.ts';
+import { bookLost } from '../store/ledger.ts';
 import * as nodes from '../store/nodes.ts';
 import { findProfiles, holdProfiles } from '../store/profiles.ts';
 import * as runs from '../store/runs.ts';
@@ -188,6 +189,7 @@ export function createQueue(parts: QueueParts): Queue {
     });
 
   async function takeOverIn(tx: Tx, node: string, only?: readonly string[]): Promise<number> {
+    if (only === undefined) await bookLost(tx, node);
     const now = clock.now();
     const orphaned = (await runs.liveRunsOf(tx.db, node)).filter(({ id }) => only === undefined || only.includes(id));
     if (orphaned.length === 0) return 0;
@@ -364,6 +366,20 @@ export function createQueue(parts: QueueParts): Queue {
     });
   }
 
+  async function setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer> {
+    return store.write(async (tx): Promise<Answer> => {
+      const now = clock.now();
+      const task = (await tasks.lockTasks(tx, [id])).get(id);
+      if (!task) return { ok: false, refusal: noSuchTask(id) };
+      const changed = task.budgetUsd === budgetUsd ? task : { ...task, budgetUsd, updatedAt: now };
+      if (changed !== task) {
+        await tasks.saveBudget(tx, id, budgetUsd, now);
+        await append(tx, [{ type: 'task.budget', taskId: id, data: { from: task.budgetUsd, to: budgetUsd, by } }], now);
+      }
+      return { ok: true, task: (await tasks.withBodies(tx.db, [changed]))[0] as Task };
+    });
+  }
+
   async function setDependencies(id: string, wanted: readonly string[]): Promise<Answer> {
     const dependsOn = [...new Set(wanted)];
     return change(
@@ -445,6 +461,7 @@ export function createQueue(parts: QueueParts): Queue {
     cancel,
     retry,
     setPriority,
+    setBudget,
     setDependencies,
     pause: (by) => setPaused(by, true),
     resume: (by) => setPaused(by, false),

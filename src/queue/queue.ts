@@ -79,7 +79,10 @@ export interface Queue {
 
   /** Says that the node lives; answers which runs are still its own. */
   heartbeat(node: string): Promise<readonly string[]>;
-  /** Puts a dead holder's work back in line: all of it, or only the named runs. Idempotent. */
+  /**
+   * Puts a dead holder's work back in line: all of it, or only the named runs. Of all of it also the model calls are
+   * settled that were under way. Idempotent.
+   */
   takeOver(node: string, runIds?: readonly string[]): Promise<number>;
   /** The same, and strikes the node off the list of those that live. */
   bury(node: string): Promise<number>;
@@ -94,6 +97,8 @@ export interface Queue {
   cancel(id: string, by: string): Promise<Answer>;
   retry(id: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;
+  /** In any state; null is none of its own. A run under way has it at once. */
+  setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer>;
   setDependencies(id: string, dependsOn: readonly string[]): Promise<Answer>;
 
   pause(by: string): Promise<void>;

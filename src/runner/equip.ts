@@ -1,11 +1,15 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Limits } from '../domain/budget.ts';
 import { Unusable } from '../domain/errors.ts';
+import type { LedgerEntry } from '../domain/spending.ts';
 import type { TokenUsage } from '../domain/usage.ts';
+import { createBudgets } from '../gateway/budgets.ts';
 import { createCredentials } from '../gateway/credentials.ts';
 import { createGateway } from '../gateway/messages.ts';
 import { onlyProvider } from '../gateway/models.ts';
+import { createPrices, type PriceSetting } from '../gateway/prices.ts';
 import type { Provider } from '../gateway/providers/provider.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -40,6 +44,10 @@ export interface EquipmentSettings {
   readonly keepRunsMs: number | null;
   readonly repositories: readonly RepositorySetting[];
   readonly network: Network;
+  readonly limits: Limits;
+  readonly prices: Readonly<Record<string, PriceSetting>>;
+  /** Told of each model call once it is in the ledger. */
+  readonly onBooked: (entry: LedgerEntry) => void;
 }
 
 interface Base {
@@ -55,6 +63,8 @@ interface Base {
 
 export interface Equipment {
   readonly runner: RunnerParts;
+  /** Model calls under way that are paid for. */
+  readonly pendingCalls: () => number;
   stop(): Promise<void>;
 }
 
@@ -114,6 +124,18 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   );
   const credentials = createCredentials(clock);
   const meters = new Map<string, (tokens: TokenUsage) => void>();
+  const budgets = createBudgets({
+    store,
+    clock,
+    newId,
+    log,
+    nodeId,
+    prices: createPrices(settings.prices),
+    defaults: settings.limits,
+    standIns: () => [],
+    emergency: () => base.queue.pause('the daily ceiling'),
+    onBooked: settings.onBooked,
+  });
   const gateway =
     provider &&
     createGateway({
@@ -121,6 +143,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       credentials,
       clock,
       log,
+      budgets,
       onUsage(call) {
         if (call.usage) meters.get(call.caller.runId)?.(call.usage);
         log.debug({ ...call }, 'model call');
@@ -141,6 +164,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       models: gateway && {
         gateway,
         credentials,
+        budgets,
         model: settings.model,
         meter(runId, used) {
           meters.set(runId, used);
@@ -157,7 +181,9 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       quota: { bytes: 20 * 2 ** 30, files: 2_000_000 },
       timeoutMs: settings.timeoutMs,
     },
+    pendingCalls: () => budgets.pending,
     async stop() {
+      await budgets.stop();
       await sweeping.stop();
       await checkouts.stop();
     },

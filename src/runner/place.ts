@@ -4,6 +4,7 @@ import { failed, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn } from '../domain/prompt.ts';
 import type { TokenUsage } from '../domain/usage.ts';
+import type { Budgets } from '../gateway/budgets.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -37,6 +38,7 @@ export interface PlaceParts {
     | {
         readonly gateway: Gateway;
         readonly credentials: Credentials;
+        readonly budgets: Budgets;
         readonly model: string | undefined;
         /** Tells what the run's model calls use, until the answer is called. */
         readonly meter: (runId: string, used: (tokens: TokenUsage) => void) => () => void;
@@ -57,6 +59,9 @@ export interface PlaceParts {
   readonly network: Network;
 }
 
+/** How long an agent that was refused a call may take to end by itself. */
+const overBudgetGraceMs = 30_000;
+
 /** How its workspace ends, or that the next run of the task shall go on in it. */
 type Kept = 'completed' | 'error' | 'resumable';
 
@@ -72,6 +77,8 @@ export interface Place {
   readonly notice: string | undefined;
   /** As the sandbox, if there is one, wants it started. */
   wrap(command: Command): { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly outcome: Outcome };
+  /** How the run ends, whatever its engine says, because a model call of it was refused for money. */
+  overBudget(): Outcome | undefined;
   /** Takes everything down; the workspace stays as long as its policy says. Never throws for the world's doing. */
   leave(kept: Kept): Promise<void>;
 }
@@ -110,6 +117,18 @@ export async function openPlace(
   };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    let overBudget: Outcome | undefined;
+    let cancelGrace = (): void => undefined;
+    const unfollow = parts.models?.budgets.follow(run.id, (outcome) => {
+      if (overBudget) return;
+      overBudget = outcome;
+      // The agent has been told and ends by itself; one that does not is ended.
+      cancelGrace = parts.clock.after(overBudgetGraceMs, () => exceeded(outcome));
+    });
+    undo.push(() => {
+      unfollow?.();
+      cancelGrace();
+    });
     const conversation = wants.models ? await openConversation(parts, claim, workspace, resumed, onSession, undo) : undefined;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
@@ -134,6 +153,7 @@ export async function openPlace(
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
           return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
         },
+        overBudget: () => overBudget,
         leave,
       },
     };
@@ -160,6 +180,7 @@ async function openConversation(
   await mkdir(socketsDirectory, { recursive: true, mode: 0o700 });
   const socket = join(socketsDirectory, `${run.id.slice(-10)}.sock`);
   const credential = models.credentials.issue({ runId: run.id, taskId: task.id, conversationId: null, kind: 'task' });
+  undo.push(() => models.budgets.settled(run.id));
   undo.push(() => models.credentials.revoke(run.id));
   const door = await models.gateway.listen(socket, run.id);
   undo.push(() => door.close());

@@ -60,6 +60,9 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
   if (engine.converses && !parts.models) return { kind: 'needs-human', reason: noModel };
 
+  const broke = engine.converses ? await parts.models?.budgets.usedUp() : undefined;
+  if (broke) return broke;
+
   // Whatever ends a run before its own end aborts with the outcome that this is.
   const cut = new AbortController();
   const timeoutMs = Math.min(parts.timeoutMs, (claim.profile.timeoutSeconds ?? Number.POSITIVE_INFINITY) * 1_000);
@@ -96,9 +99,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
       .finally(() => sweepRun(run.id));
     await keepResult(parts, current, place, outcome);
     await hooks.after(outcome, place, current.result);
-    await place.leave(
-      outcome.kind === 'succeeded' ? 'completed' : signal.reason === ('draining' satisfies StopCause) ? 'resumable' : 'error',
-    );
+    await place.leave(keptAfter(outcome, signal));
     return outcome;
   } catch (error) {
     if (signal.aborted) return whyStopped(signal.reason);
@@ -108,6 +109,12 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     unmeter?.();
     await recorder.close();
   }
+}
+
+/** What was interrupted, or only wants money, goes on where it stopped. */
+function keptAfter(outcome: Outcome, signal: AbortSignal): Parameters<Place['leave']>[0] {
+  if (outcome.kind === 'succeeded') return 'completed';
+  return outcome.kind === 'over-budget' || signal.reason === ('draining' satisfies StopCause) ? 'resumable' : 'error';
 }
 
 /** The story itself. What an engine calls done counts only when its check is green and its work is where it belongs. */
@@ -127,6 +134,8 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
     ...(place.enclosure === undefined ? {} : { spawn: place.enclosure.spawn, wrap: place.wrap }),
   });
   if (signal.aborted) return whyStopped(signal.reason);
+  const broke = place.overBudget();
+  if (broke) return broke;
   if (outcome.kind !== 'succeeded') return outcome;
 
   const red = await verify(parts, current, place);

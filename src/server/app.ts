@@ -8,6 +8,7 @@ import { problem, problemOf } from './problem.ts';
 import { newRouter } from './router.ts';
 import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts';
 import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
+import { budgetRoutes } from './routes/budgets.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -17,6 +18,7 @@ import { profileRoutes } from './routes/profiles.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { usageRoutes } from './routes/usage.ts';
 import { workspaceRoutes } from './routes/workspaces.ts';
 
 const maxBodyBytes = 1024 * 1024;
@@ -71,6 +73,8 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', profileRoutes(parts));
   app.route('/api', workspaceRoutes(parts));
   app.route('/api', agentRuntimeRoutes(parts));
+  app.route('/api', budgetRoutes(parts));
+  app.route('/api', usageRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),

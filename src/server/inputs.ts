@@ -65,6 +65,8 @@ const dependencies = z
   .array(idOf('task'))
   .max(maxDependencies, `must name at most ${maxDependencies} tasks; gather more behind a task that waits for them`);
 
+const budgetUsd = z.number().positive().max(1_000_000);
+
 export const newTaskSchema = z
   .strictObject({
     title: oneLine(500),
@@ -79,7 +81,9 @@ export const newTaskSchema = z
     dedupeKey: oneLine(500)
       .optional()
       .openapi({ description: 'While a task with this key is open, posting it again answers 200 with that task.' }),
-    budgetUsd: z.number().positive().max(1_000_000).optional(),
+    budgetUsd: budgetUsd
+      .optional()
+      .openapi({ description: "What its model calls may cost over all attempts; instead of every run's own." }),
     verify: command.optional().openapi({
       description: 'A command that must exit with 0 for the run to count; a command line or an array of arguments. No shell.',
     }),
@@ -92,8 +96,15 @@ export const newTaskSchema = z
   .openapi('NewTask');
 
 export const taskChangeSchema = z
-  .strictObject({ priority: z.enum(priorities).optional(), dependsOn: dependencies.optional() })
-  .refine((change) => (change.priority === undefined) !== (change.dependsOn === undefined), 'give either priority or dependsOn')
+  .strictObject({
+    priority: z.enum(priorities).optional(),
+    dependsOn: dependencies.optional(),
+    budgetUsd: budgetUsd.nullable().optional().openapi({ description: 'In any state of the task; null is no budget of its own.' }),
+  })
+  .refine(
+    (change) => Object.values(change).filter((value) => value !== undefined).length === 1,
+    'give exactly one of priority, dependsOn and budgetUsd',
+  )
   .openapi('TaskChange');
 
 /** An id in the path. One of another kind is answered with what it is. */
@@ -125,3 +136,6 @@ export function decodeCursor(list: string, cursor: string | undefined, valid: (p
   if (valid(position) && encodeCursor(list, position) === cursor) return position;
   throw new Refused(400, 'bad-cursor', 'That cursor is not from this list. Start again without one.');
 }
+
+/** A day of the calendar, in UTC. */
+export const daySchema = z.iso.date().openapi({ example: '2026-11-21' });

@@ -1,14 +1,18 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { JournalEvent } from '../domain/event.ts';
+import type { LedgerEntry } from '../domain/spending.ts';
 import { isClosed, priorities, type TaskStatus } from '../domain/task.ts';
 import type { Store } from '../store/store.ts';
 import { countOpen, sourcesOf } from '../store/tasks.ts';
+import { type CallMetricsParts, countCalls } from './call-metrics.ts';
 
 export interface Metrics {
   readonly contentType: string;
   render(): Promise<string>;
   /** Told of each event of the journal, once. */
   observe(events: readonly JournalEvent[]): Promise<void>;
+  /** Told of each model call of this node once it is in the ledger. */
+  booked(entry: LedgerEntry): void;
 }
 
 /** Counting a million open tasks takes a moment; a scrape within this time gets the last count. */
@@ -19,6 +23,7 @@ export function createMetrics(
   node: string,
   now: () => number,
   live: { readonly runs: () => number; readonly watchers: () => number },
+  calls: Omit<CallMetricsParts, 'store'>,
 ): Metrics {
   /** Runs under way that this node started. Every node reads every event, and each counts its own. */
   const mine = new Set<string>();
@@ -58,6 +63,8 @@ export function createMetrics(
   gauge('agent_runs_active', 'Runs on this node right now', live.runs);
   gauge('agent_event_watchers', 'Clients waiting on the event stream', live.watchers);
 
+  const booked = countCalls(registry, { store, ...calls });
+
   function gauge(name: string, help: string, value: () => number): void {
     new Gauge({
       name,
@@ -72,6 +79,7 @@ export function createMetrics(
   return {
     contentType: registry.contentType,
     render: () => registry.metrics(),
+    booked,
     async observe(events) {
       const ended: JournalEvent[] = [];
       for (const event of events) {

@@ -1,3 +1,4 @@
+import type { Limits } from '../domain/budget.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { Trust } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -29,6 +30,8 @@ export interface ServerParts {
   readonly engines: readonly string[];
   /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
+  /** Budgets as the settings have them, where the owner has set nothing else. */
+  readonly limits: Limits;
   readonly node: string;
   readonly version: string;
   readonly outputFile: (runId: string) => string;

@@ -1,9 +1,12 @@
 import { z } from '@hono/zod-openapi';
+import { inUsd } from '../domain/budget.ts';
 import type { JournalEvent } from '../domain/event.ts';
 import type { RunResult } from '../domain/result.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
+import type { Spending } from '../domain/spending.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
+import type { TokenUsage } from '../domain/usage.ts';
 
 /** What the API shows. Times are ISO 8601 in UTC; what is not set is null. */
 
@@ -93,7 +96,7 @@ export const runSchema = z
       cacheReadTokens: z.number().int(),
       cacheWriteTokens: z.number().int(),
     }),
-    costUsd: z.number().openapi({ description: "The engine's own estimate; 0 for a run that was cut off before it made one." }),
+    costUsd: z.number().openapi({ description: 'Of all its model calls, by the ledger.' }),
     toolCalls: z.number().int(),
   })
   .openapi('Run');
@@ -142,7 +145,8 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
   };
 }
 
-export function runView(run: Run, outputFile: string, result: RunResult): z.infer<typeof runSchema> {
+/** Of runs older than the ledger there is only what the engine reckoned. */
+export function runView(run: Run, outputFile: string, result: RunResult, spent: Spending): z.infer<typeof runSchema> {
   return {
     id: run.id,
     taskId: run.taskId,
@@ -166,11 +170,18 @@ export function runView(run: Run, outputFile: string, result: RunResult): z.infe
     diffTruncated: result.diffTruncated,
     delivery: result.delivery,
     tests: result.tests && { ...result.tests, command: [...result.tests.command] },
-    tokens: result.tokens,
-    costUsd: result.costUsd,
+    tokens: spent.calls === 0 ? result.tokens : tokensView(spent),
+    costUsd: spent.calls === 0 ? result.costUsd : inUsd(spent.costMicroUsd),
     toolCalls: result.toolCalls,
   };
 }
+
+export const tokensView = ({ inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens }: TokenUsage): TokenUsage => ({
+  inputTokens,
+  outputTokens,
+  cacheReadTokens,
+  cacheWriteTokens,
+});
 
 export const eventView = (event: JournalEvent): z.infer<typeof eventSchema> => ({ ...event, at: new Date(event.at).toISOString() });
 

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { RunStatus } from '../domain/run.ts';
+import type { CallEnd, CallKind } from '../domain/spending.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { WorkspaceStatus } from '../domain/workspace.ts';
@@ -18,6 +19,11 @@ export interface Schema {
   workspaces: WorkspaceTable;
   profiles: ProfileTable;
   settings: { key: string; value: string };
+  token_ledger: LedgerTable;
+  usage_by_day: UsageSums & { day: string; kind: CallKind; provider: string; model: string; key_id: string };
+  usage_by_task: UsageSums & { day: string; task_id: string };
+  budget_counters: { id: string; spent: number; reserved: number; exhausted: number };
+  budget_reservations: ReservationTable;
 }
 
 export interface TaskTable {
@@ -135,4 +141,49 @@ export interface ProfileTable {
   engine: string | null;
   created_at: number;
   updated_at: number;
+}
+
+interface TokenSums {
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_write_tokens: number;
+  cost_micro_usd: number;
+}
+
+export interface LedgerTable extends TokenSums {
+  id: string;
+  at: number;
+  node_id: string;
+  run_id: string;
+  task_id: string | null;
+  conversation_id: string | null;
+  kind: CallKind;
+  provider: string | null;
+  model: string | null;
+  key_id: string | null;
+  first_byte_ms: number | null;
+  latency_ms: number | null;
+  status: number | null;
+  ended: CallEnd;
+  estimated: number;
+}
+
+export interface UsageSums extends TokenSums {
+  calls: number;
+  failed_calls: number;
+}
+
+export interface ReservationTable {
+  id: string;
+  at: number;
+  node_id: string;
+  run_id: string;
+  task_id: string | null;
+  conversation_id: string | null;
+  kind: CallKind;
+  model: string | null;
+  input_tokens: number;
+  output_tokens: number;
+  micro_usd: number;
 }

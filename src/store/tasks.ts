@@ -163,6 +163,10 @@ export async function saveAmendment(tx: Tx, task: Task): Promise<void> {
   await tx.db.updateTable('tasks').set({ profile, body, repository, budget_usd: budgetUsd }).where('id', '=', task.id).execute();
 }
 
+export async function saveBudget(tx: Tx, id: string, budgetUsd: number | null, now: number): Promise<void> {
+  await tx.db.updateTable('tasks').set({ budget_usd: budgetUsd, updated_at: now }).where('id', '=', id).execute();
+}
+
 export const readySince = (task: Pick<Task, 'createdAt' | 'notBefore'>): number => Math.max(task.createdAt, task.notBefore ?? 0);
 
 /** The first of the line, in the order in which they are to run; with `below`, only tasks of that priority or a lower one. */

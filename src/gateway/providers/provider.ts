@@ -23,6 +23,9 @@ export interface MessagesBody {
   readonly system?: unknown;
   readonly messages?: unknown;
   readonly tools?: unknown;
+  readonly thinking?: unknown;
+  readonly speed?: unknown;
+  readonly inference_geo?: unknown;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
+import { spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
 import { findRun } from '../../store/runs.ts';
 import type { App } from '../env.ts';
@@ -24,7 +25,7 @@ export function runRoutes({ store, outputFile }: ServerParts): App {
       const id = requireId('run', context.req.valid('param').id);
       const run = await findRun(store.read, id);
       if (!run) throw new Refused(404, 'no-such-run', `There is no run ${id}.`);
-      return context.json(runView(run, outputFile(id), await findResult(store.read, id)), 200);
+      return context.json(runView(run, outputFile(id), await findResult(store.read, id), await spentByRun(store.read, id)), 200);
     },
   );
   return router;

@@ -35,6 +35,10 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
     const [dependsOn, runs] = [await dependenciesOfMany(store.read, ids), await runsOfTasks(store.read, ids)];
     return tasks.map((task) => taskView(task, dependsOn.get(task.id) ?? [], runs.get(task.id) ?? []));
   };
+  const changed = (id: string, { priority, dependsOn, budgetUsd }: z.infer<typeof taskChangeSchema>, user: string): Promise<Answer> => {
+    if (budgetUsd !== undefined) return queue.setBudget(id, budgetUsd, user);
+    return priority === undefined ? queue.setDependencies(id, dependsOn ?? []) : queue.setPriority(id, priority);
+  };
   const answered = async (answer: Answer): Promise<z.infer<typeof taskSchema>> => {
     if (!answer.ok) throw refuse(answer.refusal);
     return view(answer.task);
@@ -126,15 +130,13 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
       method: 'patch',
       path: '/tasks/{id}',
       tags,
-      summary: 'Change the priority or the dependencies of a task that still waits',
+      summary: 'Change the priority or the dependencies of a task that still waits, or the budget of any',
       request: { params: idParam, body: { required: true, content: { 'application/json': { schema: taskChangeSchema } } } },
       responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);
-      const { priority, dependsOn } = context.req.valid('json');
-      const answer = priority === undefined ? await queue.setDependencies(id, dependsOn ?? []) : await queue.setPriority(id, priority);
-      return context.json(await answered(answer), 200);
+      return context.json(await answered(await changed(id, context.req.valid('json'), context.get('user'))), 200);
     },
   );
 

@@ -1,0 +1,496 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { callerOf } from '../../test/support/callers.ts';
+import { ManualClock } from '../../test/support/clock.ts';
+import {
+  type Behaviour,
+  cutsOff,
+  hangs,
+  type ModelUpstream,
+  refuses,
+  startUpstream,
+  textEvents,
+} from '../../test/support/model-upstream.ts';
+import { until } from '../../test/support/server-process.ts';
+import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
+import { type Limits, microUsd, utcDay } from '../domain/budget.ts';
+import { StoreUnavailable } from '../domain/errors.ts';
+import type { JournalEvent } from '../domain/event.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { LedgerEntry } from '../domain/spending.ts';
+import { type Clock, systemClock } from '../platform/clock.ts';
+import { createIds } from '../platform/ids.ts';
+import { silentLog } from '../platform/log.ts';
+import { findCounters, saveLimit } from '../store/budgets.ts';
+import { beginning, readAfter } from '../store/journal.ts';
+import { bookLost } from '../store/ledger.ts';
+import type { Store } from '../store/store.ts';
+import { type Budgets, createBudgets } from './budgets.ts';
+import type { Caller } from './caller.ts';
+import { createCredentials } from './credentials.ts';
+import { createGateway } from './messages.ts';
+import { onlyProvider } from './models.ts';
+import { createPrices } from './prices.ts';
+import { anthropicProvider } from './providers/anthropic.ts';
+
+const model = 'claude-sonnet-4-5';
+const noLimits: Limits = { day: null, ceiling: null, proactive: null, run: null, conversation: null };
+
+/** An answer that says it cost so many tokens. */
+const costs =
+  (input: number, output: number, named = model): Behaviour =>
+  (response) => {
+    const [start = '', ...others] = textEvents('Done.', named);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(start.replace(/"usage":\{[^}]*\}/, `"usage":{"input_tokens":${input},"output_tokens":1}`));
+    response.end(others.join('').replace('"output_tokens":9', `"output_tokens":${output}`));
+  };
+
+for (const dialect of dialects) {
+  describe.skipIf(missing(dialect))(`a model call on ${dialect}`, () => {
+    let database: TestDatabase;
+    let store: Store;
+    let upstream: ModelUpstream;
+    let undo: (() => unknown)[];
+
+    beforeEach(async () => {
+      database = await createDatabase(dialect);
+      store = await database.open();
+      upstream = await startUpstream(costs(100, 1_000));
+      undo = [() => database.remove(), () => store.close(), () => upstream.close()];
+    });
+
+    afterEach(async () => {
+      for (const step of undo.reverse()) await step();
+    });
+
+    /** A node: its budgets, and its gateway before the upstream. */
+    function open({
+      limits = {},
+      clock = new ManualClock() as Clock,
+      over = store,
+      nodeId = 'nod_1',
+      patienceMs = 60_000,
+      prices = {},
+    }: {
+      limits?: Partial<Limits>;
+      clock?: Clock;
+      over?: Store;
+      nodeId?: string;
+      patienceMs?: number;
+      prices?: Parameters<typeof createPrices>[0];
+    } = {}) {
+      const booked: LedgerEntry[] = [];
+      const pauses: string[] = [];
+      const credentials = createCredentials(clock);
+      const provider = anthropicProvider({ baseUrl: upstream.url, apiKey: 'sk-key' }, clock);
+      const budgets: Budgets = createBudgets({
+        store: over,
+        clock,
+        newId: createIds(clock),
+        log: silentLog,
+        nodeId,
+        prices: createPrices(prices),
+        defaults: { ...noLimits, ...limits },
+        standIns: () => [],
+        emergency: async () => void pauses.push('paused'),
+        onBooked: (entry) => void booked.push(entry),
+        patienceMs,
+      });
+      undo.push(
+        () => provider.close(),
+        () => budgets.stop(),
+      );
+      const gateway = createGateway({
+        models: onlyProvider(provider),
+        credentials,
+        clock,
+        log: silentLog,
+        budgets,
+        onUsage: () => undefined,
+      });
+      const known = new Map<string, string>();
+      const ask = async (caller: Caller, body: object = {}, signal?: AbortSignal): Promise<Response> => {
+        const credential = known.get(caller.runId) ?? credentials.issue(caller);
+        known.set(caller.runId, credential);
+        return gateway.fetch(
+          new Request('http://localhost/v1/messages', {
+            method: 'POST',
+            headers: { 'x-api-key': credential },
+            body: JSON.stringify({ model, max_tokens: 2_000, stream: true, messages: [], ...body }),
+            ...(signal === undefined ? {} : { signal }),
+          }),
+        );
+      };
+      /** Asks, reads the whole answer, and waits until it is in the ledger. */
+      const call = async (caller: Caller, body?: object): Promise<number> => {
+        const response = await ask(caller, body);
+        await response.text().catch(() => undefined);
+        await budgets.settled(caller.runId);
+        return response.status;
+      };
+      return { budgets, credentials, booked, pauses, ask, call };
+    }
+
+    const ledger = () => store.read.selectFrom('token_ledger').selectAll().orderBy('id').execute();
+    const counter = async (id: string) => (await findCounters(store.read, [id])).get(id);
+    const reservations = () => store.read.selectFrom('budget_reservations').selectAll().execute();
+    const events = async (type: JournalEvent['type']): Promise<readonly JournalEvent[]> =>
+      (await readAfter(store, beginning, 1_000)).filter((event) => event.type === type);
+
+    test('is in the ledger with what it cost, whose it was, and how long it took', async () => {
+      const { call } = open();
+      expect(await call(callerOf('run_1', { taskId: 'tsk_1', conversationId: 'chat', kind: 'reactive' }))).toBe(200);
+      expect(await ledger()).toEqual([
+        expect.objectContaining({
+          id: expect.stringMatching(/^cal_/),
+          at: Date.UTC(2026, 0, 1),
+          node_id: 'nod_1',
+          run_id: 'run_1',
+          task_id: 'tsk_1',
+          conversation_id: 'chat',
+          kind: 'reactive',
+          provider: 'claude',
+          model,
+          input_tokens: 100,
+          output_tokens: 1_000,
+          cost_micro_usd: 100 * 3 + 1_000 * 15,
+          status: 200,
+          ended: 'complete',
+          estimated: 0,
+          first_byte_ms: 0,
+          latency_ms: 0,
+        }),
+      ]);
+      for (const id of ['day:2026-01-01', 'run:run_1', 'task:tsk_1'])
+        expect(await counter(id)).toEqual({ spent: 15_300, reserved: 0, exhausted: false });
+      expect(await counter('conversation:chat')).toMatchObject({ spent: 1_100, reserved: 0 });
+      expect(await reservations()).toEqual([]);
+    });
+
+    test('is held at its worst case while it lasts', async () => {
+      const { ask, budgets, booked } = open();
+      upstream.behaves(hangs);
+      const gone = new AbortController();
+      const answer = ask(callerOf('run_1'), {}, gone.signal);
+      await until('the call to be under way', () => upstream.seen.length === 1);
+      const [held] = await reservations();
+      expect(held).toMatchObject({ node_id: 'nod_1', output_tokens: 2_000 });
+      expect(held?.micro_usd).toBeGreaterThanOrEqual(30_000);
+      expect(await counter('day:2026-01-01')).toMatchObject({ spent: 0, reserved: held?.micro_usd });
+      gone.abort();
+      await answer;
+      await budgets.settled('run_1');
+      // It may have been read before the agent left: what was sent is booked, and marked as reckoned.
+      expect(booked).toMatchObject([{ end: 'abandoned', status: null, estimated: true, outputTokens: 0, inputTokens: held?.input_tokens }]);
+      expect(await counter('day:2026-01-01')).toMatchObject({ reserved: 0 });
+    });
+
+    test('that was refused costs nothing, and is in the ledger', async () => {
+      const { call } = open();
+      upstream.behaves(refuses(429, 'slow down'));
+      expect(await call(callerOf('run_1'))).toBe(429);
+      expect(await ledger()).toMatchObject([{ ended: 'refused', status: 429, cost_micro_usd: 0, input_tokens: 0, estimated: 0 }]);
+      expect(await counter('day:2026-01-01')).toMatchObject({ spent: 0, reserved: 0 });
+    });
+
+    test('that was cut off is booked with what was seen of it, and marked as reckoned', async () => {
+      const { call } = open();
+      upstream.behaves(cutsOff);
+      await call(callerOf('run_1'));
+      const [entry] = await ledger();
+      expect(entry).toMatchObject({ ended: 'cut', status: 200, estimated: 1, input_tokens: 12, cache_read_tokens: 40 });
+      expect(entry?.cost_micro_usd).toBeGreaterThan(0);
+    });
+
+    test('whose answer says nothing of its usage is reckoned from what was sent and what came', async () => {
+      const { call } = open();
+      const silent = textEvents('word '.repeat(400)).map((event) => event.replaceAll(/"usage":\{[^}]*\}/g, '"x":1'));
+      upstream.behaves((response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(silent.join('')));
+      await call(callerOf('run_1'), { messages: [{ role: 'user', content: 'x'.repeat(10_000) }] });
+      const [entry] = await ledger();
+      expect(entry).toMatchObject({ ended: 'complete', estimated: 1 });
+      expect(entry?.input_tokens).toBeGreaterThan(5_000);
+      expect(entry?.output_tokens).toBeGreaterThan(900);
+    });
+
+    test('of a model that nobody knows costs as much as the dearest, and that is said once', async () => {
+      const { call } = open();
+      upstream.behaves(costs(100, 1_000, 'mystery-1'));
+      for (let i = 0; i < 3; i++) await call(callerOf('run_1'), { model: 'mystery-1' });
+      expect((await ledger()).map((entry) => [entry.model, entry.cost_micro_usd])).toEqual(
+        Array.from({ length: 3 }, () => ['mystery-1', 100 * 15 + 1_000 * 75]),
+      );
+      await until('the warning', async () => (await events('price.unknown')).length === 1);
+      expect((await events('price.unknown'))[0]?.data).toEqual({ model: 'mystery-1', inputUsd: 15, outputUsd: 75 });
+    });
+
+    test('may name its model as it likes, and be told any usage: the ledger takes both, and no more than can be', async () => {
+      const { call } = open();
+      upstream.behaves(costs(Number.MAX_SAFE_INTEGER, 1, 'nul\u0000\u001b[31m'));
+      await call(callerOf('run_1'), { model: `\0\u202e${'x'.repeat(5_000)}` });
+      const [entry] = await ledger();
+      expect(entry).toMatchObject({ model: 'nul??[31m', input_tokens: 100_000_000 });
+      expect(Number.isSafeInteger(entry?.cost_micro_usd)).toBe(true);
+      expect((await counter('run:run_1'))?.reserved).toBe(0);
+    });
+
+    test('has the price that the settings give its model', async () => {
+      const { call } = open({ prices: { 'mystery-1': { input: 1, output: 2 } } });
+      upstream.behaves(costs(100, 1_000, 'mystery-1'));
+      await call(callerOf('run_1'), { model: 'mystery-1' });
+      expect(await ledger()).toMatchObject([{ cost_micro_usd: 2_100 }]);
+    });
+
+    test('over its budget is refused for good, told to the run, and in the ledger', async () => {
+      const { ask, budgets, booked } = open({ limits: { run: 10_000 } });
+      const told: Outcome[] = [];
+      undo.push(budgets.follow('run_1', (outcome) => void told.push(outcome)));
+      const refused = await ask(callerOf('run_1'));
+      expect(refused.status).toBe(402);
+      expect(refused.headers.get('x-should-retry')).toBe('false');
+      expect(await refused.json()).toMatchObject({
+        type: 'error',
+        error: { type: 'billing_error', message: expect.stringContaining('budget of this run') },
+      });
+      expect(upstream.seen).toEqual([]);
+      await budgets.settled('run_1');
+      expect(booked).toMatchObject([{ runId: 'run_1', end: 'over-budget', costMicroUsd: 0, model }]);
+      expect(told).toEqual([{ kind: 'over-budget', reason: { code: 'run-budget', message: expect.stringContaining('Retry') } }]);
+    });
+
+    test('has its answer kept shorter when only that much is left', async () => {
+      const { call } = open({ limits: { run: 25_000 } });
+      expect(await call(callerOf('run_1'))).toBe(200);
+      const sent = JSON.parse(upstream.seen[0]?.body ?? '') as { max_tokens: number };
+      expect(sent.max_tokens).toBeLessThan(1_700);
+      expect(sent.max_tokens).toBeGreaterThan(1_600);
+      expect(await call(callerOf('run_1'))).toBe(402);
+    });
+
+    test('that thinks keeps room for an answer when it is kept shorter', async () => {
+      const { call } = open({ limits: { run: 50_000 } });
+      await call(callerOf('run_1'), { max_tokens: 32_000, thinking: { type: 'enabled', budget_tokens: 16_000 } });
+      const sent = JSON.parse(upstream.seen[0]?.body ?? '') as { max_tokens: number; thinking: { budget_tokens: number } };
+      expect(sent.max_tokens).toBeLessThan(3_400);
+      expect(sent.thinking.budget_tokens).toBe(sent.max_tokens - 1_024);
+    });
+
+    test('of a task with a budget of its own is held to that, over all its runs, and to a new one at once', async () => {
+      const { call } = open({ limits: { run: 1_000 } });
+      await insertTask('tsk_1', 0.03);
+      const caller = callerOf('run_1', { taskId: 'tsk_1' });
+      expect(await call(caller)).toBe(200);
+      expect(await call(callerOf('run_2', { taskId: 'tsk_1' }))).toBe(402);
+      await store.write(async (tx) => void (await tx.db.updateTable('tasks').set({ budget_usd: 0.1 }).where('id', '=', 'tsk_1').execute()));
+      expect(await call(callerOf('run_3', { taskId: 'tsk_1' }))).toBe(200);
+    });
+
+    test('waits while others hold the money, and goes on when they are done', async () => {
+      const { ask, call, booked } = open({ limits: { day: 40_000 } });
+      const first = await ask(callerOf('run_1'));
+      const second = call(callerOf('run_2'), { max_tokens: 1_500 });
+      await until('the first to be under way', () => upstream.seen.length === 1);
+      expect(booked).toEqual([]);
+      await first.text();
+      expect(await second).toBe(200);
+      expect(await counter('day:2026-01-01')).toMatchObject({ spent: 30_600, reserved: 0 });
+    });
+
+    test('that waits too long is told to try again', async () => {
+      const { ask } = open({ limits: { day: 40_000 }, patienceMs: 0 });
+      const first = await ask(callerOf('run_1'));
+      const second = await ask(callerOf('run_2'));
+      expect(second.status).toBe(529);
+      expect(second.headers.get('x-should-retry')).toBeNull();
+      expect(second.headers.get('retry-after')).toBe('5');
+      await first.body?.cancel();
+    });
+
+    test('counts for the day on which it began, and each day begins anew at midnight UTC', async () => {
+      const clock = new ManualClock(Date.UTC(2026, 5, 30, 23, 59, 59));
+      const { ask, call, budgets } = open({ clock, limits: { day: 40_000 } });
+      const before = await ask(callerOf('run_1'));
+      clock.advance(2_000);
+      await before.text();
+      await budgets.settled('run_1');
+      expect(await counter('day:2026-06-30')).toMatchObject({ spent: 15_300, reserved: 0 });
+      expect(await counter('day:2026-07-01')).toBeUndefined();
+      for (const status of [200, 200, 402]) expect(await call(callerOf('run_2'))).toBe(status);
+      expect(await budgets.usedUp()).toBeUndefined(); // too small for that call, but far from used up
+      clock.jump(86_400_000);
+      expect(await call(callerOf('run_2'))).toBe(200);
+    });
+
+    test('ends the day for everybody when the money is gone, which is told once', async () => {
+      const { call, budgets } = open({ limits: { day: 30_800 } });
+      for (const status of [200, 200, 402, 402]) expect(await call(callerOf('run_1'), { max_tokens: 1_000 })).toBe(status);
+      expect((await events('budget.exhausted')).map(({ data }) => data)).toEqual([{ scope: 'day', limit: 0.0308, spent: 0.0306 }]);
+      expect(await budgets.usedUp()).toMatchObject({
+        kind: 'over-budget',
+        reason: { code: 'day-budget' },
+        until: Date.UTC(2026, 0, 2),
+      });
+    });
+
+    test('at the ceiling has the queue paused; one giant request does not', async () => {
+      const { call, pauses } = open({ limits: { ceiling: 30_800 } });
+      expect(await call(callerOf('run_1'), { messages: [{ role: 'user', content: 'x'.repeat(100_000) }] })).toBe(402);
+      expect(pauses).toEqual([]);
+      for (const status of [200, 200, 402]) expect(await call(callerOf('run_1'), { max_tokens: 1_000 })).toBe(status);
+      expect(pauses).toEqual(['paused']);
+    });
+
+    test('of proactive work is stopped by its tokens; talk is not', async () => {
+      const { call } = open({ limits: { proactive: 2_300 } });
+      const proactive = callerOf('run_1', { kind: 'proactive' });
+      expect(await call(proactive)).toBe(200);
+      expect(await counter('proactive:2026-01-01')).toMatchObject({ spent: 1_100, reserved: 0 });
+      expect(await call(proactive)).toBe(200);
+      expect(await call(proactive)).toBe(402);
+      expect(await call(callerOf('run_2', { kind: 'reactive' }))).toBe(200);
+    });
+
+    test('that makes a conversation long is let through, and that is said once', async () => {
+      const { call } = open({ limits: { conversation: 2_000 } });
+      const caller = callerOf('run_1', { conversationId: 'chat', kind: 'reactive' });
+      for (let i = 0; i < 4; i++) expect(await call(caller)).toBe(200);
+      expect((await events('budget.conversation')).map(({ data }) => data)).toEqual([
+        { conversationId: 'chat', tokens: 2_200, limit: 2_000 },
+      ]);
+    });
+
+    test('is not let through while the store does not answer, and may be tried again', async () => {
+      const broken: Store = {
+        ...store,
+        read: store.read,
+        write: () => Promise.reject(new StoreUnavailable('store-locked', 'Another process holds the database.')),
+      };
+      const { ask } = open({ over: broken });
+      const answer = await ask(callerOf('run_1'));
+      expect(answer.status).toBe(529);
+      expect(answer.headers.get('x-should-retry')).toBeNull();
+      expect(upstream.seen).toEqual([]);
+    });
+
+    test('that could not be stored at once is stored when the store answers again', async () => {
+      let broken = false;
+      const flaky: Store = {
+        ...store,
+        read: store.read,
+        write: (change) => (broken ? Promise.reject(new StoreUnavailable('store-full', 'The disk is full.')) : store.write(change)),
+      };
+      const clock = new ManualClock();
+      const { ask, budgets, booked } = open({ clock, over: flaky });
+      const answer = await ask(callerOf('run_1'));
+      broken = true;
+      await answer.text();
+      await budgets.settled('run_1');
+      expect(booked).toEqual([]);
+      expect(await reservations()).toHaveLength(1);
+      broken = false;
+      await until('the call to be stored', () => {
+        clock.advance(500);
+        return booked.length === 1;
+      });
+      expect(await reservations()).toEqual([]);
+      expect(await counter('run:run_1')).toMatchObject({ spent: 15_300, reserved: 0 });
+    });
+
+    test('of a node that died is booked at its worst case, once, and what its node says later is too late', async () => {
+      const { ask, call, budgets } = open();
+      const other = open({ nodeId: 'nod_2' });
+      await store.write(async (tx) => {
+        for (const id of ['nod_1', 'nod_2'])
+          await tx.db.insertInto('nodes').values({ id, beat: 1, started_at: 0, address: null }).execute();
+      });
+      const answer = await ask(callerOf('run_1', { taskId: 'tsk_1' }));
+      const others = await other.ask(callerOf('run_2'));
+      const held = (await reservations()).find(({ node_id }) => node_id === 'nod_1')?.micro_usd ?? 0;
+      expect(await store.write((tx) => bookLost(tx, 'nod_1'))).toBe(1);
+      expect(await store.write((tx) => bookLost(tx, 'nod_1'))).toBe(0);
+      expect((await reservations()).map(({ node_id }) => node_id)).toEqual(['nod_2']);
+      expect(await ledger()).toMatchObject([{ run_id: 'run_1', ended: 'lost', estimated: 1, cost_micro_usd: held, latency_ms: null }]);
+      await answer.text();
+      await budgets.settled('run_1');
+      expect(await counter('run:run_1')).toMatchObject({ spent: held, reserved: 0 });
+      expect(await counter('task:tsk_1')).toMatchObject({ spent: held, reserved: 0 });
+      await others.text();
+      await other.budgets.settled('run_2');
+      await call(callerOf('run_1'));
+      expect(await ledger()).toHaveLength(3);
+    });
+
+    test('with a credential that was replayed costs its run nothing', async () => {
+      const { ask, credentials, call } = open();
+      await call(callerOf('run_1'));
+      credentials.revoke('run_1');
+      expect((await ask(callerOf('run_1'))).status).toBe(401);
+      expect(await ledger()).toHaveLength(1);
+    });
+
+    test('may have been tried before; each try is in the ledger', async () => {
+      const { budgets, booked } = open();
+      budgets.tried({
+        caller: callerOf('run_1'),
+        served: { provider: 'openrouter', model: 'anthropic/claude-sonnet-4.5', keyId: 'k1' },
+        status: 529,
+        latencyMs: 12,
+      });
+      await budgets.settled('run_1');
+      expect(booked).toMatchObject([
+        { provider: 'openrouter', model, keyId: 'k1', status: 529, end: 'try', costMicroUsd: 0, latencyMs: 12 },
+      ]);
+    });
+
+    test('never passes a cap, with 200 runs on two nodes racing for the last dollar', { timeout: 60_000 }, async () => {
+      const second = await database.open();
+      undo.push(() => second.close());
+      await store.write((tx) => saveLimit(tx, 'day', microUsd(1)));
+      // Two connections to one database, as two nodes have; the embedded one belongs to one node alone.
+      const clock = systemClock;
+      const nodes = [open({ clock }), open({ clock, nodeId: 'nod_2', over: dialect === 'postgres' ? second : store })];
+      const statuses = await Promise.all(
+        Array.from({ length: 200 }, async (_, index) => {
+          const response = await (nodes[index % 2] as (typeof nodes)[0]).ask(callerOf(`run_${index}`));
+          await response.text();
+          return response.status;
+        }),
+      );
+      for (const node of nodes) await node.budgets.stop();
+      const rows = await ledger();
+      const paid = rows.filter(({ ended }) => ended === 'complete');
+      const spent = paid.reduce((sum, { cost_micro_usd }) => sum + cost_micro_usd, 0);
+      expect(spent).toBeLessThanOrEqual(microUsd(1));
+      expect(spent).toBeGreaterThan(microUsd(0.95));
+      expect(await counter(`day:${utcDay(clock.now())}`)).toMatchObject({ spent, reserved: 0 });
+      expect(upstream.seen).toHaveLength(paid.length);
+      expect(statuses.filter((status) => status === 200)).toHaveLength(paid.length);
+      expect(statuses.every((status) => status === 200 || status === 402)).toBe(true);
+    });
+
+    async function insertTask(id: string, budgetUsd: number): Promise<void> {
+      await store.write(async (tx) => {
+        await tx.db
+          .insertInto('tasks')
+          .values({
+            id,
+            source: 'test',
+            title: 'x',
+            priority: 'medium',
+            status: 'running',
+            budget_usd: budgetUsd,
+            requested_by: 'test',
+            trust: 'owner',
+            attempts: 1,
+            max_attempts: 3,
+            losses: 0,
+            waiting_for: 0,
+            rank: 0,
+            created_at: 0,
+            updated_at: 0,
+          } as never)
+          .execute();
+      });
+    }
+  });
+}

@@ -1,0 +1,100 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { inUsd, type Limits, utcDay } from '../domain/budget.ts';
+import type { CallEnd, LedgerEntry } from '../domain/spending.ts';
+import { findCounters, limitsIn, noCounter } from '../store/budgets.ts';
+import type { Store } from '../store/store.ts';
+
+export interface CallMetricsParts {
+  readonly store: Store;
+  readonly limits: Limits;
+  readonly now: () => number;
+  /** Calls of this node that are paid for and not settled yet. */
+  readonly pending: () => number;
+}
+
+/** Names of models come from outside; more than so many are one. */
+const mostModels = 100;
+
+/** `failed` is what a provider did to a call, which is what alerts are about. */
+function statusOf(end: CallEnd): string {
+  if (end === 'complete') return 'success';
+  return end === 'abandoned' || end === 'over-budget' ? end : 'failed';
+}
+
+/** Counts what this node's model calls come to, as they enter the ledger. */
+export function countCalls(registry: Registry, { store, limits, now, pending }: CallMetricsParts): (entry: LedgerEntry) => void {
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'agent_llm_requests_total',
+    help: 'Model calls',
+    labelNames: ['provider', 'model', 'status'],
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'agent_llm_tokens_total',
+    help: 'Tokens of model calls',
+    labelNames: ['provider', 'model', 'type'],
+    registers,
+  });
+  const calls = new Counter({ name: 'llm_calls_total', help: 'Total number of LLM calls made', registers });
+  const cost = new Counter({ name: 'cost_total_per_model_usd', help: 'What model calls cost', labelNames: ['model'], registers });
+  const buckets = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
+  const firstByte = new Histogram({
+    name: 'agent_llm_first_byte_seconds',
+    help: 'From the request of an agent to the first byte of its answer',
+    labelNames: ['provider'],
+    buckets,
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'agent_llm_duration_seconds',
+    help: 'From the request of an agent to the end of its answer',
+    labelNames: ['provider'],
+    buckets,
+    registers,
+  });
+  new Gauge({
+    name: 'agent_budget_reservations',
+    help: 'Model calls of this node that are paid for and under way',
+    registers,
+    collect() {
+      this.set(pending());
+    },
+  });
+  new Gauge({
+    name: 'daily_cost_remaining_usd',
+    help: "What is left of the day's budget; absent without one",
+    registers,
+    async collect() {
+      const day = `day:${utcDay(now())}`;
+      const limit = (await limitsIn(store.read, limits)).day;
+      const { spent, reserved } = (await findCounters(store.read, [day])).get(day) ?? noCounter;
+      if (limit === null) this.reset();
+      else this.set(inUsd(Math.max(0, limit - spent - reserved)));
+    },
+  });
+
+  const models = new Set<string>();
+  const labelOf = (model: string | null): string => {
+    if (model === null) return 'unknown';
+    if (models.size < mostModels) models.add(model);
+    return models.has(model) ? model : 'other';
+  };
+
+  return (entry) => {
+    const provider = entry.provider ?? 'none';
+    const model = labelOf(entry.model);
+    requests.inc({ provider, model, status: statusOf(entry.end) });
+    if (entry.end !== 'over-budget') calls.inc();
+    const used = {
+      input: entry.inputTokens,
+      output: entry.outputTokens,
+      cache_read: entry.cacheReadTokens,
+      cache_write: entry.cacheWriteTokens,
+    };
+    for (const [type, count] of Object.entries(used)) if (count > 0) tokens.inc({ provider, model, type }, count);
+    if (entry.costMicroUsd > 0) cost.inc({ model }, inUsd(entry.costMicroUsd));
+    if (entry.firstByteMs !== null) firstByte.observe({ provider }, entry.firstByteMs / 1_000);
+    if (entry.latencyMs !== null && entry.end !== 'over-budget') duration.observe({ provider }, entry.latencyMs / 1_000);
+  };
+}

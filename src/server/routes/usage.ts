@@ -1,0 +1,116 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { inUsd, utcDay } from '../../domain/budget.ts';
+import { Refused } from '../../domain/errors.ts';
+import { type Spending, summaryOf, usageDimensions } from '../../domain/spending.ts';
+import { limitsIn } from '../../store/budgets.ts';
+import { usageBy, usageIn } from '../../store/ledger.ts';
+import type { App } from '../env.ts';
+import { daySchema } from '../inputs.ts';
+import type { ServerParts } from '../parts.ts';
+import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
+import { tokensView } from '../views.ts';
+
+const tags = ['Usage'];
+const dayMs = 86_400_000;
+const longestDays = 366;
+/** A year of days fits; of tasks and the like the dearest. */
+const mostItems = 366;
+
+const spending = {
+  calls: z.number().int(),
+  failedCalls: z.number().int(),
+  inputTokens: z.number().int(),
+  outputTokens: z.number().int(),
+  cacheReadTokens: z.number().int(),
+  cacheWriteTokens: z.number().int(),
+  costUsd: z.number(),
+};
+
+const usageSchema = z
+  .object({
+    from: daySchema,
+    to: daySchema,
+    by: z.enum(usageDimensions),
+    items: z.array(
+      z.object({ key: z.string().openapi({ description: 'A day, a model, a task …; empty where there was none.' }), ...spending }),
+    ),
+    total: z.object(spending),
+    truncated: z.boolean().openapi({ description: `There are more than ${mostItems}; these are the dearest.` }),
+  })
+  .openapi('Usage');
+
+export function usageRoutes({ store, clock, limits }: ServerParts): App {
+  const router = newRouter();
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/usage',
+      tags,
+      summary: 'What model calls came to',
+      request: {
+        query: z.strictObject({
+          from: daySchema.optional().openapi({ description: 'First day, UTC. Default: six days before the last.' }),
+          to: daySchema.optional().openapi({ description: 'Last day, included. Default: today.' }),
+          by: z.enum(usageDimensions).optional().openapi({ description: 'Default: day.' }),
+        }),
+      },
+      responses: { 200: json(usageSchema, 'Days in order, everything else dearest first.'), ...answers(400, 401, 422, 503) },
+    }),
+    async (context) => {
+      const { by = 'day', ...asked } = context.req.valid('query');
+      const to = asked.to ?? utcDay(clock.now());
+      const from = asked.from ?? utcDay(Date.parse(to) - 6 * dayMs);
+      checkRange(from, to);
+      const items = await usageBy(store.read, by, from, to, mostItems + 1);
+      const total = await usageIn(store.read, from, to);
+      return context.json(
+        {
+          from,
+          to,
+          by,
+          items: items.slice(0, mostItems).map((item) => ({ key: item.key, ...view(item) })),
+          total: view(total),
+          truncated: items.length > mostItems,
+        },
+        200,
+      );
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/usage/summary',
+      tags,
+      summary: 'A day in a few lines of text, to be passed on',
+      request: { query: z.strictObject({ day: daySchema.optional().openapi({ description: 'UTC. Default: today.' }) }) },
+      responses: {
+        200: json(z.object({ day: daySchema, text: z.string() }).openapi('UsageSummary'), 'The summary.'),
+        ...answers(400, 401, 503),
+      },
+    }),
+    async (context) => {
+      const day = context.req.valid('query').day ?? utcDay(clock.now());
+      const models = await usageBy(store.read, 'model', day, day, 5);
+      const named = models.map((model) => ({ ...model, key: model.key === '' ? 'no model' : model.key }));
+      const text = summaryOf(day, await usageIn(store.read, day, day), named, (await limitsIn(store.read, limits)).day);
+      return context.json({ day, text }, 200);
+    },
+  );
+  return router;
+}
+
+function checkRange(from: string, to: string): void {
+  const days = (Date.parse(to) - Date.parse(from)) / dayMs + 1;
+  if (days < 1) throw new Refused(422, 'bad-range', 'The first day comes after the last.');
+  if (days > longestDays) throw new Refused(422, 'bad-range', `That is ${days} days; at most ${longestDays} can be looked at in one go.`);
+}
+
+const view = ({ calls, failedCalls, costMicroUsd, ...tokens }: Spending) => ({
+  calls,
+  failedCalls,
+  ...tokensView(tokens),
+  costUsd: inUsd(costMicroUsd),
+});
