@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
+import { inUsd } from '../domain/budget.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import { wait } from '../platform/clock.ts';
@@ -8,6 +9,7 @@ import type { Log } from '../platform/log.ts';
 import { isHostFault, start } from '../platform/subprocess.ts';
 import type { Ran, StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
+import { spentByRun } from '../store/ledger.ts';
 import { saveResult } from '../store/results.ts';
 import { clearAway, sweepRun } from './clear-away.ts';
 import { changesIn, type DeliveryParts, deliver } from './deliver.ts';
@@ -223,7 +225,7 @@ async function keepResult(parts: RunnerParts, current: Attempt, { workspace }: P
     const changes = await changesIn(parts, workspace, patchFile, new AbortController().signal);
     current.result = { ...current.result, ...changes };
   }
-  current.result = { ...current.result, tokens: tally.tokens, costUsd: tally.costUsd, toolCalls: tally.toolCalls };
+  current.result = { ...current.result, ...(await figuresOf(parts, current)), toolCalls: tally.toolCalls };
   if (workspace || current.engine.converses || current.result.tests) {
     await parts.store.write((tx) => saveResult(tx, claim.run.id, current.result));
   }
@@ -234,6 +236,13 @@ function brokenBy(error: unknown, log: Log): Outcome {
   log.error({ err: error }, 'the run broke');
   const message = error instanceof Error ? error.message : String(error);
   return isHostFault(error) ? hostUnfit(`This machine could not run it: ${message}.`) : failed('internal', message, true);
+}
+
+/** What its model calls came to, by the ledger; an engine that makes them elsewhere has only its own count. */
+async function figuresOf({ models, store }: RunnerParts, { claim, tally }: Attempt): Promise<Pick<RunResult, 'tokens' | 'costUsd'>> {
+  await models?.budgets.settled(claim.run.id);
+  const { calls, failedCalls, costMicroUsd, ...tokens } = await spentByRun(store.read, claim.run.id);
+  return calls + failedCalls === 0 ? { tokens: tally.tokens, costUsd: tally.costUsd } : { tokens, costUsd: inUsd(costMicroUsd) };
 }
 
 const timedOut = (timeoutMs: number): Outcome =>
