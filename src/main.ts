@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type ServerType, serve } from '@hono/node-server';
+import { getRequestListener } from '@hono/node-server';
 import type { Config } from './config/settings.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
-import { chooseProvider } from './gateway/choose-provider.ts';
+import { chooseProviders } from './gateway/choose-providers.ts';
 import { currentToken, takeHome } from './home.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
@@ -39,7 +40,8 @@ import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
 
-export { chooseProvider } from './gateway/choose-provider.ts';
+export { chooseProviders } from './gateway/choose-providers.ts';
+export { tierModels } from './gateway/model-names.ts';
 export { sampleRepository } from './gateway/rehearsal/demo.ts';
 export { checkSandbox } from './sandbox/check.ts';
 export { inspectStore } from './store/inspect.ts';
@@ -67,7 +69,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
     undo.push(() => line.stop());
 
-    const provider = chooseProvider(config, clock);
+    const providers = chooseProviders(config, { clock, chance: Math.random, warn: (message) => log.warn(message) });
     const engines = new Map(
       [commandEngine(clock), claudeEngine({ clock, asRoot: process.getuid?.() === 0 })].map((engine) => [engine.name, engine]),
     );
@@ -77,7 +79,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         `engine (NIGHTSHIFT_ENGINE) cannot be "${config.engine}". Allowed: ${[...engines.keys()].join(', ')}.`,
       );
     }
-    const defaultEngine = config.engine ?? (provider && 'claude');
+    const defaultEngine = config.engine ?? (providers.length > 0 ? 'claude' : undefined);
     const cannotRun: CannotRun = ({ engine, body }) => {
       const name = engine ?? defaultEngine;
       if (name === undefined) return undefined;
@@ -106,8 +108,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         home: config.home,
         owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },
         sandbox: config.sandbox,
-        provider,
-        model: config.llmModel,
+        providers,
+        models: { ...config, fallback: config.llmFallbackModel, patienceMs: config.llmPatienceSeconds * 1_000 },
         githubToken: () => config.githubToken,
         hooks: config.hooks,
         timeoutMs: config.runTimeoutSeconds * 1_000,
@@ -168,8 +170,16 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       version,
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
       isStopping: () => stopping,
+      providers: () => models?.describe() ?? { providers: [], breakers: [], waiting: [] },
+      resetBreaker: (id) => models?.reset(id) ?? false,
     });
-    const server = await listen(app.fetch, config);
+    const api = getRequestListener(app.fetch, { hostname: config.host });
+    const { gateway, models } = equipment;
+    // Before the owner's authentication: a run shows its own credential there, and has no other.
+    const server = await listen((incoming, outgoing) => {
+      if (gateway && incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);
+      else void api(incoming, outgoing);
+    }, config);
     undo.push(() => close(server));
     const { port } = server.address() as AddressInfo;
     const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
@@ -229,9 +239,10 @@ async function unwind(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of [...undo].reverse()) await step();
 }
 
-function listen(fetch: (request: Request) => Response | Promise<Response>, { host, port }: Config): Promise<ServerType> {
+function listen(answer: RequestListener, { host, port }: Config): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch, hostname: host, port }, () => resolve(server));
+    const server = createServer(answer);
+    server.listen(port, host, () => resolve(server));
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? `port ${port} is in use; choose another with PORT or --port` : cause.message;
       reject(new Unusable('cannot-listen', `Cannot listen on ${host}:${port}: ${why}.`, cause));
@@ -240,11 +251,11 @@ function listen(fetch: (request: Request) => Response | Promise<Response>, { hos
 }
 
 /** Lets answers that are under way finish; connections that merely stay open are cut. */
-async function close(server: ServerType): Promise<void> {
+async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // One that is busy now is idle when its last answer is out, and would then be kept for the next.
-  const tidy = setInterval(() => 'closeIdleConnections' in server && server.closeIdleConnections(), 10);
-  const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000);
+  const tidy = setInterval(() => server.closeIdleConnections(), 10);
+  const force = setTimeout(() => server.closeAllConnections(), 1_000);
   await closed;
   clearInterval(tidy);
   clearTimeout(force);

@@ -85,6 +85,15 @@ export interface QueueState {
   readonly nodes: readonly { readonly id: string; readonly startedAt: string; readonly address: string | null }[];
 }
 
+export interface Providers {
+  readonly providers: readonly {
+    readonly name: string;
+    readonly keys: readonly { readonly id: string | null; readonly state: string }[];
+  }[];
+  readonly breakers: readonly { readonly id: string; readonly state: string }[];
+  readonly waiting: readonly { readonly runId: string; readonly calls: number }[];
+}
+
 export interface StreamedEvent {
   readonly id: string;
   readonly at: string;

@@ -178,22 +178,31 @@ async function sandbox(config: Config): Promise<Finding> {
 
 async function modelProvider(config: Config, { terminal }: Session): Promise<Finding> {
   const check = 'model';
-  const { chooseProvider } = await import('../main.ts');
+  const { chooseProviders, tierModels } = await import('../main.ts');
   try {
-    const provider = chooseProvider(config, terminal.clock);
-    if (!provider) {
+    const chain = chooseProviders(config, { clock: terminal.clock, chance: Math.random, warn: () => undefined });
+    const [first] = chain;
+    if (!first) {
       return warning(
         check,
         'no provider is set up, so agents cannot work; commands can',
         'Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one.',
       );
     }
-    if (provider.name === 'rehearsal') return ok(check, 'rehearsal: a script answers, no model is asked');
+    if (first.name === 'rehearsal') return ok(check, 'rehearsal: a script answers, no model is asked');
+    const keys = chain.flatMap(({ keys: ring }) => ring.list()).filter(({ id }) => id !== null).length;
+    const { light, standard, deep } = tierModels(config, first.name);
+    const models = standard === undefined ? "the engine's own choice of model" : [...new Set([light, standard, deep])].join(', ');
     const at = config.llmBaseUrl === undefined ? '' : ` at ${withoutPassword(config.llmBaseUrl)}`;
-    return ok(check, `${provider.name}${at}, ${config.llmModel ?? "the engine's own choice of model"}; the key is set, and not tried`);
+    const held = keys === 0 ? 'no key' : keys === 1 ? 'the key is set, and not tried' : `${keys} keys, not tried`;
+    return ok(check, `${chain.map(({ name }, index) => (index === 0 ? name + at : name)).join(', then ')}; ${models}; ${held}`);
   } catch (error) {
     if (!(error instanceof Unusable)) throw error;
-    return failure(check, error.message, 'The server does not start like this. See docs/rehearsal.md for working without a key.');
+    return failure(
+      check,
+      error.message,
+      'The server does not start like this. See docs/models.md, and docs/rehearsal.md for working without a key.',
+    );
   }
 }
 

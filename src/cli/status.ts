@@ -1,5 +1,5 @@
 import { priorities, taskStatuses } from '../domain/task.ts';
-import type { QueueState } from './api.ts';
+import type { Providers, QueueState } from './api.ts';
 import { type ClientFlags, clientFlags, connect } from './connect.ts';
 import { oneLine } from './legible.ts';
 import { type Define, examples, type Session } from './session.ts';
@@ -9,9 +9,10 @@ import { age, plural, styleOf } from './wording.ts';
 export const define: Define = (command, session) => {
   examples(clientFlags(command), 'nightshift status', 'nightshift status --json | jq .paused').action(async (flags: ClientFlags) => {
     const client = connect(flags, session);
-    const queue = await client.get<QueueState>('/api/queue');
-    if (flags.json) return session.screen.json({ address: client.address, ...queue });
+    const [queue, models] = await Promise.all([client.get<QueueState>('/api/queue'), client.get<Providers>('/api/providers')]);
+    if (flags.json) return session.screen.json({ address: client.address, ...queue, models });
     show(session, client.address, queue);
+    showModels(session, models);
   });
 };
 
@@ -29,6 +30,20 @@ function show({ screen, terminal }: Session, address: string, { paused, open, no
     nodes.map(({ id, startedAt, address: at }) => [id, screen.rich ? age(startedAt, terminal.clock.now()) : startedAt, oneLine(at ?? '')]),
   );
   if (paused) screen.remark('`nightshift resume` lets work go on.');
+}
+
+/** One line, in colour when something about it wants a person. */
+function showModels({ screen }: Session, { providers, breakers, waiting }: Providers): void {
+  if (providers.length === 0) return;
+  const keys = providers.flatMap((provider) => provider.keys);
+  const troubles = [
+    ...keys.filter(({ state }) => state !== 'ok').map(({ id, state }) => `key ${id ?? ''} ${state}`),
+    ...breakers.filter(({ state }) => state !== 'closed').map(({ id, state }) => `${id} ${state}`),
+    ...(waiting.length === 0 ? [] : [`${plural(waiting.length, 'run')} waiting`]),
+  ];
+  const state = troubles.length === 0 ? screen.paint('green', 'all well') : screen.paint('yellow', oneLine(troubles.join(', ')));
+  screen.line();
+  screen.line(`models: ${oneLine(providers.map(({ name }) => name).join(' → '))}, ${state}`);
 }
 
 function rowsOf(open: QueueState['open']): readonly (readonly Cell[])[] {

@@ -45,6 +45,10 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: text('text') };
     case 'run.thinking':
       return { text: text('text'), style: 'dim' };
+    case 'run.model':
+      return data['model'] === null ? undefined : { text: `model ${text('model')} (${text('tier')}): ${text('reason')}`, style: 'dim' };
+    case 'run.waiting':
+      return waitingLine(data);
     case 'run.retry':
       return retryLine(data);
     case 'run.error':
@@ -83,6 +87,12 @@ function statusLine(data: StreamedEvent['data'], byRun: boolean): Line | undefin
     default:
       return { text: `${oneLine(to)}${because}`, style: to === 'cancelled' ? 'dim' : 'red' };
   }
+}
+
+function waitingLine({ reason, provider, until }: StreamedEvent['data']): Line {
+  const why = reason === 'rate-limited' ? 'limits the rate' : reason === 'unavailable' ? 'does not answer' : 'is busy with others';
+  const when = typeof until === 'number' ? `, until ${clockTime(new Date(until).toISOString())}` : '';
+  return { text: `waits: ${oneLine(String(provider))} ${why}${when}`, style: 'yellow' };
 }
 
 function retryLine({ attempt, of, waitMs, status, error }: StreamedEvent['data']): Line {

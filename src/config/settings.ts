@@ -32,6 +32,15 @@ const dollars = { schema: amount(1_000_000), allowed: 'dollars from 0 to 1000000
 const tokens = { schema: amount(1e12).pipe(z.int()), allowed: 'a whole number of tokens' };
 const perMillion = z.number().min(0).max(100_000);
 const url = (protocols: RegExp) => z.url({ protocol: protocols });
+/** One or more, or where they are: taken apart by the gateway, which says what is wrong without showing them. */
+const keys = z.string().min(1);
+const aboutKeys = 'a key, several separated by commas, or file:PATH';
+/** Becomes part of a path. */
+const segment = z.string().regex(/^[\w-]{1,100}$/);
+const listOf = <const T extends readonly [string, ...string[]]>(words: T) =>
+  z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(/[\s,]+/).filter((each) => each !== ''))])
+    .pipe(z.array(z.enum(words)));
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
 
 const argv = z
@@ -228,10 +237,76 @@ export const settings = {
     about: 'token for repositories on github.com',
     secret: true,
   },
-  llmProvider: { env: 'LLM_PROVIDER', schema: word, allowed: 'claude or rehearsal', about: 'model provider' },
-  llmApiKey: { env: 'LLM_API_KEY', schema: z.string().min(1), allowed: 'a key', about: 'key for the model provider', secret: true },
-  llmBaseUrl: { env: 'LLM_BASE_URL', schema: url(/^https?$/), allowed: 'an http(s) URL', about: 'base URL of the model provider' },
-  llmModel: { env: 'LLM_MODEL', schema: z.string().min(1), allowed: 'the name of a model', about: 'model to use' },
+  llmProvider: {
+    env: 'LLM_PROVIDER',
+    schema: z.enum(['claude', 'openrouter', 'ai-gateway', 'compatible', 'rehearsal']),
+    allowed: 'claude, openrouter, ai-gateway, compatible, rehearsal',
+    about: 'model provider that is asked first',
+  },
+  llmApiKey: { env: 'LLM_API_KEY', schema: keys, allowed: aboutKeys, about: 'key of the provider that is asked first', secret: true },
+  llmBaseUrl: {
+    env: 'LLM_BASE_URL',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'base URL of the provider that is asked first',
+  },
+  anthropicApiKey: { env: 'ANTHROPIC_API_KEY', schema: keys, allowed: aboutKeys, about: 'key for the claude provider', secret: true },
+  openrouterApiKey: { env: 'OPENROUTER_API_KEY', schema: keys, allowed: aboutKeys, about: 'key for the openrouter provider', secret: true },
+  aiGatewayApiKey: {
+    env: 'AI_GATEWAY_API_KEY',
+    schema: keys,
+    allowed: aboutKeys,
+    about: 'key that the ai-gateway provider passes on to Anthropic',
+    secret: true,
+  },
+  aiGatewayToken: {
+    env: 'AI_GATEWAY_TOKEN',
+    schema: keys,
+    allowed: 'a token, or file:PATH',
+    about: 'token of an AI Gateway that wants to know who comes',
+    secret: true,
+  },
+  aiGatewayAccount: {
+    env: 'AI_GATEWAY_ACCOUNT_ID',
+    schema: segment,
+    allowed: 'an account id',
+    about: 'Cloudflare account of the AI Gateway',
+  },
+  aiGatewayId: { env: 'AI_GATEWAY_ID', schema: segment, allowed: "a gateway's name", about: 'name of the AI Gateway' },
+  features: {
+    default: [],
+    env: 'NIGHTSHIFT_FEATURES',
+    schema: listOf(['llm-openrouter', 'llm-ai-gateway', 'llm-claude']),
+    allowed: 'a list of llm-openrouter, llm-ai-gateway, llm-claude',
+    about: 'feature flags; llm-… chooses the provider when LLM_PROVIDER does not',
+  },
+  llmModel: { env: 'LLM_MODEL', schema: z.string().min(1), allowed: 'the name of a model', about: 'model for code' },
+  llmModelLight: {
+    env: 'LLM_MODEL_LIGHT',
+    schema: z.string().min(1),
+    allowed: 'the name of a model',
+    about: 'model for reading and summaries',
+  },
+  llmModelDeep: { env: 'LLM_MODEL_DEEP', schema: z.string().min(1), allowed: 'the name of a model', about: 'model for what is hard' },
+  llmFallbackModel: {
+    env: 'LLM_FALLBACK_MODEL',
+    schema: z.string().min(1),
+    allowed: 'the name of a model',
+    about: 'model to ask when the one that was asked for is refused or out of order',
+  },
+  llmModelNames: {
+    default: {},
+    schema: z.partialRecord(z.enum(['claude', 'openrouter', 'ai-gateway', 'compatible']), z.record(z.string().min(1), z.string().min(1))),
+    allowed: 'per provider, names of models and what it calls them',
+    about: "a provider's own names of models, where the rule does not find them",
+  },
+  llmPatienceSeconds: {
+    default: 7_200,
+    env: 'LLM_PATIENCE_SECONDS',
+    schema: whole(0, 86_400),
+    allowed: 'seconds from 0 to 86400',
+    about: 'how long a call waits for a provider to come back',
+  },
   rehearsalScript: {
     env: 'NIGHTSHIFT_REHEARSAL',
     schema: z.string().min(1),

@@ -3,6 +3,7 @@ import type { HookPoint, HookVerdict } from './hook.ts';
 import type { Reason } from './outcome.ts';
 import type { RunStatus } from './run.ts';
 import type { Priority, TaskStatus } from './task.ts';
+import type { Tier } from './tier.ts';
 import type { TokenUsage } from './usage.ts';
 
 /** One thing that happened. The journal of these is what every watcher reads: streams, metrics, memory. */
@@ -40,6 +41,13 @@ export type Happening =
   | { readonly type: 'run.usage'; readonly data: TokenUsage & { model: string; costUsd: number; turns: number } }
   /** A model call failed and is tried again after `waitMs`. `status` is null when there was no answer at all. */
   | { readonly type: 'run.retry'; readonly data: { attempt: number; of: number; waitMs: number; status: number | null; error: string } }
+  /** Which model the run works with, and why that one. `model` is null when the engine chooses. */
+  | { readonly type: 'run.model'; readonly data: { tier: Tier; model: string | null; reason: string } }
+  /** Its model calls wait for a provider, which does not count as time of the run. `until` is null when nobody knows. */
+  | {
+      readonly type: 'run.waiting';
+      readonly data: { reason: 'rate-limited' | 'unavailable' | 'in-line'; provider: string; until: number | null };
+    }
   | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
   | { readonly type: 'run.verified'; readonly data: { command: readonly string[]; passed: boolean; exitCode: number | null } }
   | {

@@ -348,7 +348,7 @@ describe('a bad day of the provider', () => {
   test('no answer in time is 504, and the call is given up', async () => {
     const { ask, clock } = open();
     upstream.behaves(hangs);
-    const asked = ask();
+    const asked = ask({ stream: false });
     await until('the request to arrive', () => upstream.seen.length === 1);
     clock.advance(300_000);
     expect((await asked).status).toBe(504);

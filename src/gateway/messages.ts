@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Budgets } from './budgets.ts';
 import type { Credentials } from './credentials.ts';
+import { keptAwake } from './keep-awake.ts';
 import type { ModelCall } from './model-call.ts';
 import type { Models, Served } from './models.ts';
 import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest } from './providers/provider.ts';
@@ -74,7 +75,8 @@ async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string):
   }
   const message = body === null ? {} : parseBody(body);
   if (!message) return errorAnswer({ status: 400, message: 'The body is not a JSON object.' });
-  return ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
+  const asked = ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
+  return endpoint === 'messages' && message.stream === true ? keptAwake(asked, parts.clock) : asked;
 }
 
 async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSignal): Promise<Response> {
@@ -239,6 +241,8 @@ async function serve(answering: Answering, incoming: IncomingMessage, outgoing: 
   const headers = new Headers(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as [string, string]));
   const url = `http://model${incoming.url ?? '/'}`;
   const response = await answering({ method: incoming.method ?? '', url, headers, body: incoming, signal: away.signal });
+  // What was refused before it was read is not read to its end either.
+  if (!incoming.complete) outgoing.setHeader('connection', 'close');
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   outgoing.flushHeaders();
   try {

@@ -7,10 +7,11 @@ import type { LedgerEntry } from '../domain/spending.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import { createBudgets } from '../gateway/budgets.ts';
 import { createCredentials } from '../gateway/credentials.ts';
-import { createGateway } from '../gateway/messages.ts';
-import { onlyProvider } from '../gateway/models.ts';
+import { createGateway, type Gateway } from '../gateway/messages.ts';
+import { type ModelSettings, tierModels } from '../gateway/model-names.ts';
 import { createPrices, type PriceSetting } from '../gateway/prices.ts';
-import type { Provider } from '../gateway/providers/provider.ts';
+import { createRoutedModels, type RoutedModels, type Upstream } from '../gateway/routed-models.ts';
+import { createWaits } from '../gateway/waits.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
@@ -36,8 +37,9 @@ export interface EquipmentSettings {
   readonly home: string;
   readonly owner: { readonly home: string; readonly path: string };
   readonly sandbox: SandboxMode;
-  readonly provider: Provider | undefined;
-  readonly model: string | undefined;
+  /** Model providers in the order in which they are asked; none when nothing is set up. */
+  readonly providers: readonly Upstream[];
+  readonly models: ModelSettings & { readonly fallback: string | undefined; readonly patienceMs: number };
   readonly githubToken: () => string | undefined;
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
@@ -65,6 +67,9 @@ export interface Equipment {
   readonly runner: RunnerParts;
   /** Model calls under way that are paid for. */
   readonly pendingCalls: () => number;
+  /** Both absent when no provider is set up. */
+  readonly models: RoutedModels | undefined;
+  readonly gateway: Gateway | undefined;
   stop(): Promise<void>;
 }
 
@@ -75,9 +80,9 @@ const longestHome = 107 - '/sockets/0123456789.sock'.length;
 /** Everything that runs need, laid out under the home. What takes time to find out is found out when it is first needed. */
 export async function equip(base: Base, settings: EquipmentSettings): Promise<Equipment> {
   const { store, clock, newId, log, nodeId, nodeMarker } = base;
-  const { home, provider } = settings;
+  const { home, providers } = settings;
   const { path } = settings.owner;
-  if (provider && Buffer.byteLength(home) > longestHome) {
+  if (providers.length > 0 && Buffer.byteLength(home) > longestHome) {
     throw new Unusable(
       'home-too-long',
       `The path of the home has more than ${longestHome} bytes, too many for the sockets in it. Choose a shorter NIGHTSHIFT_HOME.`,
@@ -132,14 +137,33 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     nodeId,
     prices: createPrices(settings.prices),
     defaults: settings.limits,
-    standIns: () => [],
+    standIns: () => (settings.models.fallback === undefined ? [] : [settings.models.fallback]),
     emergency: () => base.queue.pause('the daily ceiling'),
     onBooked: settings.onBooked,
   });
+  const waits = createWaits();
+  const tiers = tierModels(settings.models, providers[0]?.name ?? '');
+  const models =
+    providers.length === 0
+      ? undefined
+      : createRoutedModels({
+          chain: providers,
+          fallbackModel: settings.models.fallback,
+          models: [...new Set(Object.values(tiers).filter((name) => name !== undefined))],
+          patienceMs: settings.models.patienceMs,
+          clock,
+          chance: Math.random,
+          onTry(tried) {
+            const { caller, ...failed } = tried;
+            log.warn({ runId: caller.runId, ...failed }, 'a model call failed and goes on elsewhere or later');
+            budgets.tried(tried);
+          },
+          onWaiting: waits.tell,
+        });
   const gateway =
-    provider &&
+    models &&
     createGateway({
-      models: onlyProvider(provider),
+      models,
       credentials,
       clock,
       log,
@@ -165,7 +189,8 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
         gateway,
         credentials,
         budgets,
-        model: settings.model,
+        waits,
+        tiers,
         meter(runId, used) {
           meters.set(runId, used);
           return () => meters.delete(runId);
@@ -182,7 +207,10 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       timeoutMs: settings.timeoutMs,
     },
     pendingCalls: () => budgets.pending,
+    models,
+    gateway,
     async stop() {
+      models?.close();
       await budgets.stop();
       await sweeping.stop();
       await checkouts.stop();

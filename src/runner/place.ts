@@ -1,12 +1,15 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn } from '../domain/prompt.ts';
+import type { Tier } from '../domain/tier.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import type { Budgets } from '../gateway/budgets.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
+import type { Waits } from '../gateway/waits.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Command } from '../platform/subprocess.ts';
@@ -15,6 +18,7 @@ import { type Egress, type Network, startEgress } from '../sandbox/egress.ts';
 import { defaultLimits } from '../sandbox/profile.ts';
 import type { Enclosure, Sandbox } from '../sandbox/sandbox.ts';
 import { lastSession } from '../store/results.ts';
+import { runsOfTasks } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
 import type { Failure } from '../workspace/failure.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
@@ -39,7 +43,9 @@ export interface PlaceParts {
         readonly gateway: Gateway;
         readonly credentials: Credentials;
         readonly budgets: Budgets;
-        readonly model: string | undefined;
+        readonly waits: Waits;
+        /** The model of each tier; undefined where the engine chooses. */
+        readonly tiers: Readonly<Record<Tier, string | undefined>>;
         /** Tells what the run's model calls use, until the answer is called. */
         readonly meter: (runId: string, used: (tokens: TokenUsage) => void) => () => void;
       }
@@ -73,6 +79,8 @@ export interface Place {
   /** Undefined where commands are started as they are. */
   readonly enclosure: Enclosure | undefined;
   readonly conversation: ConversationRequest | undefined;
+  /** Which model an agent works with, and why. */
+  readonly model: (TierChoice & { readonly model: string | null }) | undefined;
   /** What a person should know about how it was prepared. */
   readonly notice: string | undefined;
   /** As the sandbox, if there is one, wants it started. */
@@ -129,7 +137,8 @@ export async function openPlace(
       unfollow?.();
       cancelGrace();
     });
-    const conversation = wants.models ? await openConversation(parts, claim, workspace, resumed, onSession, undo) : undefined;
+    const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
+    const conversation = model ? await openConversation(parts, claim, model.model, workspace, resumed, onSession, undo) : undefined;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
@@ -148,6 +157,7 @@ export async function openPlace(
         workspace,
         enclosure,
         conversation,
+        model,
         notice: resumed ? howItGoesOn(conversation) : undefined,
         wrap(command) {
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
@@ -167,6 +177,7 @@ export async function openPlace(
 async function openConversation(
   parts: PlaceParts,
   claim: Claim,
+  name: string | null,
   workspace: Workspace | undefined,
   resumed: boolean,
   onSession: (sessionId: string) => Promise<void>,
@@ -187,17 +198,12 @@ async function openConversation(
   const session = resumed ? await lastSession(parts.store.read, task.id) : null;
   const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
   return {
-    model: { baseUrl: 'http://localhost', socket, credential, ...modelNames(models.model, claim) },
+    model: { baseUrl: 'http://localhost', socket, credential, ...(name === null ? {} : { name }), tiers: models.tiers },
     sessionDirectory,
     ...(resume === undefined ? profilePrompt(claim, workspace) : { resume }),
     ...profileOptions(claim),
     onSession,
   };
-}
-
-function modelNames(model: string | undefined, { task, profile }: Claim): { readonly name?: string; readonly lightName?: string } {
-  const name = (profile && modelWish(task, profile).model) ?? model;
-  return { ...(name === undefined ? {} : { name }), ...(model === undefined ? {} : { lightName: model }) };
 }
 
 /** A session that goes on was told it before. */
@@ -212,6 +218,18 @@ const profileOptions = ({ profile }: Claim): Pick<ConversationRequest, 'instruct
   ...(profile?.maxTurns ? { maxTurns: profile.maxTurns } : {}),
   ...(profile?.tools ? { tools: profile.tools } : {}),
 });
+
+/** Chosen before the first call and kept for the run: a model that changes in the middle loses what was cached. */
+async function modelFor({ store }: PlaceParts, { task, run, profile }: Claim, models: Readonly<Record<Tier, string | undefined>>) {
+  const before = (await runsOfTasks(store.read, [task.id])).get(task.id) ?? [];
+  const failures = before.flatMap(({ id, status, reason }) => (id !== run.id && status === 'failed' ? [reason?.code ?? ''] : []));
+  const { title, body, priority, labels, tier: asked } = task;
+  const choice = chooseTier({ kind: 'task', title, body, priority, labels, failures, asked, profile: profile?.tier ?? null });
+  const named = (profile && modelWish(task, profile).model) ?? null;
+  return named === null
+    ? { ...choice, model: models[choice.tier] ?? null }
+    : { ...choice, model: named, reason: 'Its profile names the model.' };
+}
 
 async function enclose(
   parts: PlaceParts,

@@ -4,6 +4,7 @@ import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
+import type { Waiting } from '../gateway/routed-models.ts';
 import { wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { isHostFault, start } from '../platform/subprocess.ts';
@@ -20,6 +21,7 @@ import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
 import { createTally, type Tally } from './tally.ts';
 import { countsIn, testCommandOf } from './test-report.ts';
+import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 
 export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
   readonly queue: Queue;
@@ -68,7 +70,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   // Whatever ends a run before its own end aborts with the outcome that this is.
   const cut = new AbortController();
   const timeoutMs = Math.min(parts.timeoutMs, (claim.profile.timeoutSeconds ?? Number.POSITIVE_INFINITY) * 1_000);
-  const cancelTimeout = parts.clock.after(timeoutMs, () => cut.abort(timedOut(timeoutMs)));
+  const limit = startTimeLimit(parts.clock, timeoutMs, () => cut.abort(timedOut(timeoutMs)));
   const signal = AbortSignal.any([stop, cut.signal]);
   const records = join(parts.runsDirectory, run.id);
   await mkdir(records, { recursive: true, mode: 0o700 });
@@ -84,6 +86,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     result: noResult,
   };
   const unmeter = parts.models?.meter(run.id, (tokens) => current.tally.used(tokens));
+  const stopListening = parts.models?.waits.listen(run.id, (waiting) => whileWaiting(parts, current, limit, waiting));
   try {
     const opened = await openPlace(
       parts,
@@ -107,7 +110,8 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     if (signal.aborted) return whyStopped(signal.reason);
     throw error;
   } finally {
-    cancelTimeout();
+    stopListening?.();
+    limit.cancel();
     unmeter?.();
     await recorder.close();
   }
@@ -123,6 +127,7 @@ function keptAfter(outcome: Outcome, signal: AbortSignal): Parameters<Place['lea
 async function work(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome> {
   const { claim, engine, signal } = current;
   if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
+  if (place.model !== undefined) await record(current, { type: 'run.model', data: place.model });
   const refused = await current.hooks.before(place, signal);
   if (signal.aborted) return whyStopped(signal.reason);
   if (refused) return refused;
@@ -210,6 +215,18 @@ function say({ log }: RunnerParts, current: Attempt, text: string): void {
   record(current, { type: 'run.notice', data: { text } }).catch((error: unknown) =>
     log.warn({ err: error, runId: current.claim.run.id, text }, 'a notice could not be stored'),
   );
+}
+
+/** A run that waits for a provider is not slow: the provider is. So that time is not counted against it. */
+function whileWaiting({ log }: RunnerParts, current: Attempt, limit: TimeLimit, waiting: Waiting | null): void {
+  if (!waiting) {
+    limit.letGo();
+    return;
+  }
+  limit.hold();
+  record(current, { type: 'run.waiting', data: waiting }).catch((error: unknown) => {
+    if (!current.signal.aborted) log.warn({ err: error, runId: current.claim.run.id }, 'could not record that the run waits');
+  });
 }
 
 /** Stored before the first model call, so that a session that was begun can be found after a crash. */

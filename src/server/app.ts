@@ -15,6 +15,7 @@ import { healthRoutes } from './routes/health.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { profileRoutes } from './routes/profiles.ts';
+import { providerRoutes } from './routes/providers.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -75,6 +76,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', agentRuntimeRoutes(parts));
   app.route('/api', budgetRoutes(parts));
   app.route('/api', usageRoutes(parts));
+  app.route('/api', providerRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),

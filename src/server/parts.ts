@@ -10,6 +10,22 @@ import type { Authenticate } from './auth.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics.ts';
 
+interface ProvidersState {
+  readonly providers: readonly {
+    readonly name: string;
+    readonly keys: readonly { readonly id: string | null; readonly state: 'ok' | 'limited' | 'rejected'; readonly until: number | null }[];
+  }[];
+  readonly breakers: readonly {
+    readonly id: string;
+    readonly provider: string;
+    readonly model: string;
+    readonly state: 'closed' | 'open' | 'half-open';
+    readonly failures: number;
+    readonly until: number | null;
+  }[];
+  readonly waiting: readonly { readonly runId: string; readonly calls: number }[];
+}
+
 export interface ServerParts {
   readonly store: Store;
   readonly queue: Queue;
@@ -35,6 +51,10 @@ export interface ServerParts {
   readonly node: string;
   readonly version: string;
   readonly outputFile: (runId: string) => string;
+  /** How model providers stand, and who waits for them. */
+  readonly providers: () => ProvidersState;
+  /** False when there is no breaker of that id. */
+  readonly resetBreaker: (id: string) => boolean;
   /** True from the moment the server begins to stop. */
   readonly isStopping: () => boolean;
 }

@@ -3,12 +3,20 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import type { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
 import type { Clock } from '../../platform/clock.ts';
+import { errorIn, looksLikeError } from './error-forms.ts';
 import { type Endpoint, errorAnswer, errorTypeOf, type ModelRequest, type Provider } from './provider.ts';
 
 export interface AnthropicSettings {
+  /** `claude` unless it says otherwise. */
+  readonly name?: string;
   /** With or without a trailing `/v1`; a path before it is kept. */
   readonly baseUrl: string;
+  /** Empty where the way itself knows the account, as a gateway with stored keys does. */
   readonly apiKey: string;
+  /** How the key is shown; `x-api-key` unless it says otherwise. */
+  readonly keyAs?: 'x-api-key' | 'bearer' | 'both';
+  /** For a Cloudflare AI Gateway that wants to know who comes. */
+  readonly gatewayToken?: () => string;
   /** Longest wait for an answer to begin. */
   readonly firstByteMs?: number;
   /** Longest silence inside an answer; the API itself pings more often. */
@@ -38,19 +46,20 @@ export function anthropicProvider(settings: AnthropicSettings, clock: Clock): Pr
     firstByteMs: settings.firstByteMs ?? 300_000,
     silenceMs: settings.silenceMs ?? 300_000,
   };
+  const secrets = (): readonly string[] => [settings.apiKey, settings.gatewayToken?.() ?? ''].filter((secret) => secret !== '');
   return {
-    name: 'claude',
+    name: settings.name ?? 'claude',
     async answer(request, signal) {
       const options = {
         host: base.hostname.replace(/^\[|\]$/g, ''),
         port: base.port || undefined,
         path: `${prefix}${paths[request.endpoint]}${request.query}`,
         method: request.body === null ? 'GET' : 'POST',
-        headers: headersOf(request, settings.apiKey),
+        headers: headersOf(request, settings),
       };
       const sent = await send(wire, options, request.body, signal);
       if (sent.kind === 'unreachable') return errorAnswer({ status: sent.status, message: sent.message });
-      return pass(sent.response, request, settings.apiKey, wire, signal);
+      return pass(sent.response, request, secrets(), wire, signal);
     },
     close: () => agent.destroy(),
   };
@@ -87,6 +96,8 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
     };
     request.once('response', (response) => {
       settled();
+      // What fails from here on fails the response. The listener below would hold the request's body for as long as that lasts.
+      request.removeAllListeners('error').on('error', () => undefined);
       resolve({ kind: 'answered', response });
     });
     request.on('error', (error: NodeJS.ErrnoException) => {
@@ -102,7 +113,7 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
 async function pass(
   response: IncomingMessage,
   { message }: ModelRequest,
-  apiKey: string,
+  secrets: readonly string[],
   wire: Wire,
   signal: AbortSignal,
 ): Promise<Response> {
@@ -113,7 +124,7 @@ async function pass(
     ),
   );
   const body = flow(decoded(response), wire, signal, () => response.destroy());
-  if (status >= 400) return refusal(status, headers, await beginningOf(body), apiKey);
+  if (status >= 400) return refusal(status, headers, await beginningOf(body), secrets);
   const type = headers.get('content-type') ?? '';
   const expected = message.stream === true ? /event-stream|json/ : /json/;
   if (status !== 200 || !expected.test(type)) {
@@ -121,31 +132,50 @@ async function pass(
     const what = status === 200 ? `with ${type === '' ? 'no content type' : type}` : `with status ${status}`;
     return errorAnswer({ status: 502, message: `What answers at the provider's address is not the Messages API: it answered ${what}.` });
   }
-  return new Response(body, { status, headers });
+  if (!type.includes('json')) return new Response(body, { status, headers });
+  const { first, whole } = await peeked(body);
+  if (!looksLikeError(first)) return new Response(whole, { status, headers });
+  const text = await beginningOf(whole);
+  return refusal(errorIn(text).status ?? 502, headers, text, secrets);
 }
 
-/** The provider's refusal in the form of the API, whatever form it came in, and never with our key in it. */
-function refusal(status: number, headers: Headers, text: string, apiKey: string): Response {
+/** The provider's refusal in the form of the API, whatever form it came in, and never with a secret of ours in it. */
+function refusal(status: number, headers: Headers, text: string, secrets: readonly string[]): Response {
   const { type, message } = errorIn(text);
   const kept = Object.fromEntries([...headers].filter(([name]) => name !== 'content-type'));
   return errorAnswer({
     status,
     type: type ?? errorTypeOf(status),
-    message: (message ?? `The provider answered with status ${status}.`).replaceAll(apiKey, '[secret]'),
+    message: secrets.reduce(
+      (told, secret) => told.replaceAll(secret, '[secret]'),
+      message ?? `The provider answered with status ${status}.`,
+    ),
     headers: kept,
   });
 }
 
-function errorIn(text: string): { readonly type?: string; readonly message?: string } {
-  try {
-    const { error } = JSON.parse(text) as { error?: { type?: unknown; message?: unknown } };
-    return {
-      ...(typeof error?.type === 'string' ? { type: error.type } : {}),
-      ...(typeof error?.message === 'string' ? { message: error.message } : {}),
-    };
-  } catch {
-    return {};
-  }
+/** The first piece of an answer, and the answer as if nobody had looked. A body that breaks off at once still breaks off. */
+async function peeked(body: ReadableStream<Uint8Array>): Promise<{ readonly first: string; readonly whole: ReadableStream<Uint8Array> }> {
+  const reader = body.getReader();
+  const taken = reader.read();
+  const first = await taken.then(
+    ({ value }) => Buffer.from(value?.subarray(0, 64) ?? []).toString('utf8'),
+    () => '',
+  );
+  let seen = false;
+  const whole = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await (seen ? reader.read() : taken);
+        seen = true;
+        if (value) controller.enqueue(value);
+        if (done) controller.close();
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+  return { first, whole };
 }
 
 /** We ask for plain answers, but a proxy on the way may compress them all the same. */
@@ -211,12 +241,17 @@ async function beginningOf(body: ReadableStream<Uint8Array>): Promise<string> {
   return Buffer.concat(chunks).subarray(0, longestError).toString('utf8');
 }
 
-function headersOf({ headers, body }: ModelRequest, apiKey: string): Record<string, string | number> {
+function headersOf(
+  { headers, body }: ModelRequest,
+  { apiKey, keyAs = 'x-api-key', gatewayToken }: AnthropicSettings,
+): Record<string, string | number> {
   return {
     'anthropic-version': '2023-06-01',
     ...Object.fromEntries(headers),
     'accept-encoding': 'identity',
-    'x-api-key': apiKey,
+    ...(apiKey === '' || keyAs === 'bearer' ? {} : { 'x-api-key': apiKey }),
+    ...(apiKey === '' || keyAs === 'x-api-key' ? {} : { authorization: `Bearer ${apiKey}` }),
+    ...(gatewayToken === undefined ? {} : { 'cf-aig-authorization': `Bearer ${gatewayToken()}` }),
     ...(body === null ? {} : { 'content-length': body.length }),
   };
 }

@@ -42,6 +42,7 @@ export interface Provider {
 const errorTypes: Readonly<Record<number, string>> = {
   400: 'invalid_request_error',
   401: 'authentication_error',
+  402: 'billing_error',
   403: 'permission_error',
   404: 'not_found_error',
   413: 'request_too_large',
@@ -53,7 +54,7 @@ const errorTypes: Readonly<Record<number, string>> = {
 export const errorTypeOf = (status: number): string => errorTypes[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
 
 /** Asking again would give the same answer. The SDK retries even 401 unless it is told so. */
-const permanent = new Set([400, 401, 403, 404, 405, 413, 422]);
+const permanent = new Set([400, 401, 402, 403, 404, 405, 413, 422]);
 
 export interface ApiError {
   readonly status: number;

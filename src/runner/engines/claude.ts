@@ -208,7 +208,9 @@ function environment(
     ANTHROPIC_BASE_URL: model.baseUrl,
     ANTHROPIC_API_KEY: model.credential,
     ...(model.socket === undefined ? {} : { ANTHROPIC_UNIX_SOCKET: model.socket }),
-    ...(model.lightName === undefined ? {} : { ANTHROPIC_DEFAULT_HAIKU_MODEL: model.lightName }),
+    ...named('HAIKU', model.tiers?.light),
+    ...named('SONNET', model.tiers?.standard),
+    ...named('OPUS', model.tiers?.deep),
     CLAUDE_CONFIG_DIR: sessionDirectory,
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
     DISABLE_AUTOUPDATER: '1',
@@ -218,6 +220,10 @@ function environment(
     ...(asRoot ? { IS_SANDBOX: '1' } : {}),
   };
 }
+
+/** What the program means when it, or a subagent, asks for a family by name. */
+const named = (family: 'HAIKU' | 'SONNET' | 'OPUS', model: string | undefined): Record<string, string> =>
+  model === undefined ? {} : { [`ANTHROPIC_DEFAULT_${family}_MODEL`]: model };
 
 const withoutGaps = (env: Readonly<Record<string, string | undefined>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));

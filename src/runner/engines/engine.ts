@@ -2,6 +2,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import type { Happening } from '../../domain/event.ts';
 import type { Outcome } from '../../domain/outcome.ts';
 import type { Task } from '../../domain/task.ts';
+import type { Tier } from '../../domain/tier.ts';
 import type { Command } from '../../platform/subprocess.ts';
 
 export interface EngineRequest {
@@ -37,8 +38,8 @@ export interface ConversationRequest {
     readonly socket?: string;
     readonly credential: string;
     readonly name?: string;
-    /** For titles, summaries and the like. */
-    readonly lightName?: string;
+    /** What stands for a light, a standard and a deep model: the engine's helpers and subagents choose among these. */
+    readonly tiers?: Readonly<Record<Tier, string | undefined>>;
   };
   /** Keeps the session from one run to the next; private, outside of the workspace, and writable by the engine. */
   readonly sessionDirectory: string;

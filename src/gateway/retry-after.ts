@@ -1,0 +1,15 @@
+/** How long a provider wants to be left alone: milliseconds, seconds, or a date; undefined when it does not say. */
+export function retryAfterMs(headers: Headers, now: number): number | undefined {
+  const milliseconds = number(headers.get('retry-after-ms'));
+  if (milliseconds !== undefined) return milliseconds;
+  const said = headers.get('retry-after');
+  const seconds = number(said);
+  if (seconds !== undefined) return seconds * 1_000;
+  const date = said === null ? Number.NaN : Date.parse(said);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+function number(text: string | null): number | undefined {
+  const value = text === null || text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(value) && value >= 0 ? value : undefined;
+}
