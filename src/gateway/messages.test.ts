@@ -269,6 +269,23 @@ describe('an answer', () => {
     expect(calls).toMatchObject([{ end: 'abandoned', status: null, usage: null, firstByteMs: null }]);
   });
 
+  test('that is left on a connection that was used before is not asked again', async () => {
+    const { ask, gateway, credential, calls } = open();
+    await (await ask()).text();
+    upstream.behaves(hangs);
+    const leaving = new AbortController();
+    const request = { method: 'POST', headers: { 'x-api-key': credential }, body: '{}', signal: leaving.signal };
+    const asked = gateway.fetch(new Request('http://localhost/v1/messages', request));
+    await until('the request to arrive', () => upstream.seen.length === 2);
+    leaving.abort();
+    await upstream.seen[1]?.gone;
+    await asked;
+    upstream.behaves(says('Hello.'));
+    await (await ask()).text();
+    expect(upstream.seen).toHaveLength(3);
+    expect(calls.map(({ end }) => end)).toEqual(['complete', 'abandoned', 'complete']);
+  });
+
   test('does not suffer when its cost cannot be recorded', async () => {
     const { ask } = open({
       onUsage() {

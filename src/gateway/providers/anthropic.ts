@@ -81,19 +81,23 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const request = wire.open(options);
+    let over = false;
+    const settled = (): void => {
+      over = true;
+      cancelTimer();
+      signal.removeEventListener('abort', abort);
+    };
     const cancelTimer = wire.clock.after(wire.firstByteMs, () => {
+      settled();
       resolve({ kind: 'unreachable', status: 504, message: `The provider did not answer within ${wire.firstByteMs / 1_000} s.` });
       request.destroy();
     });
     const abort = (): void => {
+      settled();
       reject(signal.reason);
       request.destroy();
     };
     signal.addEventListener('abort', abort, { once: true });
-    const settled = (): void => {
-      cancelTimer();
-      signal.removeEventListener('abort', abort);
-    };
     request.once('response', (response) => {
       settled();
       // What fails from here on fails the response. The listener below would hold the request's body for as long as that lasts.
@@ -101,6 +105,7 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
       resolve({ kind: 'answered', response });
     });
     request.on('error', (error: NodeJS.ErrnoException) => {
+      if (over) return; // we ended it ourselves, or its answer broke off, which whoever reads it sees
       settled();
       // The other side closed a connection that was kept open just as it was used again: nothing was lost but the way.
       if (request.reusedSocket && error.code === 'ECONNRESET') return resolve(send(wire, options, body, signal));
