@@ -53,6 +53,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       hooks: [],
       timeoutMs: 60_000,
       keepRunsMs: null,
+      quota: { bytes: 2 ** 30, files: 1_000_000 },
       repositories: [],
       network: {},
       limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },

@@ -195,6 +195,20 @@ export const settings = {
     allowed: 'days from 0 to 36500 (0 keeps them for ever)',
     about: "how long a run's output, diff and artifacts are kept on disk",
   },
+  workspaceMegabytes: {
+    default: 20_480,
+    env: 'NIGHTSHIFT_WORKSPACE_MEGABYTES',
+    schema: whole(1, 100_000_000),
+    allowed: 'megabytes from 1 to 100000000',
+    about: 'how much the workspace of a run may hold',
+  },
+  workspaceFiles: {
+    default: 2_000_000,
+    env: 'NIGHTSHIFT_WORKSPACE_FILES',
+    schema: whole(1, 100_000_000),
+    allowed: 'a whole number from 1 to 100000000',
+    about: 'how many files and directories the workspace of a run may hold',
+  },
   drainSeconds: {
     default: 30,
     env: 'NIGHTSHIFT_DRAIN_SECONDS',

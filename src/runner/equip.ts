@@ -25,6 +25,7 @@ import { openCheckouts } from '../workspace/checkout.ts';
 import { openCredentials } from '../workspace/credentials.ts';
 import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
+import type { Limits } from '../workspace/quota.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import type { Engine } from './engines/engine.ts';
 import { type ConfiguredHook, configuredHooks } from './hooks/configured.ts';
@@ -44,6 +45,7 @@ export interface EquipmentSettings {
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
   readonly keepRunsMs: number | null;
+  readonly quota: Limits;
   readonly repositories: readonly RepositorySetting[];
   readonly network: Network;
   readonly limits: Limits;
@@ -203,7 +205,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       path,
       repositories,
       network: settings.network,
-      quota: { bytes: 20 * 2 ** 30, files: 2_000_000 },
+      quota: settings.quota,
       timeoutMs: settings.timeoutMs,
     },
     pendingCalls: () => budgets.pending,

@@ -1,4 +1,4 @@
-import { lstat, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { idPrefixes, isId } from '../domain/id.ts';
 import type { WorkspaceRecord } from '../domain/workspace.ts';
@@ -277,6 +277,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   };
 
   const enoughSpace = async (): Promise<Result<void>> => {
+    await mkdir(parts.directory, { recursive: true, mode: 0o700 });
     const found = await statfs(parts.directory).catch(() => undefined);
     const least = parts.minFreeBytes ?? defaultMinFree;
     if (!found || found.bavail * found.bsize >= least) return done(undefined);

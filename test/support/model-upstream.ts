@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 
 /** How the model's provider answers one request; written against the documented API, not against our code. */
-export type Behaviour = (response: ServerResponse) => void | Promise<void>;
+export type Behaviour = (response: ServerResponse, request: SeenRequest) => void | Promise<void>;
 
-interface SeenRequest {
+export interface SeenRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
@@ -23,19 +23,22 @@ export interface ModelUpstream {
   close(): Promise<void>;
 }
 
-export async function startUpstream(...first: Behaviour[]): Promise<ModelUpstream> {
+export const startUpstream = (...first: Behaviour[]): Promise<ModelUpstream> => startUpstreamAt(0, ...first);
+
+export async function startUpstreamAt(port: number, ...first: Behaviour[]): Promise<ModelUpstream> {
   const seen: SeenRequest[] = [];
   let next = first;
   const server = createServer((request, response) => {
     void (async () => {
       const gone = new Promise<void>((resolve) => response.once('close', () => resolve()));
       const body = await bodyOf(request);
-      seen.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers, body, gone });
+      const known = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body, gone };
+      seen.push(known);
       const behaviour = next.length > 1 ? next.shift() : next[0];
-      await (behaviour ?? says('Hello.'))(response);
+      await (behaviour ?? says('Hello.'))(response, known);
     })().catch(() => response.destroy());
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -75,6 +78,30 @@ export function textEvents(text: string, model = 'claude-test-1'): string[] {
     event('message_stop'),
   ];
 }
+
+export const wantsStream = ({ body }: SeenRequest): boolean => /"stream":\s*true/.test(body);
+
+/** An answer that calls one tool. */
+export const calls =
+  (tool: string, input: object, model = 'claude-test-1'): Behaviour =>
+  (response, request) => {
+    const message = { id: 'msg_1', type: 'message', role: 'assistant', model, content: [], stop_reason: null, stop_sequence: null, usage };
+    const block = { type: 'tool_use', id: `toolu_${Math.random().toString(36).slice(2)}`, name: tool, input: {} };
+    if (!wantsStream(request)) {
+      const whole = { ...message, content: [{ ...block, input }], stop_reason: 'tool_use', usage: { ...usage, output_tokens: 9 } };
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole));
+      return;
+    }
+    const events = [
+      event('message_start', { message }),
+      event('content_block_start', { index: 0, content_block: block }),
+      event('content_block_delta', { index: 0, delta: { type: 'input_json_delta', partial_json: JSON.stringify(input) } }),
+      event('content_block_stop', { index: 0 }),
+      event('message_delta', { delta: { stop_reason: 'tool_use', stop_sequence: null }, usage: { output_tokens: 9 } }),
+      event('message_stop'),
+    ];
+    response.writeHead(200, streamType).end(events.join(''));
+  };
 
 export const says =
   (text: string): Behaviour =>

@@ -15,8 +15,14 @@ export interface ServerProcess {
 }
 
 /** A server as an operator starts it, in a process of its own. */
-export function spawnServer(home: string, env: Readonly<Record<string, string>> = {}): ServerProcess {
-  const child = spawn(process.execPath, [program, 'up'], {
+export function spawnServer(
+  home: string,
+  env: Readonly<Record<string, string>> = {},
+  /** What is started instead; it becomes the server in the end, as the same process. */
+  within: (argv: readonly string[]) => readonly string[] = (argv) => argv,
+): ServerProcess {
+  const [start = '', ...args] = within([process.execPath, program, 'up']);
+  const child = spawn(start, args, {
     cwd: home,
     env: { PATH: process.env['PATH'] ?? '', HOME: home, NIGHTSHIFT_HOME: home, HOST: '127.0.0.1', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
