@@ -169,6 +169,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       limits,
       node: home.nodeId,
       version,
+      records: (runId) => join(runsDirectory, runId),
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
       isStopping: () => stopping,
       providers: () => models?.describe() ?? { providers: [], breakers: [], waiting: [] },

@@ -46,6 +46,7 @@ const run = (result: Partial<Run>): Run => ({
   finishedAt: null,
   durationMs: null,
   outputFile: '/x',
+  artifacts: [],
   ...result,
 });
 const plain = (_: unknown, text: string): string => text;
@@ -219,6 +220,17 @@ describe('an agent at work', () => {
     const [, command = ''] = /get it +git (.*)/.exec(story.err) ?? [];
     git(repository, ...command.split(' '));
     expect(git(repository, 'branch', '--list', 'nightshift/*')).toContain(id);
+  });
+
+  test('leaves a patch that is whole, however long it is', async () => {
+    const body = JSON.stringify(['sh', '-c', 'seq 100000 > numbers.txt']);
+    const flags = ['--engine', 'command', '--body', body, '--repository', repository, '--verify', 'true'];
+    const { code, out } = await desk.call(['run', 'count', ...flags]);
+    expect(code, out).toBe(0);
+    const [task] = (await desk.json<{ readonly items: readonly Task[] }>('tasks', '--limit', '1')).items;
+    writeFileSync(join(desk.home, 'long.patch'), (await desk.call(['show', task?.id ?? '', '--diff'])).out);
+    git(repository, 'apply', join(desk.home, 'long.patch'));
+    expect(readFileSync(join(repository, 'numbers.txt'), 'utf8')).toMatch(/\n100000\n$/);
   });
 
   test('has changed nothing before it has run', async () => {

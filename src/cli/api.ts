@@ -50,6 +50,7 @@ export interface Run extends RunResult {
   readonly finishedAt: string | null;
   readonly durationMs: number | null;
   readonly outputFile: string;
+  readonly artifacts: readonly { readonly name: string; readonly bytes: number }[];
 }
 
 type Limits = Pick<ProfileSettings, 'timeoutSeconds' | 'maxTurns' | 'budgetUsd'>;

@@ -17,6 +17,8 @@ export interface Client {
   get<T>(path: string): Promise<T>;
   send<T>(method: 'POST' | 'PATCH' | 'PUT', path: string, body?: unknown): Promise<{ readonly status: number; readonly body: T }>;
   delete(path: string): Promise<void>;
+  /** What is no JSON, whole; it may be long, so only the beginning of the answer is waited for no longer than usual. */
+  text(path: string): Promise<string>;
   /** The bytes of an event stream; undefined when there is nothing more to come. */
   stream(path: string, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>;
 }
@@ -49,18 +51,33 @@ export function createClient(place: Place): Client {
     async delete(path) {
       await exchange(path, { method: 'DELETE' });
     },
+    async text(path) {
+      const { response, signal } = await opened(place, path, {});
+      if (!succeeded(response)) throw refusal(place, response, await jsonIn(place, response, signal));
+      return (await wholeOf(place, response, signal)).toString();
+    },
     async stream(path, lastEventId, signal) {
-      const opening = new AbortController();
-      const timer = setTimeout(() => opening.abort(new DOMException('no answer', 'TimeoutError')), place.timeoutMs);
       const headers = { accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) };
-      const both = AbortSignal.any([signal, opening.signal]);
-      const response = await ask(place, path, { headers }, both).finally(() => clearTimeout(timer));
+      const { response, signal: both } = await opened(place, path, headers, signal);
       if (response.statusCode === 204) return undefined;
       if (!succeeded(response)) throw refusal(place, response, await jsonIn(place, response, both));
       if (!typeOf(response).startsWith('text/event-stream')) throw stranger(place, response);
       return response;
     },
   };
+}
+
+/** The beginning of an answer that may take long after that. */
+async function opened(
+  place: Place,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
+): Promise<{ readonly response: IncomingMessage; readonly signal: AbortSignal }> {
+  const opening = new AbortController();
+  const timer = setTimeout(() => opening.abort(new DOMException('no answer', 'TimeoutError')), place.timeoutMs);
+  const both = signal ? AbortSignal.any([signal, opening.signal]) : opening.signal;
+  return { response: await ask(place, path, { headers }, both).finally(() => clearTimeout(timer)), signal: both };
 }
 
 /** node:http rather than fetch: fetch refuses to talk to some ports on which a server may well listen. */
@@ -86,17 +103,22 @@ const typeOf = ({ headers }: IncomingMessage): string => headers['content-type']
 
 async function jsonIn(place: Place, response: IncomingMessage, signal: AbortSignal): Promise<unknown> {
   if (!/^application\/(?:problem\+)?json\b/.test(typeOf(response))) throw stranger(place, response);
+  const text = (await wholeOf(place, response, signal)).toString();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw stranger(place, response);
+  }
+}
+
+async function wholeOf(place: Place, response: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   try {
     for await (const chunk of response as AsyncIterable<Uint8Array>) chunks.push(chunk);
   } catch (cause) {
     throw noAnswer(place, cause, signal);
   }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    throw stranger(place, response);
-  }
+  return Buffer.concat(chunks);
 }
 
 function noAnswer({ address, origin, timeoutMs }: Place, cause: unknown, signal: AbortSignal): Failure {

@@ -36,7 +36,7 @@ export const define: Define = (command, session) => {
   ).action(async (text: string, flags: Flags) => {
     const { kind, id } = taskOrRunId(text);
     const client = connect(flags, session);
-    if (flags.diff && !flags.json) printPatch(session, await changedRun(client, kind, id));
+    if (flags.diff && !flags.json) printPatch(session, await withWholeDiff(client, await changedRun(client, kind, id)));
     else if (kind === 'task') await showTask(session, flags, client, id);
     else await showRun(session, flags, client, id);
   });
@@ -53,6 +53,18 @@ async function changedRun(client: Client, kind: 'task' | 'run', id: string): Pro
   }
   if (last) return last;
   throw new Failure(exits.failed, 'no-run', `The task ${id} has not run yet, so it has changed nothing.`);
+}
+
+/** A run carries only the beginning of a long patch. */
+async function withWholeDiff(client: Client, run: Run): Promise<Run> {
+  if (!run.diffTruncated) return run;
+  try {
+    return { ...run, diff: await client.text(`/api/runs/${run.id}/diff`), diffTruncated: false };
+  } catch (error) {
+    // Another server did it, or its records have had their time: then the beginning is better than nothing.
+    if (error instanceof Failure && error.details['status'] === 404) return run;
+    throw error;
+  }
 }
 
 async function showTask(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
@@ -108,6 +120,7 @@ async function showRun(session: Session, flags: ClientFlags, client: Client, id:
     ['finished', run.finishedAt && localTime(run.finishedAt)],
     ['took', run.durationMs === null ? null : duration(run.durationMs)],
     ['output', oneLine(run.outputFile)],
+    ...run.artifacts.map(({ name, bytes }, index): Field => [index === 0 ? 'artifacts' : '', `${oneLine(name)} (${bytes} bytes)`]),
     ['session', run.sessionId],
     ...outcomeFields(run, screen.paint),
   ]);

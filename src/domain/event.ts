@@ -1,6 +1,7 @@
 import type { BudgetScope, CapScope } from './budget.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
 import type { Reason } from './outcome.ts';
+import type { TestReport } from './result.ts';
 import type { RunStatus } from './run.ts';
 import type { Priority, TaskStatus } from './task.ts';
 import type { Tier } from './tier.ts';
@@ -49,7 +50,7 @@ export type Happening =
       readonly data: { reason: 'rate-limited' | 'unavailable' | 'in-line'; provider: string; until: number | null };
     }
   | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
-  | { readonly type: 'run.verified'; readonly data: { command: readonly string[]; passed: boolean; exitCode: number | null } }
+  | { readonly type: 'run.verified'; readonly data: TestReport }
   | {
       readonly type: 'run.hook';
       readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };

@@ -26,6 +26,7 @@ import { removeTree } from '../workspace/removal.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { isEnclosed, refusesWork } from './admission.ts';
+import { artifactsIn } from './artifacts.ts';
 import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
@@ -153,7 +154,15 @@ export async function openPlace(
       ok: true,
       place: {
         directory,
-        env: { PATH: parts.path, HOME: directory, LANG: 'C.UTF-8', NIGHTSHIFT_TASK_ID: task.id, [runMarker]: run.id, ...parts.nodeMarker },
+        env: {
+          PATH: parts.path,
+          HOME: directory,
+          LANG: 'C.UTF-8',
+          NIGHTSHIFT_TASK_ID: task.id,
+          NIGHTSHIFT_ARTIFACTS: artifactsIn(directory),
+          [runMarker]: run.id,
+          ...parts.nodeMarker,
+        },
         workspace,
         enclosure,
         conversation,

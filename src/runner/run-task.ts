@@ -12,6 +12,7 @@ import type { Ran, StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
 import { spentByRun } from '../store/ledger.ts';
 import { saveResult } from '../store/results.ts';
+import { artifactLimits, keepArtifacts } from './artifacts.ts';
 import { clearAway, sweepRun } from './clear-away.ts';
 import { changesIn, type DeliveryParts, deliver } from './deliver.ts';
 import type { Engine, EngineRequest } from './engines/engine.ts';
@@ -36,6 +37,8 @@ interface Attempt {
   readonly recorder: Recorder;
   readonly signal: AbortSignal;
   readonly hooks: HooksOfRun;
+  /** The directory of what the run leaves for people. */
+  readonly records: string;
   readonly patchFile: string;
   readonly tally: Tally;
   result: RunResult;
@@ -81,6 +84,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     recorder,
     signal,
     hooks,
+    records,
     patchFile: join(records, 'diff.patch'),
     tally: createTally(),
     result: noResult,
@@ -192,7 +196,7 @@ async function verify(parts: RunnerParts, current: Attempt, place: Place): Promi
   const passed = ended.kind === 'exited' && ended.code === 0;
   const tests: TestReport = { command: argv, passed, exitCode: ended.kind === 'exited' ? ended.code : null, counts: countsIn(tail) };
   current.result = { ...current.result, tests };
-  if (!signal.aborted) await record(current, { type: 'run.verified', data: { command: argv, passed, exitCode: tests.exitCode } });
+  if (!signal.aborted) await record(current, { type: 'run.verified', data: tests });
   if (passed) return undefined;
   if (ended.kind === 'not-started' && ended.host) return hostUnfit(`The check ${argv[0]} could not be started: ${ended.message}.`);
   if (ended.kind === 'not-started') return failed('verify-not-started', `The check ${argv[0]} could not be started: ${ended.message}.`);
@@ -236,8 +240,9 @@ async function keepSession({ store }: RunnerParts, current: Attempt, sessionId: 
 }
 
 /** Also of a run that failed: what it did is what a person or the next attempt begins with. */
-async function keepResult(parts: RunnerParts, current: Attempt, { workspace }: Place, outcome: Outcome): Promise<void> {
+async function keepResult(parts: RunnerParts, current: Attempt, { workspace, directory }: Place, outcome: Outcome): Promise<void> {
   const { tally, patchFile, claim } = current;
+  await collectArtifacts(current, directory);
   if (workspace && outcome.kind !== 'succeeded') {
     const changes = await changesIn(parts, workspace, patchFile, new AbortController().signal);
     current.result = { ...current.result, ...changes };
@@ -260,6 +265,21 @@ async function figuresOf({ models, store }: RunnerParts, { claim, tally }: Attem
   await models?.budgets.settled(claim.run.id);
   const { calls, failedCalls, costMicroUsd, ...tokens } = await spentByRun(store.read, claim.run.id);
   return calls + failedCalls === 0 ? { tokens: tally.tokens, costUsd: tally.costUsd } : { tokens, costUsd: inUsd(costMicroUsd) };
+}
+
+/** What could not be kept is said, and is no reason to fail a run whose work is done. */
+async function collectArtifacts(current: Attempt, directory: string): Promise<void> {
+  const told = (text: string): Promise<void> => record(current, { type: 'run.notice', data: { text } });
+  try {
+    const { kept, leftOut } = await keepArtifacts(directory, join(current.records, 'artifacts'));
+    if (leftOut.length === 0) return;
+    const { files, bytes } = artifactLimits;
+    await told(
+      `${kept} artifacts were kept, ${leftOut.length} were not (plain files only, at most ${files} and ${bytes / 2 ** 20} MB together): ${leftOut.slice(0, 10).join(', ')}`,
+    );
+  } catch (error) {
+    await told(`The artifacts could not be kept: ${error instanceof Error ? error.message : String(error)}.`);
+  }
 }
 
 const timedOut = (timeoutMs: number): Outcome =>

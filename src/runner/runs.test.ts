@@ -1,9 +1,12 @@
-import { readFileSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { EventStream } from '../../test/support/event-stream.ts';
+import { git } from '../../test/support/git-world.ts';
 import { type Api, type ApiEvent, type ApiRun, type ApiTask, startTestServer, type TestServer } from '../../test/support/server.ts';
 import { processesWith, until } from '../../test/support/server-process.ts';
 import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
@@ -140,13 +143,80 @@ describe('a run of a command', () => {
     });
   });
 
+  describe('what it leaves behind', () => {
+    const raw = (path: string): Promise<Response> =>
+      fetch(`${api.address}/api/runs/${path}`, { headers: { authorization: `Bearer ${api.token}` } });
+
+    test('is its output, its patch and its artifacts, to be had whole from the API', async () => {
+      const repository = mkdtempSync(join(tmpdir(), 'nightshift-runs-'));
+      onTestFinished(() => rmSync(repository, { recursive: true, force: true }));
+      git(repository, 'init', '--quiet', '--initial-branch=main');
+      git(repository, 'commit', '--quiet', '--allow-empty', '-m', 'first');
+      const script = `seq 100000 > numbers.txt; mkdir -p $NIGHTSHIFT_ARTIFACTS; cd $NIGHTSHIFT_ARTIFACTS; printf '<b>1</b>' > 'a b.html';
+        : > empty; ln -s /etc/passwd link; mkdir directory; cd ../..; git status --short; seq 100000`;
+      const { task, run, output, events } = await sh(script, { repository, verify: ['sh', '-c', 'echo "# pass 3"; echo "# fail 0"'] });
+      expect(task.status).toBe('succeeded');
+      expect(output).toMatch(/^\?\? numbers\.txt\n1\n/);
+      expect(run.filesChanged.map(({ path }) => path)).toEqual(['numbers.txt']);
+      expect(run.diffTruncated).toBe(true);
+      expect(run.artifacts).toEqual([
+        { name: 'a b.html', bytes: 8 },
+        { name: 'empty', bytes: 0 },
+      ]);
+      expect(events.find(({ type }) => type === 'run.verified')?.data).toMatchObject({ counts: { passed: 3, failed: 0, skipped: 0 } });
+      expect(events.findLast(({ type }) => type === 'run.notice')?.data['text']).toMatch(/2 were not .*: directory, link$/);
+
+      const [printed, patch, artifact] = [
+        await raw(`${run.id}/output`),
+        await raw(`${run.id}/diff`),
+        await raw(`${run.id}/artifacts/a%20b.html`),
+      ];
+      expect([printed, patch, artifact].map(({ status, headers }) => [status, headers.get('content-type')])).toEqual([
+        [200, 'text/plain; charset=utf-8'],
+        [200, 'text/x-diff; charset=utf-8'],
+        [200, 'application/octet-stream'],
+      ]);
+      expect(await printed.text()).toBe(output);
+      const whole = await patch.text();
+      expect(whole).toBe(readFileSync(run.diffFile ?? '', 'utf8'));
+      expect(whole.length).toBeGreaterThan(run.diff?.length ?? 0);
+      expect(artifact.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''a%20b.html");
+      expect(artifact.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(await artifact.text()).toBe('<b>1</b>');
+      expect(await (await raw(`${run.id}/artifacts/empty`)).text()).toBe('');
+    });
+
+    test('is nothing else of the server', async () => {
+      const { run } = await sh('mkdir -p $NIGHTSHIFT_ARTIFACTS; ln -s ../../../../nightshift.db $NIGHTSHIFT_ARTIFACTS/db');
+      expect(run.artifacts).toEqual([]);
+      for (const name of ['db', '..%2Foutput.log', '..%2F..%2F..%2Fnightshift.db', '%2Fetc%2Fpasswd', 'a%00b', 'none']) {
+        const answer = await raw(`${run.id}/artifacts/${name}`);
+        expect([name, answer.status]).toEqual([name, 404]);
+        await answer.body?.cancel();
+      }
+      expect(await api.refusal('GET', `/api/runs/${run.id}/diff`)).toMatchObject({ status: 404, code: 'no-record' });
+      expect(await api.refusal('GET', '/api/runs/run_01ARZ3NDEKTSV4RRFFQ69G5FAV/output')).toMatchObject({
+        status: 404,
+        code: 'no-such-run',
+      });
+    });
+  });
+
   test('sees no secret and little else of the server', async () => {
     const { output } = await ended(['env']);
     const names = output
       .split('\n')
       .map((line) => line.split('=')[0])
       .filter((name) => name);
-    expect(names.toSorted()).toEqual(['HOME', 'LANG', 'NIGHTSHIFT_NODE', 'NIGHTSHIFT_RUN_ID', 'NIGHTSHIFT_TASK_ID', 'PATH']);
+    expect(names.toSorted()).toEqual([
+      'HOME',
+      'LANG',
+      'NIGHTSHIFT_ARTIFACTS',
+      'NIGHTSHIFT_NODE',
+      'NIGHTSHIFT_RUN_ID',
+      'NIGHTSHIFT_TASK_ID',
+      'PATH',
+    ]);
     for (const secret of ['sk-from-the-environment', 'hunter2', 'ns_secret', api.token]) expect(output).not.toContain(secret);
     expect((await sh('pwd; echo "$HOME"; cat')).output).toMatch(/^(.*\/runs\/run_\w+\/work)\n\1\n$/);
   });
@@ -158,6 +228,7 @@ describe('a run of a command', () => {
       expect(events.find(({ type }) => type === 'run.verified')?.data).toEqual({
         command: ['test', '-f', 'it'],
         passed: true,
+        counts: null,
         exitCode: 0,
       });
     });

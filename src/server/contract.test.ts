@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 const open = new Set(['/health', '/ready']);
-const filledIn = (path: string): string => path.replaceAll('{id}', 'tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV');
+const filledIn = (path: string): string => path.replaceAll('{id}', 'tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV').replaceAll('{name}', 'a.txt');
 
 describe('the served OpenAPI document', () => {
   test('lists every route that there is', () => {

@@ -50,6 +50,8 @@ export interface ServerParts {
   readonly limits: Limits;
   readonly node: string;
   readonly version: string;
+  /** The directory of what a run of this node left for people. */
+  readonly records: (runId: string) => string;
   readonly outputFile: (runId: string) => string;
   /** How model providers stand, and who waits for them. */
   readonly providers: () => ProvidersState;

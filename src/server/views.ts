@@ -7,6 +7,7 @@ import type { Spending } from '../domain/spending.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
 import type { TokenUsage } from '../domain/usage.ts';
+import type { Artifact } from './records.ts';
 
 /** What the API shows. Times are ISO 8601 in UTC; what is not set is null. */
 
@@ -78,6 +79,9 @@ export const runSchema = z
     diff: z.string().nullable().openapi({ description: 'The beginning of the patch; the whole is in `diffFile` on the node that ran it.' }),
     diffFile: z.string().nullable(),
     diffTruncated: z.boolean(),
+    artifacts: z.array(z.object({ name: z.string(), bytes: z.number().int() })).openapi({
+      description: 'Files that the run left in `$NIGHTSHIFT_ARTIFACTS`, as long as its records are kept; from the node that ran it.',
+    }),
     delivery: z
       .object({ kind: z.enum(['pushed', 'already-there', 'left-in-mirror']), branch: z.string(), fetchCommand: z.string().optional() })
       .nullable()
@@ -146,7 +150,13 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
 }
 
 /** Of runs older than the ledger there is only what the engine reckoned. */
-export function runView(run: Run, outputFile: string, result: RunResult, spent: Spending): z.infer<typeof runSchema> {
+export function runView(
+  run: Run,
+  outputFile: string,
+  result: RunResult,
+  artifacts: readonly Artifact[],
+  spent: Spending,
+): z.infer<typeof runSchema> {
   return {
     id: run.id,
     taskId: run.taskId,
@@ -169,6 +179,7 @@ export function runView(run: Run, outputFile: string, result: RunResult, spent: 
     diffFile: result.diffFile,
     diffTruncated: result.diffTruncated,
     delivery: result.delivery,
+    artifacts: [...artifacts],
     tests: result.tests && { ...result.tests, command: [...result.tests.command] },
     tokens: spent.calls === 0 ? result.tokens : tokensView(spent),
     costUsd: spent.calls === 0 ? result.costUsd : inUsd(spent.costMicroUsd),

@@ -34,6 +34,7 @@ export async function writeAgentGit(git: Git, at: AgentGit, signal: AbortSignal)
     writeFile(join(own, 'config'), config),
     writeFile(join(own, 'packed-refs'), `${at.commit} refs/heads/${at.branch}\n${refs}`),
     writeFile(join(own, 'objects/info/alternates'), `${join(at.gitDir, 'objects')}\n`),
+    writeFile(join(own, 'info/exclude'), '/.nightshift/artifacts/\n'),
     copyFile(at.index, join(own, 'index')),
     copyFile(join(at.gitDir, 'shallow'), join(own, 'shallow')).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;

@@ -11,7 +11,7 @@ export interface Snapshot {
 }
 
 /**
- * The files of a workspace as a tree in the mirror: everything that is there and not ignored. The agent's own repository
+ * The files of a workspace as a tree in the mirror: everything that is there and not ignored, nor an artifact. The agent's own repository
  * is not asked, nor is one that it made inside: git would run `git status` in there, with whatever configuration it has.
  * That is why this does not use `git add`. One at a time per workspace; the agent should stand still.
  */
@@ -28,7 +28,10 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
     encoding: 'latin1',
   });
   if (!changed.ok) return changed;
-  const others = await run({ args: ['ls-files', '-z', '--others', '--exclude-standard'], encoding: 'latin1' });
+  const others = await run({
+    args: ['ls-files', '-z', '--others', '--exclude-standard', '--exclude=/.nightshift/artifacts/'],
+    encoding: 'latin1',
+  });
   if (!others.ok) return others;
 
   const found = await sort(workspace.tree, [...new Set([...listOf(changed.value.stdout), ...listOf(others.value.stdout)])]);

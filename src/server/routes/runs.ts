@@ -1,32 +1,126 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
+import type { Run } from '../../domain/run.ts';
 import { spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
 import { findRun } from '../../store/runs.ts';
 import type { App } from '../env.ts';
 import { requireId } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
+import { artifactsOf, openArtifact, openRecord, type RecordFile } from '../records.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 import { runSchema, runView } from '../views.ts';
 
-export function runRoutes({ store, outputFile }: ServerParts): App {
+const idParam = z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) });
+
+export function runRoutes({ store, outputFile, records, node }: ServerParts): App {
   const router = newRouter();
+
+  const known = async (given: string): Promise<Run> => {
+    const id = requireId('run', given);
+    const run = await findRun(store.read, id);
+    if (!run) throw new Refused(404, 'no-such-run', `There is no run ${id}.`);
+    return run;
+  };
+  /** A file of the run's, or why there is none to be had here. */
+  const recordOf = async (
+    given: string,
+    what: string,
+    find: (directory: string) => Promise<RecordFile | undefined>,
+  ): Promise<RecordFile> => {
+    const run = await known(given);
+    const file = await find(records(run.id));
+    if (file) return file;
+    if (run.nodeId !== node) {
+      throw new Refused(
+        404,
+        'record-elsewhere',
+        `The run ${run.id} was done by another server (${run.nodeId}); ask that one for its ${what}.`,
+      );
+    }
+    throw new Refused(404, 'no-record', `The run ${run.id} left no ${what}, or its records have had their time (keepRunsDays).`);
+  };
+
   router.openapi(
     createRoute({
       method: 'get',
       path: '/runs/{id}',
       tags: ['Runs'],
       summary: 'Look at one run',
-      request: { params: z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) }) },
+      request: { params: idParam },
       responses: { 200: json(runSchema, 'The run.'), ...answers(401, 404, 503) },
     }),
     async (context) => {
-      const id = requireId('run', context.req.valid('param').id);
-      const run = await findRun(store.read, id);
-      if (!run) throw new Refused(404, 'no-such-run', `There is no run ${id}.`);
-      return context.json(runView(run, outputFile(id), await findResult(store.read, id), await spentByRun(store.read, id)), 200);
+      const run = await known(context.req.valid('param').id);
+      const [result, artifacts, spent] = await Promise.all([
+        findResult(store.read, run.id),
+        artifactsOf(records(run.id)),
+        spentByRun(store.read, run.id),
+      ]);
+      return context.json(runView(run, outputFile(run.id), result, artifacts, spent), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/runs/{id}/output',
+      tags: ['Runs'],
+      summary: 'Everything that its programs printed, up to 64 MB',
+      request: { params: idParam },
+      responses: { 200: file('text/plain', 'What they printed so far.'), ...answers(401, 404, 503) },
+    }),
+    async (context) => {
+      const found = await recordOf(context.req.valid('param').id, 'output', (directory) => openRecord(directory, 'output.log'));
+      return context.body(found.stream, 200, headersOf(found, 'text/plain; charset=utf-8'));
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/runs/{id}/diff',
+      tags: ['Runs'],
+      summary: 'The whole patch of what it changed; `git apply` takes it',
+      request: { params: idParam },
+      responses: { 200: file('text/x-diff', 'The patch.'), ...answers(401, 404, 503) },
+    }),
+    async (context) => {
+      const found = await recordOf(context.req.valid('param').id, 'diff', (directory) => openRecord(directory, 'diff.patch'));
+      return context.body(found.stream, 200, headersOf(found, 'text/x-diff; charset=utf-8'));
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/runs/{id}/artifacts/{name}',
+      tags: ['Runs'],
+      summary: 'A file that it left beside its result',
+      request: { params: idParam.extend({ name: z.string().openapi({ example: 'report.html' }) }) },
+      responses: { 200: file('application/octet-stream', 'The file, as it is.'), ...answers(401, 404, 503) },
+    }),
+    async (context) => {
+      const { id, name } = context.req.valid('param');
+      const found = await recordOf(id, `artifact ${JSON.stringify(name)}`, (directory) => openArtifact(directory, name));
+      // Whatever an agent made is given to nobody's browser to interpret.
+      const disposition = `attachment; filename*=UTF-8''${encodeURIComponent(name)}`;
+      return context.body(found.stream, 200, { ...headersOf(found, 'application/octet-stream'), 'content-disposition': disposition });
     },
   );
   return router;
 }
+
+const stream = z.custom<ReadableStream<Uint8Array>>().openapi({ type: 'string' });
+
+/** The types know of one kind of stream only, whatever is in it. */
+const file = (type: string, description: string) => ({
+  description,
+  content: { [type]: { schema: stream } } as { 'application/octet-stream': { schema: typeof stream } },
+});
+
+const headersOf = ({ bytes }: RecordFile, type: string): Record<string, string> => ({
+  'content-type': type,
+  'content-length': String(bytes),
+});

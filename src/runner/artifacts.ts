@@ -1,0 +1,60 @@
+import { constants, createWriteStream } from 'node:fs';
+import { lstat, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+
+/** Where a run leaves files that are not part of its result: reports, pictures, logs. Never committed. */
+export const artifactsIn = (directory: string): string => join(directory, '.nightshift', 'artifacts');
+
+export interface ArtifactLimits {
+  readonly files: number;
+  /** Of all together. */
+  readonly bytes: number;
+}
+
+export const artifactLimits: ArtifactLimits = { files: 100, bytes: 256 * 2 ** 20 };
+
+interface Kept {
+  readonly kept: number;
+  /** Names of what was not: too much, a link, a directory. */
+  readonly leftOut: readonly string[];
+}
+
+/**
+ * Copies the plain files of a run's artifacts into its records, without following a link on the way: an agent made them.
+ * To be called when nothing of the run lives any more.
+ */
+export async function keepArtifacts(directory: string, target: string, limits: ArtifactLimits = artifactLimits): Promise<Kept> {
+  const source = artifactsIn(directory);
+  const way = await Promise.all([directory, join(directory, '.nightshift'), source].map((path) => lstat(path).catch(() => undefined)));
+  if (!way.every((found) => found?.isDirectory())) return { kept: 0, leftOut: [] };
+  const leftOut: string[] = [];
+  let [kept, bytes] = [0, 0];
+  // A name that is not UTF-8 reads as another, which is not there.
+  for (const name of (await readdir(source)).sort()) {
+    const found = await lstat(join(source, name)).catch(() => undefined);
+    if (!found?.isFile() || kept >= limits.files || bytes + found.size > limits.bytes) {
+      leftOut.push(name);
+      continue;
+    }
+    await mkdir(target, { recursive: true, mode: 0o700 });
+    await copy(join(source, name), join(target, name), found.size);
+    kept += 1;
+    bytes += found.size;
+  }
+  return { kept, leftOut };
+}
+
+async function copy(from: string, to: string, size: number): Promise<void> {
+  const file = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    // Without anything to read, a stream up to the byte before the first would read all.
+    if (size === 0) await writeFile(to, '', { mode: 0o600 });
+    else await pipeline(file.createReadStream({ end: size - 1, autoClose: false }), createWriteStream(to, { mode: 0o600 }));
+  } catch (error) {
+    await rm(to, { force: true }); // half of a file would be taken for the whole
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
