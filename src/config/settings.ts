@@ -240,9 +240,17 @@ export const settings = {
   },
   repositories: {
     default: [],
-    schema: z.array(z.strictObject({ match: z.string().min(1).max(2_000), egress: z.array(z.string()).max(100).optional() })).max(1_000),
-    allowed: 'a list of {match: a repository, or the beginning of one and /*, egress: [host, *.host, host:port]}',
-    about: 'what agents may reach over the network, by the repository they work on',
+    schema: z
+      .array(
+        z.strictObject({
+          match: z.string().min(1).max(2_000),
+          egress: z.array(z.string()).max(100).optional(),
+          history: z.enum(['full', 'shallow']).optional(),
+        }),
+      )
+      .max(1_000),
+    allowed: 'a list of {match: a repository, or the beginning of one and /*, egress: [host, *.host, host:port], history: full or shallow}',
+    about: 'by repository: what its agents may reach over the network, and how much of its history is fetched',
   },
   githubToken: {
     env: 'GITHUB_TOKEN',

@@ -112,7 +112,7 @@ export async function openPlace(
   const work = { converses: wants.models, repository: task.repository, trust: task.trust };
   const refused = await refusesWork(parts.sandbox, work);
   if (refused) return { ok: false, outcome: { kind: 'needs-human', reason: refused } };
-  const found = await openWorkspace(parts, claim, signal);
+  const found = await openWorkspace(parts, claim, say, signal);
   if (!found.ok) return found;
   const { workspace, resumed } = found;
   const directory = workspace?.tree ?? scratchOf(parts.runsDirectory, run.id);
@@ -310,8 +310,9 @@ const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
   failed('quota-exceeded', `The workspace holds more ${what ?? 'data'} than a run may: ${quota.bytes} bytes, ${quota.files} files.`);
 
 async function openWorkspace(
-  { workspaces }: PlaceParts,
+  { workspaces, repositories }: PlaceParts,
   { task, run }: Claim,
+  say: (notice: string) => void,
   signal: AbortSignal,
 ): Promise<
   | { readonly ok: true; readonly workspace: Workspace | undefined; readonly resumed: boolean }
@@ -323,7 +324,15 @@ async function openWorkspace(
   const repository = parseRepository(task.repository, { local: task.trust === 'owner' });
   if (!repository.ok) return { ok: false, outcome: failureOutcome(repository.failure) };
   const opened = await workspaces.open(
-    { taskId: task.id, runId: run.id, title: task.title, repository: repository.value, ref: task.ref },
+    {
+      taskId: task.id,
+      runId: run.id,
+      title: task.title,
+      repository: repository.value,
+      ref: task.ref,
+      history: repositories.historyOf(repository.value.url),
+      onLongFetch: say,
+    },
     signal,
   );
   return opened.ok ? { ok: true, workspace: opened.value, resumed: false } : { ok: false, outcome: failureOutcome(opened.failure) };

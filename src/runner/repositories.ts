@@ -1,5 +1,6 @@
 import { Unusable } from '../domain/errors.ts';
 import { parseRule, type Rule } from '../sandbox/egress.ts';
+import type { History } from '../workspace/mirror.ts';
 import { parseRepository } from '../workspace/repository.ts';
 
 /** As it stands in the settings. */
@@ -7,21 +8,26 @@ export interface RepositorySetting {
   /** An address, or the beginning of one and `/*` for all below it. */
   readonly match: string;
   readonly egress?: readonly string[] | undefined;
+  readonly history?: History | undefined;
 }
 
 export interface RepositoryRules {
   /** What agents may reach that work on it; nothing for most. */
   egressOf(repository: string): readonly Rule[];
+  /** How much of it is fetched. */
+  historyOf(repository: string): History;
 }
 
 /** The first entry that matches decides. Throws `Unusable` for an entry that says nothing sensible. */
 export function repositoryRules(entries: readonly RepositorySetting[]): RepositoryRules {
-  const parsed = entries.map(({ match, egress }, index) => {
+  const parsed = entries.map(({ match, egress, history }, index) => {
     const at = `repositories[${index}]`;
-    return { matches: matcherOf(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`) };
+    return { matches: matcherOf(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`), history };
   });
+  const entryOf = (repository: string) => parsed.find(({ matches }) => matches(normal(repository) ?? repository));
   return {
-    egressOf: (repository) => parsed.find(({ matches }) => matches(normal(repository) ?? repository))?.egress ?? [],
+    egressOf: (repository) => entryOf(repository)?.egress ?? [],
+    historyOf: (repository) => entryOf(repository)?.history ?? 'full',
   };
 }
 

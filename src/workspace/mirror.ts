@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join, resolve, sep } from 'node:path';
+import { basename, join, resolve, sep } from 'node:path';
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { Credentials } from './credentials.ts';
@@ -42,6 +42,8 @@ export interface Mirrors {
   /** Brings the mirror up to date and finds the ref in it. Calls at the same time share a fetch. */
   fetch(repository: Repository, wanted: Wanted, signal: AbortSignal): Promise<Result<Fetched>>;
   gitDirOf(repository: Repository, history: History): string;
+  /** Bytes that a fetch under way has brought so far; 0 when they are not kept in one place, as small ones are not. */
+  received(repository: Repository, history: History): Promise<number>;
   /**
    * Removes mirrors that nothing has used for a month, returning how many, packs what many fetches and runs have scattered,
    * and drops what nothing leads to since weeks. Results that were left in the mirror of a person's own repository are the
@@ -228,6 +230,12 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
 
   return {
     gitDirOf,
+    async received(repository, history) {
+      const own = basename(gitDirOf(repository, history));
+      const places = (await readdir(directory)).filter((name) => name === own || name.startsWith(`${own}.new-`));
+      const sizes = await Promise.all(places.map((name) => unfinishedPacks(join(directory, name))));
+      return sizes.reduce((sum, size) => sum + size, 0);
+    },
     async fetch(repository, wanted, signal) {
       if (wanted.ref !== null && !isRevision(wanted.ref)) {
         return refuse('invalid-ref', `${JSON.stringify(wanted.ref)} cannot be a branch, tag or commit. Correct the task's ref.`);
@@ -471,6 +479,20 @@ async function lastUse(gitDir: string): Promise<{ readonly at: number; readonly 
     readFile(useFile(gitDir), 'utf8').catch(() => ''),
   ]);
   return found && { at: found.mtimeMs, repository };
+}
+
+async function unfinishedPacks(gitDir: string): Promise<number> {
+  const packs = join(gitDir, 'objects/pack');
+  const names = (await readdir(packs).catch(() => [])).filter((name) => name.startsWith('tmp_pack_'));
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(packs, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function isScattered(gitDir: string): Promise<boolean> {

@@ -9,13 +9,15 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
-import { failure, GitWorld, git, value, write } from '../../test/support/git-world.ts';
+import { serveGit } from '../../test/support/git-http.ts';
+import { failure, GitWorld, git, repositoryAt, value, write } from '../../test/support/git-world.ts';
 import { findWorkspace } from '../store/workspaces.ts';
 import { commitAll } from './commit.ts';
 
@@ -253,6 +255,41 @@ describe('a workspace', () => {
       for (const name of [stray, 'something-else', workspace.id]) utimesSync(join(directory, name), 1, 1);
       expect((await world.workspaces.sweep(world.stop.signal)).stray).toBe(1);
       expect(readdirSync(directory).sort()).toEqual([workspace.id, young, 'something-else'].sort());
+    });
+  });
+
+  describe('of a repository that takes long to fetch', () => {
+    test('is told about, ever more rarely, with what has come so far', async () => {
+      const publish = world.publish(world.checkout('app'), 'app.git');
+      const server = await serveGit(dirname(publish));
+      const held: (() => void)[] = [];
+      server.answerWith((_, response) => void held.push(() => response.writeHead(503).end()));
+      const told: string[] = [];
+      const repository = repositoryAt(`${server.origin}/app.git`);
+      try {
+        const opening = world.workspaces.open(
+          { ...(await world.run()), title: 'x', ref: null, repository, onLongFetch: (text) => told.push(text) },
+          world.stop.signal,
+        );
+        await expect.poll(() => held.length).toBeGreaterThan(0);
+        const making = readdirSync(join(world.home, 'mirrors')).find((name) => name.includes('.new-')) ?? '';
+        const pack = join(world.home, 'mirrors', making, 'objects/pack/tmp_pack_x');
+        write(dirname(pack), { tmp_pack_x: '' });
+        truncateSync(pack, 5 * 2 ** 20);
+        for (const count of [1, 2]) {
+          clock.advance(10_000);
+          await expect.poll(() => told.length).toBe(count);
+          await expect.poll(() => clock.pending).toBe(1);
+        }
+        expect(told[1]).toBe(`${repository.url} is still being fetched: 20 s so far, 5 MB received.`);
+        clock.advance(10_000);
+        server.answerWith((_, response) => response.writeHead(503).end());
+        for (const answer of held) answer();
+        expect(failure(await opening).code).toBe('network');
+        expect([told.length, clock.pending]).toEqual([2, 0]);
+      } finally {
+        await server.stop();
+      }
     });
   });
 

@@ -41,6 +41,8 @@ interface WorkspaceWish {
   readonly repository: Repository;
   readonly ref: string | null;
   readonly history?: History;
+  /** Told now and then while the repository is being fetched and that takes long. */
+  readonly onLongFetch?: (text: string) => void;
   /** `last-commit` begins at what an earlier run of the task committed, if there is such a thing; the diff stays against the base. */
   readonly from?: 'base' | 'last-commit';
 }
@@ -96,6 +98,8 @@ export interface WorkspaceParts {
   readonly minFreeBytes?: number;
 }
 
+const firstTellingMs = 10_000;
+const rarestTellingMs = 300_000;
 const defaultMinFree = 512 * 1024 * 1024;
 
 export function createWorkspaces(parts: WorkspaceParts): Workspaces {
@@ -107,7 +111,8 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   const openOn: Workspaces['open'] = async (wish, signal) => {
     const space = await enoughSpace();
     if (!space.ok) return space;
-    const fetched = await mirrors.fetch(wish.repository, { ref: wish.ref, history: wish.history ?? 'full' }, signal);
+    const stopTelling = tellOfFetch(wish);
+    const fetched = await mirrors.fetch(wish.repository, { ref: wish.ref, history: wish.history ?? 'full' }, signal).finally(stopTelling);
     if (!fetched.ok) return fetched;
     const record = await newRecord(wish, fetched.value, signal);
     if (!record.ok) return record;
@@ -120,6 +125,27 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     if (furnished.ok) return done(workspace);
     await giveUp(record.value);
     return furnished;
+  };
+
+  /** After a while, and then ever more rarely. Returns how to stop. */
+  const tellOfFetch = ({ repository, history = 'full', onLongFetch }: WorkspaceWish): (() => void) => {
+    if (!onLongFetch) return () => undefined;
+    const began = clock.monotonic();
+    let cancel = (): void => undefined;
+    let over = false;
+    const tell = async (): Promise<void> => {
+      const bytes = await mirrors.received(repository, history).catch(() => 0);
+      if (over) return;
+      const seconds = Math.round((clock.monotonic() - began) / 1_000);
+      const size = bytes < 2 ** 20 ? '' : `, ${Math.round(bytes / 2 ** 20)} MB received`;
+      onLongFetch(`${repository.url} is still being fetched: ${seconds} s so far${size}.`);
+      cancel = clock.after(Math.min(rarestTellingMs, seconds * 1_000), () => void tell());
+    };
+    cancel = clock.after(firstTellingMs, () => void tell());
+    return () => {
+      over = true;
+      cancel();
+    };
   };
 
   const newRecord = async (wish: WorkspaceWish, fetched: Fetched, signal: AbortSignal): Promise<Result<WorkspaceRecord>> => {

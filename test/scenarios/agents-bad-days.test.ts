@@ -187,6 +187,10 @@ describe.skipIf(missingSandbox)('when a run takes more than its share, or the re
     writeFileSync(join(root, 'forge', 'guarded.git', 'hooks', 'pre-receive'), hook, { mode: 0o755 });
     forge = await serveGit(join(root, 'forge'));
     address = `${forge.origin}/app.git`;
+    for (const message of ['second', 'third']) git(app, 'commit', '--quiet', '--allow-empty', '-m', message);
+    git(app, 'clone', '--quiet', '--bare', '.', join(root, 'forge', 'long-history.git'));
+    const rules = [{ match: `${forge.origin}/long-history`, history: 'shallow' }];
+    writeFileSync(join(database.home, 'nightshift.yaml'), JSON.stringify({ repositories: rules }));
     server = await startTestServer(database, {
       runTimeoutSeconds: '20',
       maxConcurrentRuns: '8',
@@ -272,6 +276,15 @@ describe.skipIf(missingSandbox)('when a run takes more than its share, or the re
     // The next run begins at the new base.
     const { task, run } = await ended(server.api, (await sh('after', 'echo done > result.txt')).id);
     expect([task.status, run.baseCommit]).toEqual(['succeeded', rewritten]);
+  });
+
+  test('of a repository with a long history only the newest commit is fetched, where the settings say so', async () => {
+    const repository = `${forge.origin}/long-history.git`;
+    const { task, run } = await ended(server.api, (await sh('short', 'git rev-list --count HEAD > result.txt', { repository })).id);
+    expect(task).toMatchObject({ status: 'succeeded' });
+    expect(run.diff).toContain('\n+1\n');
+    const theirs = join(root, 'forge', 'long-history.git');
+    expect(git(theirs, 'rev-list', '--count', `refs/heads/${run.branch}`)).toBe('4');
   });
 
   test('what is tried again and again comes to an end when its attempts are used up', async () => {
