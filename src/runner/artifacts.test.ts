@@ -24,6 +24,13 @@ test('as many are kept as the limits let, and the others are named', async () =>
   expect(readFileSync(join(target, 'a'), 'utf8')).toBe('x'.repeat(40));
 });
 
+test('among very many names only the first are looked at', async () => {
+  for (let index = 0; index < 10; index++) mkdirSync(join(artifactsIn(work), `a${index}`));
+  leave('b', 'x');
+  const { kept, leftOut } = await keepArtifacts(work, target, { files: 1, bytes: 100 });
+  expect([kept, leftOut.length]).toEqual([0, 11]);
+});
+
 test('none are looked for behind a link, wherever it stands on the way', async () => {
   writeFileSync(join(root, 'secret'), 'secret');
   symlinkSync(join(root, 'secret'), join(artifactsIn(work), 'link'));

@@ -27,34 +27,35 @@ export async function openArtifact(records: string, name: string): Promise<Recor
 
 /** As long as it is now: a log that grows meanwhile is not followed. Undefined when there is none. */
 export async function openRecord(records: string, name: string): Promise<RecordFile | undefined> {
-  const file = await open(join(records, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(absent);
-  if (!file) return undefined;
-  const found = await file.stat();
-  if (found.isFile()) return { bytes: found.size, stream: read(file, found.size) };
-  await file.close();
-  return undefined;
+  const path = join(records, name);
+  const found = await lstat(path).catch(absent);
+  return found?.isFile() ? { bytes: found.size, stream: read(path, found.size) } : undefined;
 }
 
 function absent(error: NodeJS.ErrnoException): undefined {
-  if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO'].includes(error.code ?? '')) return undefined;
-  throw error;
+  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
 }
 
 const pieceBytes = 64 * 1024;
 
-/** Read at the pace at which it is taken; closed when it is over or nobody wants it any more. */
-function read(file: FileHandle, bytes: number): ReadableStream<Uint8Array> {
+/** Opened when the first piece is asked for, which a HEAD request never does; closed when it is over or nobody wants it any more. */
+function read(path: string, bytes: number): ReadableStream<Uint8Array> {
+  let file: FileHandle | undefined;
   let at = 0;
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(pieceBytes, bytes - at)), 0, null, at);
-      at += bytesRead;
-      if (bytesRead > 0) controller.enqueue(buffer.subarray(0, bytesRead));
-      if (bytesRead > 0 && at < bytes) return;
-      await file.close();
-      if (at < bytes) controller.error(new Error('the file became shorter while it was read'));
-      else controller.close();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        file ??= await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+        const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(pieceBytes, bytes - at)), 0, null, at);
+        at += bytesRead;
+        if (bytesRead > 0) controller.enqueue(buffer.subarray(0, bytesRead));
+        if (bytesRead > 0 && at < bytes) return;
+        await file.close();
+        if (at < bytes) controller.error(new Error('the file became shorter while it was read'));
+        else controller.close();
+      },
+      cancel: () => file?.close(),
     },
-    cancel: () => file.close(),
-  });
+    { highWaterMark: 0 },
+  );
 }

@@ -203,7 +203,8 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
   const isUnneeded = async (gitDir: string, inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<boolean> => {
     const used = await lastUse(gitDir);
     if (!used) {
-      await markUsed(gitDir, '', clock.now()); // its month begins now
+      // Its month begins now; what is no mirror at all stays as it is.
+      await markUsed(gitDir, '', clock.now()).catch(() => undefined);
       return false;
     }
     if (clock.now() - used.at < unusedMs || (await inUse(gitDir))) return false;
