@@ -52,10 +52,14 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
 }
 
 /** Writes an event to the journal; keeps trying while the store is unavailable, until the signal aborts. */
-export async function put(store: Store, clock: Clock, event: NewEvent, signal: AbortSignal): Promise<void> {
+export const put = (store: Store, clock: Clock, event: NewEvent, signal: AbortSignal): Promise<void> =>
+  patiently(clock, signal, () => store.write((tx) => append(tx, [event], clock.now())));
+
+/** The same for any other change. */
+export async function patiently<T>(clock: Clock, signal: AbortSignal, write: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await store.write((tx) => append(tx, [event], clock.now()));
+      return await write();
     } catch (error) {
       if (!(error instanceof StoreUnavailable) || signal.aborted) throw error;
       await wait(clock, backoffMs(attempt, 0.5, { baseMs: 100, capMs: 5_000 }), signal);

@@ -19,7 +19,7 @@ import type { Engine, EngineRequest } from './engines/engine.ts';
 import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
 import { merged } from './merged.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
-import { openRecorder, type Recorder } from './recorder.ts';
+import { openRecorder, patiently, type Recorder } from './recorder.ts';
 import { createTally, type Tally } from './tally.ts';
 import { countsIn, testCommandOf } from './test-report.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
@@ -106,9 +106,13 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     const outcome = await work(parts, current, place)
       .catch((error: unknown) => (signal.aborted ? whyStopped(signal.reason) : brokenBy(error, log)))
       .finally(() => sweepRun(run.id));
-    await keepResult(parts, current, place, outcome);
-    await hooks.after(outcome, place, current.result);
-    await place.leave(keptAfter(outcome, signal));
+    try {
+      await keepResult(parts, current, place, outcome);
+      await hooks.after(outcome, place, current.result);
+    } finally {
+      // Also when that could not be stored: doors and sandboxes of a run that is over would stand open for nobody.
+      await place.leave(keptAfter(outcome, signal));
+    }
     return outcome;
   } catch (error) {
     if (signal.aborted) return whyStopped(signal.reason);
@@ -249,7 +253,7 @@ async function keepResult(parts: RunnerParts, current: Attempt, { workspace, dir
   }
   current.result = { ...current.result, ...(await figuresOf(parts, current)), toolCalls: tally.toolCalls };
   if (workspace || current.engine.converses || current.result.tests) {
-    await parts.store.write((tx) => saveResult(tx, claim.run.id, current.result));
+    await patiently(parts.clock, current.signal, () => parts.store.write((tx) => saveResult(tx, claim.run.id, current.result)));
   }
 }
 
