@@ -25,7 +25,7 @@ import { openCheckouts } from '../workspace/checkout.ts';
 import { openCredentials } from '../workspace/credentials.ts';
 import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
-import type { Limits } from '../workspace/quota.ts';
+import type { Limits as Quota } from '../workspace/quota.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import type { Engine } from './engines/engine.ts';
 import { type ConfiguredHook, configuredHooks } from './hooks/configured.ts';
@@ -45,7 +45,7 @@ export interface EquipmentSettings {
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
   readonly keepRunsMs: number | null;
-  readonly quota: Limits;
+  readonly quota: Quota;
   readonly repositories: readonly RepositorySetting[];
   readonly network: Network;
   readonly limits: Limits;
