@@ -462,8 +462,8 @@ describe('the breaker', () => {
   });
 
   test('a request that is itself the trouble ends while others get through', async () => {
-    const upstream = await upstreamThat((response) =>
-      (response.req.headers['x-claude-poison'] === undefined ? goes('ok') : refuses(500, 'this very request'))(response),
+    const upstream = await upstreamThat((response, request) =>
+      (response.req.headers['x-claude-poison'] === undefined ? goes('ok') : refuses(500, 'this very request'))(response, request),
     );
     const { ask, clock, models } = route({ claude: upstream });
     let over = false;
