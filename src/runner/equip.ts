@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import type { Limits } from '../domain/budget.ts';
 import { Unusable } from '../domain/errors.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
-import type { TokenUsage } from '../domain/usage.ts';
 import { createBudgets } from '../gateway/budgets.ts';
 import { createCredentials } from '../gateway/credentials.ts';
 import { createGateway, type Gateway } from '../gateway/messages.ts';
@@ -130,7 +129,6 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     (error) => log.warn({ err: error }, 'the sweep of what runs left behind failed; trying again in an hour'),
   );
   const credentials = createCredentials(clock);
-  const meters = new Map<string, (tokens: TokenUsage) => void>();
   const budgets = createBudgets({
     store,
     clock,
@@ -170,10 +168,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       clock,
       log,
       budgets,
-      onUsage(call) {
-        if (call.usage) meters.get(call.caller.runId)?.(call.usage);
-        log.debug({ ...call }, 'model call');
-      },
+      onUsage: (call) => log.debug({ ...call }, 'model call'),
     });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
   // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
@@ -193,10 +188,6 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
         budgets,
         waits,
         tiers,
-        meter(runId, used) {
-          meters.set(runId, used);
-          return () => meters.delete(runId);
-        },
       },
       runsDirectory: under('runs'),
       sessionsDirectory: under('sessions'),

@@ -5,7 +5,6 @@ import { failed, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn } from '../domain/prompt.ts';
 import type { Tier } from '../domain/tier.ts';
-import type { TokenUsage } from '../domain/usage.ts';
 import type { Budgets } from '../gateway/budgets.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Gateway } from '../gateway/messages.ts';
@@ -47,8 +46,6 @@ export interface PlaceParts {
         readonly waits: Waits;
         /** The model of each tier; undefined where the engine chooses. */
         readonly tiers: Readonly<Record<Tier, string | undefined>>;
-        /** Tells what the run's model calls use, until the answer is called. */
-        readonly meter: (runId: string, used: (tokens: TokenUsage) => void) => () => void;
       }
     | undefined;
   readonly runsDirectory: string;

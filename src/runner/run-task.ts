@@ -89,7 +89,6 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     tally: createTally(),
     result: noResult,
   };
-  const unmeter = parts.models?.meter(run.id, (tokens) => current.tally.used(tokens));
   const stopListening = parts.models?.waits.listen(run.id, (waiting) => whileWaiting(parts, current, limit, waiting));
   try {
     const opened = await openPlace(
@@ -120,7 +119,6 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   } finally {
     stopListening?.();
     limit.cancel();
-    unmeter?.();
     await recorder.close();
   }
 }
