@@ -9,7 +9,11 @@ import type { Config } from './config/settings.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
+import { createGitHub } from './github/github.ts';
 import { currentToken, takeHome } from './home.ts';
+import { createInbox } from './inbox/inbox.ts';
+import { createAnnouncer } from './outbox/announce.ts';
+import { createOutbox } from './outbox/outbox.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
@@ -86,7 +90,22 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       const known = engines.get(name);
       return known ? known.refuses({ body }) : `there is no engine named ${JSON.stringify(name)}; known: ${[...engines.keys()].join(', ')}`;
     };
-    const queue = createQueue({ store, line, clock, newId, chance: Math.random, defaultEngine: defaultEngine ?? null, cannotRun });
+    // A comment is never taken for a command, whatever engine is the default here.
+    const github = createGitHub(config, { store, clock, log, engine: 'claude', version });
+    const mail = { store, clock, newId, chance: Math.random, log, node: home.nodeId };
+    const outbox = createOutbox({ ...mail, channels: github.on ? [github.on.channel] : [] });
+    const announcer = createAnnouncer(outbox, github.on ? [github.on.reporter] : []);
+    const queue = createQueue({
+      store,
+      line,
+      clock,
+      newId,
+      chance: Math.random,
+      defaultEngine: defaultEngine ?? null,
+      cannotRun,
+      changed: announcer.changed,
+    });
+    const inbox = createInbox({ ...mail, queue, sources: github.on ? [github.on.source] : [], taken: announcer.taken });
 
     // A marker of this very start: what an earlier one left behind is ended before its work begins again.
     const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
@@ -110,7 +129,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         sandbox: config.sandbox,
         providers,
         models: { ...config, fallback: config.llmFallbackModel, patienceMs: config.llmPatienceSeconds * 1_000 },
-        githubToken: () => config.githubToken,
+        gitToken: github.gitToken,
         hooks: config.hooks,
         timeoutMs: config.runTimeoutSeconds * 1_000,
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
@@ -150,6 +169,9 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const app = createApp({
       store,
       queue,
+      inbox,
+      outbox,
+      doors: new Map(github.on ? [[github.on.door.source, github.on.door]] : []),
       clock,
       newId,
       log,
@@ -202,6 +224,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     dispatcher.start();
     const scheduler = new Scheduler({ store, queue, clock, log, schedules: config.schedules });
     scheduler.start();
+    undo.push(() => Promise.all([inbox.stop(), outbox.stop()]));
+    await outbox.start();
+    await inbox.start();
+    const keepingUp = github.on?.keepUp(inbox);
     home.announce({ pid: process.pid, address });
     log.info(
       { address, home: config.home, store: store.dialect, recovered, swept, capacity: config.maxConcurrentRuns },
@@ -214,8 +240,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       async stop(hurry) {
         stopping = true;
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');
+        await keepingUp?.stop();
+        await inbox.stop();
         await scheduler.stop();
         await dispatcher.drain(config.drainSeconds * 1_000, hurry);
+        await outbox.stop();
         await liveness.stop();
         // Whatever this node still holds, because its end could not be stored, goes back in line with the sign-off.
         await store

@@ -19,14 +19,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
   // Where work comes from.
   sources: [...base, 'store', 'queue'],
+  // What arrives and what leaves: neither knows the other, nor who is outside.
+  inbox: [...base, 'store', 'queue'],
+  outbox: [...base, 'store'],
+  // One service outside, in both directions: what it sends and what it is told have their words in common.
+  github: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // Tools over the API: they reach nothing but it.
   mcp: base,
-  server: [...base, 'store', 'queue', 'mcp'],
+  server: [...base, 'store', 'queue', 'inbox', 'outbox', 'mcp'],
   config: base,
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
   cli: [...base, 'config', 'home', 'main', 'mcp'],
-  main: [...base, 'store', 'queue', 'sources', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
+  main: [
+    ...base,
+    ...['store', 'queue', 'sources', 'inbox', 'outbox', 'github', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
+  ],
 };
 
 /** Started as processes of their own. */

@@ -49,7 +49,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       sandbox: 'off',
       providers: [],
       models: { llmModel: undefined, llmModelLight: undefined, llmModelDeep: undefined, fallback: undefined, patienceMs: 0 },
-      githubToken: () => undefined,
+      gitToken: async () => undefined,
       hooks: [],
       timeoutMs: 60_000,
       keepRunsMs: null,

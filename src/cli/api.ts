@@ -1,3 +1,4 @@
+import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { ProfileSettings } from '../domain/profile.ts';
 import type { RunResult } from '../domain/result.ts';
@@ -78,6 +79,31 @@ export interface Workspace {
 export interface Page<T> {
   readonly items: readonly T[];
   readonly nextCursor: string | null;
+}
+
+export interface Delivery {
+  readonly id: string;
+  readonly source: string;
+  readonly key: string;
+  readonly kind: string;
+  readonly state: DeliveryState;
+  readonly reason: Reason | null;
+  readonly taskIds: readonly string[];
+  readonly receivedAt: string;
+  /** Only where one is asked for. */
+  readonly body?: string | null;
+}
+
+export interface Message {
+  readonly id: string;
+  readonly channel: string;
+  readonly recipient: string;
+  readonly kind: string;
+  readonly taskId: string | null;
+  readonly body?: unknown;
+  readonly state: MessageState;
+  readonly reason: Reason | null;
+  readonly createdAt: string;
 }
 
 export interface QueueState {

@@ -49,6 +49,10 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'budget', summary: 'show the budgets, or set one', load: () => import('./budget.ts') },
     { name: 'usage', summary: 'show what model calls came to', load: () => import('./usage.ts') },
   ],
+  'Mail:': [
+    { name: 'inbox', summary: 'what arrived, and what became of it', load: () => import('./inbox.ts') },
+    { name: 'outbox', summary: 'what is to be sent, and what could not be', load: () => import('./outbox.ts') },
+  ],
   'Shell:': [{ name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') }],
 };
 

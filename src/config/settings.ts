@@ -254,10 +254,58 @@ export const settings = {
   },
   githubToken: {
     env: 'GITHUB_TOKEN',
-    schema: z.string().min(1),
+    schema: z.string().regex(/^[\x21-\x7e]+$/),
     allowed: 'a token',
-    about: 'token for repositories on github.com',
+    about: 'token for GitHub: its repositories, and answers there',
     secret: true,
+  },
+  githubWebhookSecret: {
+    env: 'GITHUB_WEBHOOK_SECRET',
+    schema: z.string().min(8),
+    allowed: 'at least 8 characters, the same as in the webhook',
+    about: 'secret of the GitHub webhook; switches GitHub on',
+    secret: true,
+  },
+  githubAppId: {
+    env: 'GITHUB_APP_ID',
+    schema: z.union([z.string().regex(/^[\w.]{1,40}$/), z.int().positive().transform(String)]),
+    allowed: 'the id of a GitHub App',
+    about: 'GitHub App to be, instead of a token',
+  },
+  githubPrivateKey: {
+    env: 'GITHUB_PRIVATE_KEY',
+    schema: z.string().min(1),
+    allowed: 'a private key in PEM form, or a file with one',
+    about: "the App's private key",
+    secret: true,
+  },
+  githubApiUrl: {
+    default: 'https://api.github.com',
+    env: 'GITHUB_API_URL',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'API of GitHub, or of a GitHub server of your own',
+  },
+  githubBotName: {
+    default: 'nightshift',
+    env: 'GITHUB_BOT_NAME',
+    schema: z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?$/),
+    allowed: 'a GitHub login',
+    about: 'whom people mention on GitHub',
+  },
+  github: {
+    schema: z.strictObject({
+      repositories: z.array(z.string().regex(/^[\w.-]+\/[\w.-]+$/, 'must be owner/name')).exactOptional(),
+      associations: z
+        .array(z.enum(['OWNER', 'MEMBER', 'COLLABORATOR', 'CONTRIBUTOR', 'FIRST_TIME_CONTRIBUTOR', 'FIRST_TIMER', 'NONE']))
+        .exactOptional(),
+      allow: z.array(z.string().min(1)).exactOptional(),
+      others: z.enum(['ignore', 'await-approval']).exactOptional(),
+      label: z.string().min(1).max(100).exactOptional(),
+      branches: z.array(z.string().min(1)).exactOptional(),
+    }),
+    allowed: '{repositories?, associations?, allow?: [login], others?: ignore | await-approval, label?, branches?}',
+    about: 'who may set Nightshift to work on GitHub, and where',
   },
   llmProvider: {
     env: 'LLM_PROVIDER',

@@ -67,6 +67,9 @@ export type Happening =
   /** A conversation has become dear: each further message costs as much as all before it. Told once. */
   | { readonly type: 'budget.conversation'; readonly data: { conversationId: string; tokens: number; limit: number } }
   | { readonly type: 'price.unknown'; readonly data: { model: string; inputUsd: number; outputUsd: number } }
+  /** Something that arrived cannot be understood, or a message cannot be delivered: each waits for a person. */
+  | { readonly type: 'inbox.failed'; readonly data: { delivery: string; source: string; kind: string; reason: Reason } }
+  | { readonly type: 'outbox.dead'; readonly data: { message: string; channel: string; recipient: string; reason: Reason } }
   | { readonly type: 'node.started' | 'node.stopped'; readonly data: { node: string; recovered?: number } };
 
 export type NewEvent = Happening & { readonly taskId?: string; readonly runId?: string };

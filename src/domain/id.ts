@@ -1,5 +1,15 @@
 /** Every id is `<prefix>_<26 Crockford base32 digits>`: 48 bits of time, then 80 of chance, so ids sort by birth. */
-export const idPrefixes = { task: 'tsk', run: 'run', node: 'nod', request: 'req', workspace: 'wsp', profile: 'prf', call: 'cal' } as const;
+export const idPrefixes = {
+  task: 'tsk',
+  run: 'run',
+  node: 'nod',
+  request: 'req',
+  workspace: 'wsp',
+  profile: 'prf',
+  call: 'cal',
+  delivery: 'inb',
+  message: 'msg',
+} as const;
 
 export type IdKind = keyof typeof idPrefixes;
 

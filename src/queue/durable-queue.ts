@@ -2,6 +2,7 @@ import { backoffMs } from '../domain/backoff.ts';
 import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
+import type { Outcome } from '../domain/outcome.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
 import { advance, isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -16,7 +17,7 @@ import { readSetting, writeSetting } from '../store/settings.ts';
 import type { LockName, Store, Tx } from '../store/store.ts';
 import * as tasks from '../store/tasks.ts';
 import { type CannotRun, enqueue, unfit, unknownProfile } from './enqueue.ts';
-import { move } from './move.ts';
+import { move, type Surroundings } from './move.ts';
 import type { Amendment, Answer, Claim, Line, Queue, Refusal, Settled, Settlement, Submission, Wish } from './queue.ts';
 
 export interface QueueParts {
@@ -30,6 +31,8 @@ export interface QueueParts {
   readonly defaultEngine: string | null;
   /** Asked when a task is submitted or approved. Without it, whatever is wished for is tried. */
   readonly cannotRun?: CannotRun;
+  /** Told of tasks that come to another status, in the transaction of that change. */
+  readonly changed?: Surroundings['changed'];
 }
 
 const pausedKey = 'queue.paused';
@@ -37,6 +40,7 @@ const promoteLimit = 500;
 
 export function createQueue(parts: QueueParts): Queue {
   const { store, line, clock, newId, cannotRun = () => undefined } = parts;
+  const surroundings: Surroundings = { line, changed: parts.changed ?? (async () => undefined) };
 
   const enqueueIn = (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> =>
     enqueue(tx, { line, newId, cannotRun }, wishes, clock.now());
@@ -55,7 +59,7 @@ export function createQueue(parts: QueueParts): Queue {
     const claimed: TaskChange = { type: 'claimed' };
     const moved = await move(
       tx,
-      line,
+      surroundings,
       [...held.values()].map((task) => ({ task, change: claimed, runId: runIds.get(task.id) as string })),
       now,
     );
@@ -141,41 +145,24 @@ export function createQueue(parts: QueueParts): Queue {
       settled.map(({ runId }) => runId),
     );
     const mine = settled.filter(({ runId, taskId }) => live.get(runId)?.status === 'running' && held.has(taskId));
+    const ended = mine.map((each) => runEnd(live.get(each.runId) as Run, held.get(each.taskId) as Task, each.outcome));
+    await runs.endRuns(tx, ended, now);
     await move(
       tx,
-      line,
+      surroundings,
       mine.map(({ taskId, runId, outcome }) => {
         const task = held.get(taskId) as Task;
         return { task, runId, change: { type: 'settled', outcome, backoffMs: backoffMs(task.attempts, parts.chance()) } };
       }),
       now,
     );
-    await endRuns(
-      tx,
-      mine.map((each) => ({ ...each, run: live.get(each.runId) as Run, task: held.get(each.taskId) as Task })),
-      now,
-    );
-    const accepted = new Set(mine.map(({ runId }) => runId));
-    return settled.map(({ runId }) => (accepted.has(runId) ? 'settled' : 'lease-lost'));
-  }
-
-  async function endRuns(tx: Tx, ends: readonly (Settled & { readonly run: Run; readonly task: Task })[], now: number): Promise<void> {
-    const ended = ends.map(({ run, task, outcome }) => {
-      const calledOff = task.cancelRequestedAt !== null;
-      return {
-        run,
-        id: run.id,
-        status: calledOff ? ('cancelled' as const) : (runStatusOf(outcome) as Exclude<Run['status'], 'running'>),
-        reason: calledOff ? null : reasonOf(outcome),
-        summary: outcome.kind === 'succeeded' ? (outcome.summary ?? null) : null,
-      };
-    });
-    await runs.endRuns(tx, ended, now);
     await append(
       tx,
       ended.map(({ run, status, reason }) => finished(run, status, reason, now)),
       now,
     );
+    const accepted = new Set(mine.map(({ runId }) => runId));
+    return settled.map(({ runId }) => (accepted.has(runId) ? 'settled' : 'lease-lost'));
   }
 
   const takeOver = (node: string, runIds?: readonly string[]): Promise<number> => store.write((tx) => takeOverIn(tx, node, runIds));
@@ -202,21 +189,21 @@ export function createQueue(parts: QueueParts): Queue {
       orphaned.map(({ id }) => id),
     );
     const lost = orphaned.filter(({ id }) => live.get(id)?.status === 'running');
+    const reason = { code: 'holder-lost', message: 'The server that held this run died or stopped answering.' };
+    await runs.endRuns(
+      tx,
+      lost.map(({ id }) => ({ id, status: 'lost' as const, reason, summary: null })),
+      now,
+    );
     await move(
       tx,
-      line,
+      surroundings,
       lost.flatMap((run) => {
         const task = held.get(run.taskId);
         return task
           ? [{ task, runId: run.id, change: { type: 'holder-lost', backoffMs: backoffMs(task.losses, parts.chance()) } as const }]
           : [];
       }),
-      now,
-    );
-    const reason = { code: 'holder-lost', message: 'The server that held this run died or stopped answering.' };
-    await runs.endRuns(
-      tx,
-      lost.map(({ id }) => ({ id, status: 'lost' as const, reason, summary: null })),
       now,
     );
     await append(
@@ -235,7 +222,7 @@ export function createQueue(parts: QueueParts): Queue {
         const held = await tasks.lockTasks(tx, due);
         await move(
           tx,
-          line,
+          surroundings,
           [...held.values()].filter(({ status }) => status === 'delayed').map((task) => ({ task, change: { type: 'due' } as const })),
           clock.now(),
         );
@@ -257,7 +244,7 @@ export function createQueue(parts: QueueParts): Queue {
       if (!task) return { ok: false, refusal: noSuchTask(id) };
       const wanted = await make(tx, task);
       if ('code' in wanted) return { ok: false, refusal: wanted };
-      const { tasks: moved, refused } = await move(tx, line, [{ task, change: wanted }], now);
+      const { tasks: moved, refused } = await move(tx, surroundings, [{ task, change: wanted }], now);
       const reason = refused.get(id);
       if (reason) return { ok: false, refusal: { status: 409, ...reason } };
       if (event) await append(tx, [event(task)], now);
@@ -287,7 +274,7 @@ export function createQueue(parts: QueueParts): Queue {
       if (refusal) return { ok: false, refusal };
       await tasks.saveAmendment(tx, task);
       await append(tx, [{ type: 'task.approved', taskId: id, data: { by, profile: name } }], now);
-      const { tasks: moved } = await move(tx, line, [{ task, change: { type: 'approved' } }], now);
+      const { tasks: moved } = await move(tx, surroundings, [{ task, change: { type: 'approved' } }], now);
       return { ok: true, task: moved.get(id) as Task };
     });
   }
@@ -467,6 +454,17 @@ export function createQueue(parts: QueueParts): Queue {
     resume: (by) => setPaused(by, false),
     isPaused: async () => (await readSetting(store.read, pausedKey)) !== undefined,
     calledOff: (node) => runs.calledOff(store.read, node),
+  };
+}
+
+function runEnd(run: Run, task: Task, outcome: Outcome): runs.RunEnd & { readonly run: Run } {
+  const calledOff = task.cancelRequestedAt !== null;
+  return {
+    run,
+    id: run.id,
+    status: calledOff ? 'cancelled' : (runStatusOf(outcome) as runs.RunEnd['status']),
+    reason: calledOff ? null : reasonOf(outcome),
+    summary: outcome.kind === 'succeeded' ? (outcome.summary ?? null) : null,
   };
 }
 

@@ -20,10 +20,19 @@ export interface Moved {
 }
 
 /**
- * The one way in which a task changes state: transition, its dependents' transitions, the row, the journal and the line,
- * all in the caller's transaction. `moves` hold locked tasks (see `lockTasks`).
+ * What a change of tasks takes with it. `changed` is told of every task that has come to another status, with its run ended
+ * if that was its end; what it writes becomes true with the change.
  */
-export async function move(tx: Tx, line: Line, moves: readonly Move[], now: number): Promise<Moved> {
+export interface Surroundings {
+  readonly line: Line;
+  readonly changed: (tx: Tx, tasks: readonly Task[]) => Promise<void>;
+}
+
+/**
+ * The one way in which a task changes state: transition, its dependents' transitions, the row, the journal and the line,
+ * and whoever is to be told, all in the caller's transaction. `moves` hold locked tasks (see `lockTasks`).
+ */
+export async function move(tx: Tx, { line, changed }: Surroundings, moves: readonly Move[], now: number): Promise<Moved> {
   const before = new Map<string, Task>();
   const tasks = new Map<string, Task>();
   const refused = new Map<string, Reason>();
@@ -54,6 +63,10 @@ export async function move(tx: Tx, line: Line, moves: readonly Move[], now: numb
   await saveStates(tx, changes, now);
   await append(tx, events, now);
   await keepInLine(tx, line, changes);
+  await changed(
+    tx,
+    changes.filter(({ before, after }) => before.status !== after.status).map(({ after }) => after),
+  );
   return { tasks, refused };
 }
 

@@ -21,7 +21,7 @@ import type { SandboxMode } from '../sandbox/profile.ts';
 import { createSandbox, type Sandbox } from '../sandbox/sandbox.ts';
 import type { Store } from '../store/store.ts';
 import { openCheckouts } from '../workspace/checkout.ts';
-import { openCredentials } from '../workspace/credentials.ts';
+import { type HostToken, openCredentials } from '../workspace/credentials.ts';
 import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
 import type { Limits as Quota } from '../workspace/quota.ts';
@@ -40,7 +40,7 @@ export interface EquipmentSettings {
   /** Model providers in the order in which they are asked; none when nothing is set up. */
   readonly providers: readonly Upstream[];
   readonly models: ModelSettings & { readonly fallback: string | undefined; readonly patienceMs: number };
-  readonly githubToken: () => string | undefined;
+  readonly gitToken: (repository: string) => Promise<HostToken | undefined>;
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
   readonly keepRunsMs: number | null;
@@ -95,7 +95,10 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   for (const hook of configuredHooks(settings.hooks, { clock, directory: home, env: hookEnv })) hooks.register(hook);
   const under = (...names: string[]): string => join(home, ...names);
   const git = createGit({ clock, path, env: nodeMarker });
-  const gitCredentials = await openCredentials({ directory: under('git-credentials'), tokens: () => gitTokens(settings.githubToken()) });
+  const gitCredentials = await openCredentials({
+    directory: under('git-credentials'),
+    tokens: async (repository) => [(await settings.gitToken(repository)) ?? []].flat(),
+  });
   const mirrors = await openMirrors({ git, credentials: gitCredentials, clock, path, directory: under('mirrors'), home });
   const checkouts = await openCheckouts({ git, clock, log, path, directory: under('spares'), spares: 4 });
   const workspaces = createWorkspaces({
@@ -217,9 +220,6 @@ async function openSandbox({ sandbox: mode, home, owner }: EquipmentSettings, cl
   log[active ? 'info' : 'warn']({ sandbox: mode, ...(remedy === undefined ? {} : { remedy }) }, summary);
   return sandbox;
 }
-
-const gitTokens = (github: string | undefined): readonly { origin: string; token: string }[] =>
-  github === undefined ? [] : [{ origin: 'https://github.com', token: github }];
 
 /** Where the agent's program and the Node that it may want are installed. */
 function agentProgram(): readonly string[] {

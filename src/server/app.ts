@@ -12,14 +12,17 @@ import { budgetRoutes } from './routes/budgets.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
+import { inboxRoutes } from './routes/inbox.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { outboxRoutes } from './routes/outbox.ts';
 import { profileRoutes } from './routes/profiles.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { usageRoutes } from './routes/usage.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { workspaceRoutes } from './routes/workspaces.ts';
 
 const maxBodyBytes = 1024 * 1024;
@@ -52,6 +55,7 @@ export function createApp(parts: ServerParts): App {
 
   for (const path of runtimePaths) app.use(path, runtimeDialect);
   app.route('/', healthRoutes(parts));
+  app.route('/', webhookRoutes(parts));
   app.use(signedIn(parts.authenticate));
   const limited = bodyLimit({
     maxSize: maxBodyBytes,
@@ -77,6 +81,8 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', budgetRoutes(parts));
   app.route('/api', usageRoutes(parts));
   app.route('/api', providerRoutes(parts));
+  app.route('/api', inboxRoutes(parts));
+  app.route('/api', outboxRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),

@@ -40,7 +40,10 @@ describe('the served OpenAPI document', () => {
   test('is OpenAPI 3.1: parameters are declared, answers described, references lead somewhere', () => {
     expect(document.openapi).toBe('3.1.0');
     expect(document.info).toMatchObject({ title: 'Nightshift', version: expect.stringMatching(/^\d+\.\d+\.\d+/) });
-    expect(document.components.securitySchemes).toEqual({ key: { type: 'http', scheme: 'bearer' } });
+    expect(document.components.securitySchemes).toEqual({
+      key: { type: 'http', scheme: 'bearer' },
+      signature: { type: 'apiKey', in: 'header', name: 'x-hub-signature-256' },
+    });
     for (const { method, path, operation } of routesOf(document)) {
       const at = `${method} ${path}`;
       expect(operation.summary, at).toMatch(/./);
@@ -102,6 +105,12 @@ describe('a key', () => {
       if (open.has(path)) {
         expect(operation.security).toEqual([]);
         expect((await api.call(method, path, { key: null })).status).toBe(200);
+        continue;
+      }
+      if (path.startsWith('/webhook')) {
+        // Signed by their sender, and shut while no source is set up.
+        expect(operation.security).toEqual([{ signature: [] }]);
+        expect(await api.refusal(method, path, { key: null })).toMatchObject({ status: 404, code: 'source-off' });
         continue;
       }
       expect(operation.security ?? document.security, `${method} ${path}`).toEqual([{ key: [] }]);

@@ -13,6 +13,8 @@ export interface Metrics {
   observe(events: readonly JournalEvent[]): Promise<void>;
   /** Told of each model call of this node once it is in the ledger. */
   booked(entry: LedgerEntry): void;
+  /** Something was delivered: `stored`, a `duplicate`, or why it was refused. */
+  delivery(source: string, result: string): void;
 }
 
 /** Counting a million open tasks takes a moment; a scrape within this time gets the last count. */
@@ -41,6 +43,12 @@ export function createMetrics(
     help: 'Duration of runs',
     labelNames: ['task_type'],
     buckets: [1, 5, 10, 30, 60, 300, 600, 1800],
+    registers: [registry],
+  });
+  const deliveries = new Counter({
+    name: 'agent_deliveries_total',
+    help: 'Deliveries to webhooks, by source and by what was done with them',
+    labelNames: ['source', 'result'],
     registers: [registry],
   });
   let counted = Number.NEGATIVE_INFINITY;
@@ -80,6 +88,7 @@ export function createMetrics(
     contentType: registry.contentType,
     render: () => registry.metrics(),
     booked,
+    delivery: (source, result) => deliveries.inc({ source, result }),
     async observe(events) {
       const ended: JournalEvent[] = [];
       for (const event of events) {

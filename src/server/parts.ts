@@ -1,6 +1,9 @@
 import type { Limits } from '../domain/budget.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { Trust } from '../domain/task.ts';
+import type { Inbox } from '../inbox/inbox.ts';
+import type { Door } from '../inbox/source.ts';
+import type { Outbox } from '../outbox/outbox.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
@@ -29,6 +32,10 @@ interface ProvidersState {
 export interface ServerParts {
   readonly store: Store;
   readonly queue: Queue;
+  readonly inbox: Pick<Inbox, 'receive' | 'replay'>;
+  readonly outbox: Pick<Outbox, 'resend' | 'discard'>;
+  /** By source: who may leave deliveries here. */
+  readonly doors: ReadonlyMap<string, Door>;
   readonly clock: Clock;
   readonly newId: NewId;
   readonly log: Log;

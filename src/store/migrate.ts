@@ -4,10 +4,11 @@ import { workspaces } from './migrations/002-workspaces.ts';
 import { runResults } from './migrations/003-run-results.ts';
 import { profiles } from './migrations/004-profiles.ts';
 import { ledger } from './migrations/005-ledger.ts';
+import { mail } from './migrations/006-mail.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order, for ever: a landed migration is never edited, and there is no way back but a backup. */
-export const migrations: readonly Migration[] = [core, workspaces, runResults, profiles, ledger];
+export const migrations: readonly Migration[] = [core, workspaces, runResults, profiles, ledger, mail];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */
 export interface MigrationTarget {

@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { RunStatus } from '../domain/run.ts';
 import type { CallEnd, CallKind } from '../domain/spending.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
@@ -18,6 +19,9 @@ export interface Schema {
   nodes: NodeTable;
   workspaces: WorkspaceTable;
   profiles: ProfileTable;
+  inbox: InboxTable;
+  task_origins: { task_id: string; source: string; trigger_key: string; address: string };
+  outbox: OutboxTable;
   settings: { key: string; value: string };
   token_ledger: LedgerTable;
   usage_by_day: UsageSums & { day: string; kind: CallKind; provider: string; model: string; key_id: string };
@@ -186,4 +190,48 @@ export interface ReservationTable {
   input_tokens: number;
   output_tokens: number;
   micro_usd: number;
+}
+
+export interface InboxTable {
+  id: string;
+  source: string;
+  key: string;
+  kind: string;
+  headers: string;
+  /** As it came, byte for byte; null once it was old enough to be dropped. */
+  body: Buffer | null;
+  body_hash: string;
+  body_size: number;
+  state: DeliveryState;
+  reason: string | null;
+  attempts: number;
+  not_before: number;
+  /** The node that works on it; of one that is not on the list of nodes any more, nobody does. */
+  holder: string | null;
+  task_ids: string;
+  received_at: number;
+  settled_at: number | null;
+}
+
+export interface OutboxTable {
+  id: string;
+  channel: string;
+  recipient: string;
+  kind: string;
+  key: string;
+  task_id: string | null;
+  body: string;
+  state: MessageState;
+  reason: string | null;
+  revision: number;
+  sent_revision: number | null;
+  ref: string | null;
+  attempts: number;
+  doubtful: number;
+  /** Where it stands among the waiting messages to its recipient. */
+  place: number;
+  not_before: number;
+  holder: string | null;
+  created_at: number;
+  sent_at: number | null;
 }

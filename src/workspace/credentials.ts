@@ -26,8 +26,8 @@ export interface Credentials {
 export interface CredentialsParts {
   /** Closed to everybody but the server; emptied at start, because a crash may have left a token in it. */
   readonly directory: string;
-  /** Asked before every call, so a token that was rotated is in force at once. */
-  readonly tokens: () => readonly HostToken[];
+  /** Asked before every call for the repository's address, so a token that was rotated is in force at once. */
+  readonly tokens: (repository: string) => readonly HostToken[] | Promise<readonly HostToken[]>;
   readonly ssh?: SshSettings;
 }
 
@@ -44,7 +44,7 @@ export async function openCredentials({ directory, tokens, ssh = {} }: Credentia
 
   return {
     async reaching(repository, use) {
-      const known = tokens();
+      const known = await tokens(repository.url);
       const redact = (text: string): string => redacted(text, known);
       if (repository.kind === 'local') return use({ protocols: 'file', env: {}, redact });
       if (repository.kind === 'ssh') return use({ protocols: 'ssh', env: { GIT_SSH_COMMAND: sshCommand(ssh) }, redact });

@@ -46,6 +46,7 @@ interface OpenApi {
 
 export function openApiOf(app: App, version: string): OpenApi {
   app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'signature', { type: 'apiKey', in: 'header', name: 'x-hub-signature-256' });
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: { title: 'Nightshift', version, description: 'Tasks, runs and events of a Nightshift server.' },
@@ -102,7 +103,7 @@ function page({ info, paths, components }: OpenApi): Html {
 </head>
 <body>
 <header><h1>${info.title} API <small>${info.version}</small></h1>
-<p>${info.description} Every route but <code>/health</code> and <code>/ready</code> wants <code>Authorization: Bearer KEY</code>. The same as <a href="/api/openapi.json">OpenAPI 3.1</a>.</p>
+<p>${info.description} Every route but <code>/health</code>, <code>/ready</code> and the webhooks wants <code>Authorization: Bearer KEY</code>. The same as <a href="/api/openapi.json">OpenAPI 3.1</a>.</p>
 <nav>${tags.map((tag) => html`<a href="#${tag}">${tag}</a> `)}<a href="#schemas">Schemas</a></nav></header>
 <main>
 ${tags.map((tag) => html`<section><h2 id="${tag}">${tag}</h2>${operations.filter(({ operation }) => (operation.tags?.[0] ?? 'Other') === tag).map(operationView)}</section>`)}

@@ -1,0 +1,186 @@
+import type { OutgoingMessage } from '../domain/mail.ts';
+import type { RunResult } from '../domain/result.ts';
+import type { Run } from '../domain/run.ts';
+import { isClosed, type Task, type TaskStatus } from '../domain/task.ts';
+import type { Reporter } from '../outbox/announce.ts';
+import { findResult } from '../store/results.ts';
+import { runsOfTasks } from '../store/runs.ts';
+import type { Tx } from '../store/store.ts';
+import type { GitHubMessage } from './channel.ts';
+import { githubSource } from './door.ts';
+import { code, label, plain, plainLine } from './markdown.ts';
+import type { Address } from './source.ts';
+
+/** What becomes of a task, told where it was asked for: a reaction, one comment kept up to date, an answer at the end. */
+export function githubReporter(): Reporter {
+  return {
+    source: githubSource,
+
+    async taken(_tx, task, origin) {
+      const address = origin.address as Address;
+      const { repository, reactTo } = address;
+      return [
+        ...(reactTo === null
+          ? []
+          : [message(task, address, 'reaction', `reaction/${origin.trigger}`, { type: 'reaction' as const, repository, to: reactTo })]),
+        ...progress(task, address),
+      ];
+    },
+
+    async changed(tx, task, origin) {
+      const address = origin.address as Address;
+      if (!isAnswer(task.status)) return progress(task, address);
+      const [run, result] = await lastRun(tx, task.id);
+      return [...progress(task, address, run, result), ...ending(task, address, run, result)];
+    },
+  };
+}
+
+/** Nothing more happens by itself: whoever asked is to hear how it came out. */
+const isAnswer = (status: TaskStatus): boolean => isClosed(status) || status === 'escalated' || status === 'over-budget';
+
+async function lastRun(tx: Tx, taskId: string): Promise<readonly [Run | undefined, RunResult | undefined]> {
+  const run = (await runsOfTasks(tx.db, [taskId])).get(taskId)?.at(-1);
+  return [run, run && (await findResult(tx.db, run.id))];
+}
+
+/** The comment that is kept up to date, and the status of the commit it is about. */
+function progress(task: Task, address: Address, run?: Run, result?: RunResult): readonly OutgoingMessage[] {
+  const { repository, number, commit } = address;
+  const text = [`**${heading(task)}**${numbers(task, run, result)}`, ...why(task), `<sub>${code(task.id)}</sub>`].join('\n\n');
+  const description = `${heading(task)}: ${label(task.title, 100)}`;
+  return [
+    ...(number === null
+      ? []
+      : [message(task, address, 'status', `status/${task.id}/${repository}#${number}`, { type: 'comment', repository, number, text })]),
+    ...(commit === null
+      ? []
+      : [
+          message(task, address, 'commit-status', `commit-status/${task.id}/${commit}`, {
+            type: 'commit-status',
+            repository,
+            commit,
+            state: commitState(task.status),
+            description,
+          }),
+        ]),
+  ];
+}
+
+function ending(task: Task, address: Address, run: Run | undefined, result: RunResult | undefined): readonly OutgoingMessage[] {
+  const { repository, number, base } = address;
+  const pushed =
+    result?.delivery && result.delivery.kind !== 'left-in-mirror' && task.status === 'succeeded' ? result.delivery.branch : null;
+  const text = answer(task, run, result);
+  return [
+    ...(pushed === null || base === null
+      ? []
+      : [
+          message(task, address, 'pull-request', `pull-request/${task.id}/${pushed}`, {
+            type: 'pull-request',
+            repository,
+            branch: pushed,
+            base,
+            title: label(task.title, 200),
+            text: [number === null ? [] : [`${address.isPull ? 'For' : 'Closes'} #${number}.`], text].flat().join('\n\n'),
+          }),
+        ]),
+    ...(pushed === null || result?.commits[0] === undefined
+      ? []
+      : [
+          message(task, address, 'commit-status', `commit-status/${task.id}/${result.commits[0]}`, {
+            type: 'commit-status',
+            repository,
+            commit: result.commits[0],
+            state: 'success',
+            description: `Done: ${label(task.title, 100)}`,
+          }),
+        ]),
+    ...(number === null
+      ? []
+      : [
+          // A task that is retried ends again, and that is another answer.
+          message(task, address, 'answer', `answer/${task.id}/${task.updatedAt}/${repository}#${number}`, {
+            type: 'comment',
+            repository,
+            number,
+            text,
+            ...(pushed === null ? {} : { branch: pushed }),
+          }),
+        ]),
+  ];
+}
+
+function answer(task: Task, run: Run | undefined, result: RunResult | undefined): string {
+  return [
+    `**${heading(task)}**${numbers(task, run, result)}`,
+    ...why(task),
+    ...(run?.summary ? [plain(run.summary, 8_000)] : []),
+    ...changes(result),
+    ...tests(result),
+    ...(result?.branch ? [`Branch: ${code(result.branch)}`] : []),
+    `<sub>More: ${code(`nightshift show ${run?.id ?? task.id}`)}</sub>`,
+  ].join('\n\n');
+}
+
+const headings: Readonly<Record<TaskStatus, string>> = {
+  queued: 'Queued',
+  blocked: 'Waiting for other work',
+  delayed: 'Waiting for another try',
+  'awaiting-approval': "Waiting for the owner's approval",
+  running: 'Working on it',
+  succeeded: 'Done',
+  failed: 'Failed',
+  cancelled: 'Cancelled',
+  'over-budget': 'Stopped: over its budget',
+  escalated: 'A person has to look at this',
+};
+
+const heading = ({ status }: Task): string => headings[status];
+
+function numbers(task: Task, run?: Run, result?: RunResult): string {
+  const seconds = run && run.finishedAt !== null ? Math.round((run.finishedAt - run.startedAt) / 1_000) : undefined;
+  const parts = [
+    ...(task.attempts > 1 ? [`attempt ${task.attempts} of ${task.maxAttempts}`] : []),
+    ...(seconds === undefined ? [] : [`${seconds} s`]),
+    ...(result && result.costUsd > 0 ? [`$${result.costUsd.toFixed(2)}`] : []),
+  ];
+  return parts.length === 0 ? '' : ` · ${parts.join(' · ')}`;
+}
+
+const why = ({ reason }: Task): readonly string[] => (reason === null ? [] : [plainLine(reason.message, 1_000)]);
+
+const shownFiles = 20;
+
+function changes(result: RunResult | undefined): readonly string[] {
+  if (!result || result.filesChanged.length === 0) return [];
+  const files = result.filesChanged;
+  const sum = (pick: 'additions' | 'deletions'): number => files.reduce((total, file) => total + (file[pick] ?? 0), 0);
+  const lines = files.slice(0, shownFiles).map((file) => `- ${code(file.path)} +${file.additions ?? 0} −${file.deletions ?? 0}`);
+  const more = files.length > shownFiles ? [`- and ${files.length - shownFiles} more`] : [];
+  const count = `${files.length} file${files.length === 1 ? '' : 's'} changed, +${sum('additions')} −${sum('deletions')}`;
+  return [[count, '', ...lines, ...more].join('\n')];
+}
+
+function tests(result: RunResult | undefined): readonly string[] {
+  if (!result?.tests) return [];
+  const { passed, command, counts } = result.tests;
+  const counted = counts ? `: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped` : '';
+  return [`Tests ${passed ? 'pass' : 'fail'} (${code(command.join(' '))})${counted}`];
+}
+
+function commitState(status: TaskStatus): 'pending' | 'success' | 'failure' | 'error' {
+  if (status === 'succeeded') return 'success';
+  if (status === 'failed') return 'failure';
+  return isAnswer(status) ? 'error' : 'pending';
+}
+
+/** Statuses of commits go beside the thread: one that GitHub does not take must not hold up the words. */
+const message = (task: Task, { repository, number }: Address, kind: string, key: string, body: GitHubMessage): OutgoingMessage => ({
+  channel: githubSource,
+  recipient: body.type === 'commit-status' ? `${repository}@${body.commit}` : number === null ? repository : `${repository}#${number}`,
+  kind,
+  key,
+  body,
+  taskId: task.id,
+});

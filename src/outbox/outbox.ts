@@ -1,0 +1,178 @@
+import { backoffMs } from '../domain/backoff.ts';
+import { idPrefixes } from '../domain/id.ts';
+import type { Message, MessageState, OutgoingMessage } from '../domain/mail.ts';
+import type { Reason } from '../domain/outcome.ts';
+import { type Clock, wait } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
+import type { Log } from '../platform/log.ts';
+import { Pump } from '../platform/pump.ts';
+import { append } from '../store/journal.ts';
+import { beat, holdNode } from '../store/nodes.ts';
+import {
+  discardMessage,
+  findMessage,
+  markDead,
+  markSent,
+  nextMessage,
+  postponeMessage,
+  putMessage,
+  releaseMessages,
+  resendMessage,
+  takeMessages,
+} from '../store/outbox.ts';
+import type { Store, Tx } from '../store/store.ts';
+import type { Channel, Sending } from './channel.ts';
+
+export interface OutboxParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  /** Uniform in [0, 1): the jitter of retries. */
+  readonly chance: () => number;
+  readonly log: Log;
+  readonly node: string;
+  readonly channels: readonly Channel[];
+}
+
+export type Handled =
+  | { readonly ok: true; readonly message: Message }
+  | { readonly ok: false; readonly status: 404 | 409; readonly code: string; readonly detail: string };
+
+/**
+ * One way for everything that leaves. What `put` was given goes out once, after the transaction that it was put in:
+ * in order to each recipient, and again until it is through. A recipient that cannot be reached holds up nobody else.
+ */
+export interface Outbox {
+  put(tx: Tx, messages: readonly OutgoingMessage[]): Promise<void>;
+  /** Puts one that was given up back in line. */
+  resend(id: string): Promise<Handled>;
+  /** Makes sure that one is not sent; one that is being sent at this moment cannot be held back any more. */
+  discard(id: string): Promise<Handled>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const senders = 8;
+const sendLimitMs = 60_000;
+/** With the backoff below: about a day. */
+const maxAttempts = 100;
+const retryBackoff = { baseMs: 1_000, capMs: 15 * 60_000 };
+
+export function createOutbox(parts: OutboxParts): Outbox {
+  const { store, clock, newId, log, node } = parts;
+  const channels = new Map(parts.channels.map((channel) => [channel.name, channel]));
+  /** Channels that want no more for now, until when by the monotonic clock. */
+  const resting = new Map<string, number>();
+
+  const awake = (): readonly string[] => [...channels.keys()].filter((name) => (resting.get(name) ?? 0) <= clock.monotonic());
+
+  const rest = (name: string, ms: number): void => {
+    resting.set(name, clock.monotonic() + ms);
+    log.warn({ channel: name, seconds: Math.round(ms / 1_000) }, 'a channel wants no more for now');
+  };
+
+  const pump = new Pump<Message>({
+    name: 'outbox',
+    clock,
+    log,
+    capacity: senders,
+    take: async (free) => {
+      const open = awake();
+      if (open.length === 0) return [];
+      return store.write(async (tx) => {
+        // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
+        if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
+        return takeMessages(tx, node, open, free, clock.now());
+      });
+    },
+    nextDue: () => nextMessage(store.read, clock.now()),
+    work,
+  });
+
+  async function work(message: Message, signal: AbortSignal): Promise<void> {
+    const sending = await deliver(message, signal);
+    const { result } = sending;
+    if (result.kind === 'retry' && result.wholeChannel) rest(message.channel, result.afterMs ?? retryBackoff.capMs);
+    // What became of it must be stored, or nobody could take it up again before the next start.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await store.write((tx) => record(tx, sending.message, result));
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, message: message.id }, 'could not store what became of a message; trying again');
+        await wait(clock, backoffMs(attempt, parts.chance(), { baseMs: 200, capMs: 10_000 }), signal);
+      }
+    }
+  }
+
+  /** One attempt. If an earlier one may have arrived, it is looked for first, and then corrected rather than said again. */
+  async function deliver(message: Message, stop: AbortSignal): Promise<{ readonly message: Message; readonly result: Sending }> {
+    const channel = channels.get(message.channel) as Channel;
+    const limit = new AbortController();
+    const cancel = clock.after(sendLimitMs, () => limit.abort());
+    const signal = AbortSignal.any([stop, limit.signal]);
+    let known = message;
+    try {
+      if (message.doubtful && message.ref === null && channel.find) {
+        const finding = await channel.find(message, signal);
+        if (finding.kind === 'retry') return { message, result: { ...finding, doubtful: true } };
+        if (finding.kind === 'found') known = { ...message, ref: finding.ref };
+      }
+      return { message: known, result: await channel.send(known, signal) };
+    } catch (error) {
+      log.error({ err: error, message: message.id, channel: message.channel }, 'a channel broke');
+      const why = error instanceof Error ? error.message : String(error);
+      return { message: known, result: { kind: 'retry', code: 'internal', message: why, doubtful: true } };
+    } finally {
+      cancel();
+    }
+  }
+
+  async function record(tx: Tx, message: Message, result: Sending): Promise<void> {
+    const now = clock.now();
+    if (result.kind === 'sent') return markSent(tx, message, node, result.ref, now);
+    const reason: Reason = { code: result.code, message: result.message };
+    if (result.kind === 'refused' || message.attempts >= maxAttempts) {
+      if (!(await markDead(tx, message.id, node, reason))) return;
+      const { channel, recipient } = message;
+      return append(tx, [{ type: 'outbox.dead', data: { message: message.id, channel, recipient, reason } }], now);
+    }
+    const waitMs = result.afterMs ?? backoffMs(message.attempts, parts.chance(), retryBackoff);
+    const { doubtful } = result;
+    return postponeMessage(tx, message.id, node, { reason, notBefore: now + waitMs, doubtful, ref: message.ref });
+  }
+
+  let unsubscribe = (): void => undefined;
+
+  async function handle(id: string, what: string, act: (tx: Tx) => Promise<boolean>): Promise<Handled> {
+    return store.write(async (tx): Promise<Handled> => {
+      const done = await act(tx);
+      const message = await findMessage(tx.db, id);
+      if (!message) return { ok: false, status: 404, code: 'no-such-message', detail: `There is no message ${id}.` };
+      if (done) return { ok: true, message };
+      return { ok: false, status: 409, code: 'wrong-state', detail: `${id} is ${message.state} or being sent, so it cannot be ${what}.` };
+    });
+  }
+
+  return {
+    async put(tx, messages) {
+      for (const message of messages) await putMessage(tx, newId(idPrefixes.message), message, clock.now());
+    },
+    resend: (id) => handle(id, 'sent again', (tx) => resendMessage(tx, id, resendable, clock.now())),
+    discard: (id) => handle(id, 'discarded', (tx) => discardMessage(tx, id, discardable)),
+    async start() {
+      await store.write((tx) => releaseMessages(tx, node));
+      unsubscribe = store.onCommit((topic) => {
+        if (topic === 'outbox') pump.wake();
+      });
+      pump.wake();
+    },
+    async stop() {
+      unsubscribe();
+      await pump.stop();
+    },
+  };
+}
+
+const resendable: readonly MessageState[] = ['dead', 'discarded'];
+const discardable: readonly MessageState[] = ['waiting', 'dead'];

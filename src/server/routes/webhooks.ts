@@ -1,0 +1,65 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { Refused } from '../../domain/errors.ts';
+import type { App, AppEnv } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
+import { problem } from '../problem.ts';
+import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
+
+/** The most that GitHub sends. */
+const maxBodyBytes = 25 * 1024 * 1024;
+
+const receivedSchema = z
+  .object({
+    ok: z.literal(true),
+    event: z.string(),
+    id: z.string().optional().openapi({ description: 'Under which it stands in the inbox.' }),
+    duplicate: z.boolean().optional().openapi({ description: 'It has been here before.' }),
+  })
+  .openapi('Received');
+
+/** Deliveries from elsewhere. They carry no key of ours but the sender's signature; what is answered with 200 is on disk. */
+export function webhookRoutes(parts: ServerParts): App {
+  const router = newRouter();
+  const limited = bodyLimit({
+    maxSize: maxBodyBytes,
+    onError: (context) => problem(context, { status: 413, code: 'body-too-large', detail: 'A delivery may have at most 25 MiB.' }),
+  });
+  for (const path of ['/webhook/github', '/webhook']) {
+    router.openapi(
+      createRoute({
+        method: 'post',
+        path,
+        tags: ['Webhooks'],
+        security: [{ signature: [] }],
+        summary: 'Take in a delivery of GitHub',
+        description: 'Signed with the webhook’s secret (`x-hub-signature-256`). A delivery that comes again changes nothing.',
+        middleware: [limited] as const,
+        responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
+      }),
+      async (context) => context.json(await receive(parts, 'github', context), 200),
+    );
+  }
+  return router;
+}
+
+async function receive(
+  { inbox, doors, metrics }: ServerParts,
+  source: string,
+  context: Context<AppEnv>,
+): Promise<z.infer<typeof receivedSchema>> {
+  const door = doors.get(source);
+  if (!door) throw new Refused(404, 'source-off', `${source} is not set up here. Set GITHUB_WEBHOOK_SECRET.`);
+  const body = Buffer.from(await context.req.arrayBuffer());
+  const admission = door.admit((name) => context.req.header(name), body);
+  if (!admission.ok) {
+    metrics.delivery(source, admission.code);
+    throw new Refused(admission.status, admission.code, admission.message);
+  }
+  const { key, kind, headers } = admission;
+  const receipt = await inbox.receive({ source, key, kind, headers, body });
+  metrics.delivery(source, receipt.kind);
+  return receipt.kind === 'stored' ? { ok: true, event: kind, id: receipt.id } : { ok: true, event: kind, duplicate: true };
+}

@@ -1,0 +1,257 @@
+import { type Kysely, sql } from 'kysely';
+import type { Message, MessageState, OutgoingMessage } from '../domain/mail.ts';
+import type { Reason } from '../domain/outcome.ts';
+import { fromJson, toJson } from './rows.ts';
+import type { OutboxTable, Schema } from './schema.ts';
+import type { Tx } from './store.ts';
+
+/** Written into the statement, not bound to it: only then does SQLite see that the partial index will do. */
+const waiting = sql.lit('waiting' as const);
+
+/**
+ * Puts a message in line behind the others to its recipient. Under a key that is known, the new text replaces the old:
+ * in its place if that still waits, as a correction if it went out. One that a person has to look at stays with them.
+ */
+export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, now: number): Promise<void> {
+  const { channel, recipient, kind, key, taskId } = message;
+  const last = await tx.db
+    .selectFrom('outbox')
+    .select((select) => select.fn.max('place').as('place'))
+    .where('state', '=', waiting)
+    .where('channel', '=', channel)
+    .where('recipient', '=', recipient)
+    .executeTakeFirst();
+  const keepWaiting = (column: 'place' | 'not_before' | 'attempts') =>
+    sql<number>`case when outbox.state = 'sent' then excluded.${sql.ref(column)} else outbox.${sql.ref(column)} end`;
+  await tx.db
+    .insertInto('outbox')
+    .values({
+      id,
+      channel,
+      recipient,
+      kind,
+      key,
+      task_id: taskId ?? null,
+      body: JSON.stringify(message.body),
+      state: 'waiting',
+      reason: null,
+      revision: 1,
+      sent_revision: null,
+      ref: null,
+      attempts: 0,
+      doubtful: 0,
+      place: (last?.place ?? 0) + 1,
+      not_before: now,
+      holder: null,
+      created_at: now,
+      sent_at: null,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['channel', 'key'])
+        .doUpdateSet((row) => ({
+          body: row.ref('excluded.body'),
+          revision: sql<number>`outbox.revision + 1`,
+          state: sql<MessageState>`case when outbox.state = 'sent' then 'waiting' else outbox.state end`,
+          place: keepWaiting('place'),
+          not_before: keepWaiting('not_before'),
+          attempts: keepWaiting('attempts'),
+        }))
+        .where(sql<boolean>`outbox.body <> excluded.body`),
+    )
+    .execute();
+  tx.touch('outbox');
+}
+
+/**
+ * The first waiting message of each recipient, if it is due and no living node sends it; from now on `node` does, and
+ * whether it arrives is in doubt until its sender says so.
+ */
+export async function takeMessages(
+  tx: Tx,
+  node: string,
+  channels: readonly string[],
+  limit: number,
+  now: number,
+): Promise<readonly Message[]> {
+  if (channels.length === 0 || limit < 1) return [];
+  let query = tx.db
+    .selectFrom('outbox')
+    .select(['id', 'doubtful'])
+    .where('state', '=', waiting)
+    .where('channel', 'in', channels)
+    .where('not_before', '<=', now)
+    .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
+    .where(
+      sql<boolean>`not exists (select 1 from outbox as earlier where earlier.state = 'waiting' and earlier.channel = outbox.channel
+        and earlier.recipient = outbox.recipient and (earlier.place, earlier.id) < (outbox.place, outbox.id))`,
+    )
+    .orderBy('not_before')
+    .orderBy('id')
+    .limit(limit);
+  if (tx.dialect === 'postgres') query = query.forUpdate().skipLocked();
+  const heads = await query.execute();
+  if (heads.length === 0) return [];
+  const doubted = new Set(heads.filter(({ doubtful }) => doubtful === 1).map(({ id }) => id));
+  const rows = await tx.db
+    .updateTable('outbox')
+    .set((row) => ({ holder: node, doubtful: 1, attempts: row('attempts', '+', 1) }))
+    .where(
+      'id',
+      'in',
+      heads.map(({ id }) => id),
+    )
+    .returningAll()
+    .execute();
+  return rows.map((row) => ({ ...toMessage(row), doubtful: doubted.has(row.id) }));
+}
+
+/** When the next message may go; of those under way nothing is said. */
+export async function nextMessage(db: Kysely<Schema>, now: number): Promise<number | null> {
+  const row = await db
+    .selectFrom('outbox')
+    .select((select) => select.fn.min('not_before').as('next'))
+    .where('state', '=', waiting)
+    .where('holder', 'is', null)
+    .where('not_before', '>', now)
+    .executeTakeFirst();
+  return row?.next ?? null;
+}
+
+/** It is known outside under `ref` now. If its text has changed meanwhile, it goes out once more. */
+export async function markSent(tx: Tx, message: Message, node: string, ref: string | null, now: number): Promise<void> {
+  await tx.db
+    .updateTable('outbox')
+    .set({
+      state: sql<MessageState>`case when revision = ${message.revision} then 'sent' else state end`,
+      sent_revision: message.revision,
+      ref,
+      reason: null,
+      attempts: 0,
+      doubtful: 0,
+      holder: null,
+      not_before: now,
+      sent_at: now,
+    })
+    .where('id', '=', message.id)
+    .where('holder', '=', node)
+    .execute();
+  tx.touch('outbox');
+}
+
+/** Not this time. `doubtful` when it may have arrived all the same. */
+export async function postponeMessage(
+  tx: Tx,
+  id: string,
+  node: string,
+  again: { readonly reason: Reason; readonly notBefore: number; readonly doubtful: boolean; readonly ref: string | null },
+): Promise<void> {
+  await tx.db
+    .updateTable('outbox')
+    .set({
+      reason: toJson(again.reason),
+      not_before: again.notBefore,
+      doubtful: again.doubtful ? 1 : 0,
+      ref: again.ref,
+      holder: null,
+    })
+    .where('id', '=', id)
+    .where('holder', '=', node)
+    .execute();
+  tx.touch('outbox');
+}
+
+/** Whether it was still ours to give up. */
+export async function markDead(tx: Tx, id: string, node: string, reason: Reason): Promise<boolean> {
+  const result = await tx.db
+    .updateTable('outbox')
+    .set({ state: 'dead', reason: toJson(reason), holder: null })
+    .where('id', '=', id)
+    .where('holder', '=', node)
+    .executeTakeFirst();
+  tx.touch('outbox');
+  return result.numUpdatedRows > 0n;
+}
+
+/** What a node was sending when it was killed may be sent again; it stays in doubt. */
+export async function releaseMessages(tx: Tx, node: string): Promise<void> {
+  await tx.db.updateTable('outbox').set({ holder: null }).where('holder', '=', node).where('state', '=', waiting).execute();
+  tx.touch('outbox');
+}
+
+/** Back in line, as if it were new, but behind what waits there. False if it is in none of the states. */
+export async function resendMessage(tx: Tx, id: string, from: readonly MessageState[], now: number): Promise<boolean> {
+  const result = await tx.db
+    .updateTable('outbox')
+    .set({
+      state: 'waiting',
+      reason: null,
+      attempts: 0,
+      not_before: now,
+      place: sql<number>`(select coalesce(max(other.place), 0) + 1 from outbox as other
+        where other.state = 'waiting' and other.channel = outbox.channel and other.recipient = outbox.recipient)`,
+    })
+    .where('id', '=', id)
+    .where('state', 'in', from)
+    .executeTakeFirst();
+  tx.touch('outbox');
+  return result.numUpdatedRows > 0n;
+}
+
+/** False if it is being sent at this moment, or in none of the states. */
+export async function discardMessage(tx: Tx, id: string, from: readonly MessageState[]): Promise<boolean> {
+  const result = await tx.db
+    .updateTable('outbox')
+    .set({ state: 'discarded' })
+    .where('id', '=', id)
+    .where('state', 'in', from)
+    .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
+    .executeTakeFirst();
+  tx.touch('outbox');
+  return result.numUpdatedRows > 0n;
+}
+
+export async function findMessage(db: Kysely<Schema>, id: string): Promise<Message | undefined> {
+  const row = await db.selectFrom('outbox').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && toMessage(row);
+}
+
+export interface MessageFilter {
+  readonly state?: MessageState | undefined;
+  readonly channel?: string | undefined;
+  readonly recipient?: string | undefined;
+}
+
+/** Newest first, at most `limit`, older than `before`. */
+export async function listMessages(
+  db: Kysely<Schema>,
+  { state, channel, recipient }: MessageFilter,
+  { before, limit }: { readonly before: string | null; readonly limit: number },
+): Promise<readonly Message[]> {
+  let query = db.selectFrom('outbox').selectAll().orderBy('id', 'desc').limit(limit);
+  if (before !== null) query = query.where('id', '<', before);
+  if (state !== undefined) query = query.where('state', '=', state);
+  if (channel !== undefined) query = query.where('channel', '=', channel);
+  if (recipient !== undefined) query = query.where('recipient', '=', recipient);
+  return (await query.execute()).map(toMessage);
+}
+
+const toMessage = (row: OutboxTable): Message => ({
+  id: row.id,
+  channel: row.channel,
+  recipient: row.recipient,
+  kind: row.kind,
+  key: row.key,
+  body: JSON.parse(row.body) as unknown,
+  ...(row.task_id === null ? {} : { taskId: row.task_id }),
+  state: row.state,
+  reason: fromJson<Reason>(row.reason),
+  revision: row.revision,
+  sentRevision: row.sent_revision,
+  ref: row.ref,
+  attempts: row.attempts,
+  doubtful: row.doubtful === 1,
+  notBefore: row.not_before,
+  createdAt: row.created_at,
+  sentAt: row.sent_at,
+});
