@@ -106,7 +106,7 @@ export function createInbox(parts: InboxParts): Inbox {
     // Until the end is stored nobody else may take it, so this waits for the store as long as it takes.
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        await store.write((tx) => settle(tx, delivery, reading));
+        await (reading.kind === 'work' ? acceptInTurn({ delivery, reading }) : store.write((tx) => settle(tx, delivery, reading)));
         return;
       } catch (error) {
         log.warn({ err: error, delivery: delivery.id }, 'could not store what came of a delivery; trying again');
@@ -114,6 +114,13 @@ export function createInbox(parts: InboxParts): Inbox {
       }
     }
   }
+
+  // One after the other: each waits for the lock on triggers anyway, and would wait with a connection in its hand, of which
+  // PostgreSQL's pool has few, and the line may want another.
+  const acceptInTurn = gather(async ([each]: readonly { readonly delivery: Delivery; readonly reading: Reading }[]) => {
+    if (each) await store.write((tx) => settle(tx, each.delivery, each.reading));
+    return [undefined];
+  }, 1);
 
   async function read(delivery: Delivery, signal: AbortSignal): Promise<Reading> {
     const source = sources.get(delivery.source);
