@@ -242,6 +242,8 @@ for (const dialect of dialects) {
         await put(first, 'ann', 'hello', 'greeting');
         await first.start();
         await until('it to be out', () => sent);
+        // A look that it is in the middle of would put it back on the list of nodes.
+        await until('it to have looked', () => clock.pending > 0);
         // The process is gone: it takes nothing more, nobody hears the answer, and the node is struck off.
         undo.pop();
         void first.stop();
