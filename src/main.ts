@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
+import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
@@ -37,6 +38,8 @@ import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
 import { createMetrics } from './server/metrics.ts';
 import { watchJournal } from './server/watch-journal.ts';
+import type { Connector } from './sources/connector.ts';
+import { connectorsOf } from './sources/connectors.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
 import { append } from './store/journal.ts';
 import { enrol } from './store/nodes.ts';
@@ -93,8 +96,14 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     // A comment is never taken for a command, whatever engine is the default here.
     const github = createGitHub(config, { store, clock, log, engine: 'claude', version });
     const mail = { store, clock, newId, chance: Math.random, log, node: home.nodeId };
-    const outbox = createOutbox({ ...mail, channels: github.on ? [github.on.channel] : [] });
-    const announcer = createAnnouncer(outbox, github.on ? [github.on.reporter] : []);
+    const connectors: readonly Connector[] = [...(github.on ? [github.on] : []), ...connectorsOf(config, { store, clock, newId, log })];
+    const alerts = alertChannels(config, { clock, node: home.nodeId });
+    const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts];
+    const outbox = createOutbox({ ...mail, channels });
+    const announcer = createAnnouncer(
+      outbox,
+      connectors.flatMap(({ reporter }) => reporter ?? []),
+    );
     const queue = createQueue({
       store,
       line,
@@ -105,7 +114,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       cannotRun,
       changed: announcer.changed,
     });
-    const inbox = createInbox({ ...mail, queue, sources: github.on ? [github.on.source] : [], taken: announcer.taken });
+    const sources = connectors.flatMap(({ source }) => source ?? []);
+    const inbox = createInbox({ ...mail, queue, sources, taken: announcer.taken });
 
     // A marker of this very start: what an earlier one left behind is ended before its work begins again.
     const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
@@ -171,7 +181,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       queue,
       inbox,
       outbox,
-      doors: new Map(github.on ? [[github.on.door.source, github.on.door]] : []),
+      doors: new Map(connectors.flatMap(({ door }) => (door ? [[door.source, door]] : []))),
       clock,
       newId,
       log,
@@ -189,6 +199,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       engines: [...engines.keys()],
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
+      alertChannels: alerts.map(({ name }) => name),
       node: home.nodeId,
       version,
       records: (runId) => join(runsDirectory, runId),
@@ -227,7 +238,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => Promise.all([inbox.stop(), outbox.stop()]));
     await outbox.start();
     await inbox.start();
-    const keepingUp = github.on?.keepUp(inbox);
+    const lookouts = connectors.flatMap((connector) => connector.start?.({ inbox, queue }) ?? []);
     home.announce({ pid: process.pid, address });
     log.info(
       { address, home: config.home, store: store.dialect, recovered, swept, capacity: config.maxConcurrentRuns },
@@ -240,7 +251,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       async stop(hurry) {
         stopping = true;
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');
-        await keepingUp?.stop();
+        await Promise.all(lookouts.map((lookout) => lookout.stop()));
         await inbox.stop();
         await scheduler.stop();
         await dispatcher.drain(config.drainSeconds * 1_000, hurry);

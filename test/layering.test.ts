@@ -18,7 +18,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   gateway: [...base, 'store'],
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
   // Where work comes from.
-  sources: [...base, 'store', 'queue'],
+  sources: [...base, 'store', 'queue', 'inbox', 'outbox'],
+  // How the owner is told.
+  channels: [...base, 'outbox'],
   // What arrives and what leaves: neither knows the other, nor who is outside.
   inbox: [...base, 'store', 'queue'],
   outbox: [...base, 'store'],
@@ -33,7 +35,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: [...base, 'config', 'home', 'main', 'mcp'],
   main: [
     ...base,
-    ...['store', 'queue', 'sources', 'inbox', 'outbox', 'github', 'workspace', 'sandbox', 'gateway', 'runner', 'server', 'config', 'home'],
+    ...[
+      'store',
+      'queue',
+      'sources',
+      'inbox',
+      'outbox',
+      'channels',
+      'github',
+      'workspace',
+      'sandbox',
+      'gateway',
+      'runner',
+      'server',
+      'config',
+      'home',
+    ],
   ],
 };
 

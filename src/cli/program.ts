@@ -42,6 +42,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'pause', summary: 'start nothing more; what runs goes on', load: () => import('./pause.ts') },
     { name: 'resume', summary: 'start work again', load: () => import('./resume.ts') },
   ],
+  'Alerts:': [{ name: 'channels', summary: 'list the ways alerts go out, or test one', load: () => import('./channels.ts') }],
   'Tools:': [
     { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
   ],

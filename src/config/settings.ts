@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parseCommand } from '../domain/command-line.ts';
 import { hookPoints } from '../domain/hook.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
-import { priorities } from '../domain/task.ts';
+import { priorities, trustLevels } from '../domain/task.ts';
 import { logLevels } from '../platform/log.ts';
 
 /** Digits and nothing else: what coercion would make of `true`, `[80]` or a blank is not what anybody meant. */
@@ -51,6 +51,47 @@ const argv = z
     context.addIssue('must be a command line with closed quotes, or a list that begins with a program');
     return z.NEVER;
   });
+
+/** A path or a pattern alone, or with what goes for its items. */
+const todoFile = z.union([
+  z
+    .string()
+    .min(1)
+    .transform((path) => ({ path })),
+  z.strictObject({
+    path: z.string().min(1),
+    repository: z.string().min(1).exactOptional(),
+    priority: z.enum(priorities).exactOptional(),
+    notes: z.boolean().exactOptional(),
+  }),
+]);
+const todoFiles = z
+  .union([z.string().transform((text) => text.split(',').flatMap((path) => path.trim() || [])), z.array(z.unknown())])
+  .pipe(z.array(todoFile).max(100));
+const locateTodos = (list: z.output<typeof todoFiles>, absolute: (path: string) => string): z.output<typeof todoFiles> =>
+  list.map((entry) => ({ ...entry, path: absolute(entry.path) }));
+
+const webhookSchema = z.strictObject({
+  name: word,
+  secret: z.string().min(8),
+  signatureHeader: z
+    .string()
+    .regex(/^[a-z0-9-]{1,60}$/i)
+    .default('x-hub-signature-256'),
+  when: z.record(z.string(), z.string()).default({}),
+  about: z.string().min(1).exactOptional(),
+  trust: z.enum(trustLevels).default('untrusted'),
+  task: z.strictObject({
+    title: z.string().min(1).max(500),
+    body: z.string().exactOptional(),
+    repository: z.string().min(1).exactOptional(),
+    ref: z.string().min(1).exactOptional(),
+    priority: z.enum(priorities).default('high'),
+    engine: word.default('claude'),
+    verify: argv.exactOptional(),
+    budgetUsd: z.number().positive().exactOptional(),
+  }),
+});
 
 const scheduleSchema = z
   .strictObject({
@@ -382,6 +423,80 @@ export const settings = {
     schema: z.string().min(1),
     allowed: 'a file with a rehearsal script',
     about: 'script of the rehearsal provider, beside the built-in demo',
+  },
+  todoFiles: {
+    default: [],
+    env: 'TODO_FILES',
+    schema: todoFiles,
+    locate: locateTodos,
+    allowed: 'files or patterns with commas between them; in nightshift.yaml also a list of {path, repository?, priority?, notes?}',
+    about: 'Markdown files whose to-dos are work',
+  },
+  memoryMcpUrl: {
+    env: 'MEMORY_MCP_URL',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'Memory-MCP server whose to-do list is work',
+  },
+  memoryMcpApiKey: {
+    env: 'MEMORY_MCP_API_KEY',
+    schema: z.string().min(1),
+    allowed: 'a key, or the GitHub token that the server exchanges for a session',
+    about: 'key for the Memory-MCP server',
+    secret: true,
+  },
+  pollInterval: {
+    default: 30,
+    env: 'POLL_INTERVAL',
+    schema: whole(1, 86_400),
+    allowed: 'seconds from 1 to 86400',
+    about: 'how often the Memory-MCP list is looked at',
+  },
+  webhooks: {
+    default: [],
+    schema: z
+      .array(webhookSchema)
+      .refine((webhooks) => new Set(webhooks.map(({ name }) => name)).size === webhooks.length, 'two have the same name')
+      .refine((webhooks) => webhooks.every(({ name }) => name !== 'github'), 'github has its own: see docs/github.md'),
+    allowed: 'a list of {name, secret, task: {title, …}, when?, about?, trust?, signatureHeader?}',
+    about: 'services that may post work to /webhook/NAME',
+    secret: true,
+  },
+  slackWebhookUrl: {
+    env: 'SLACK_WEBHOOK_URL',
+    schema: url(/^https?$/),
+    allowed: 'the URL of an incoming web hook',
+    about: 'Slack channel that alerts go to',
+    secret: true,
+  },
+  alertEmail: { env: 'ALERT_EMAIL', schema: z.email(), allowed: 'an address', about: 'where alerts are mailed to' },
+  smtpUrl: {
+    env: 'SMTP_URL',
+    schema: url(/^smtps?$/),
+    allowed: 'an smtp:// or smtps:// URL',
+    about: 'mail server for alerts',
+    secret: true,
+  },
+  pagerdutyRoutingKey: {
+    env: 'PAGERDUTY_ROUTING_KEY',
+    schema: z.string().min(1),
+    allowed: 'a routing key of the Events API',
+    about: 'PagerDuty service that alerts go to',
+    secret: true,
+  },
+  alertWebhookUrl: {
+    env: 'ALERT_WEBHOOK_URL',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'web hook that alerts are posted to',
+    secret: true,
+  },
+  alertWebhookSecret: {
+    env: 'ALERT_WEBHOOK_SECRET',
+    schema: z.string().min(8),
+    allowed: 'at least 8 characters',
+    about: 'what alerts to the web hook are signed with',
+    secret: true,
   },
   schedules: {
     schema: z

@@ -9,6 +9,7 @@ export const idPrefixes = {
   call: 'cal',
   delivery: 'inb',
   message: 'msg',
+  todo: 'tdo',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -38,7 +38,7 @@ export interface GitHub {
     readonly channel: Channel;
     readonly reporter: Reporter;
     /** Looks for what was missed, now and every hour. */
-    keepUp(inbox: Pick<Inbox, 'receive'>): { stop(): Promise<void> };
+    start(into: { readonly inbox: Pick<Inbox, 'receive'> }): { stop(): Promise<void> };
   };
 }
 
@@ -88,7 +88,7 @@ export function createGitHub(
       source: githubSourceOf({ api, policy, store, clock }),
       channel: githubChannel(api),
       reporter: githubReporter(),
-      keepUp: (inbox) =>
+      start: ({ inbox }) =>
         regularly(
           clock,
           catchUpEveryMs,

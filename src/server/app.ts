@@ -9,6 +9,7 @@ import { newRouter } from './router.ts';
 import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts';
 import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
 import { budgetRoutes } from './routes/budgets.ts';
+import { channelRoutes } from './routes/channels.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -83,6 +84,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', providerRoutes(parts));
   app.route('/api', inboxRoutes(parts));
   app.route('/api', outboxRoutes(parts));
+  app.route('/api', channelRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),

@@ -33,7 +33,7 @@ export interface ServerParts {
   readonly store: Store;
   readonly queue: Queue;
   readonly inbox: Pick<Inbox, 'receive' | 'replay'>;
-  readonly outbox: Pick<Outbox, 'resend' | 'discard'>;
+  readonly outbox: Pick<Outbox, 'put' | 'resend' | 'discard'>;
   /** By source: who may leave deliveries here. */
   readonly doors: ReadonlyMap<string, Door>;
   readonly clock: Clock;
@@ -55,6 +55,8 @@ export interface ServerParts {
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
+  /** The channels that alerts go to. */
+  readonly alertChannels: readonly string[];
   readonly node: string;
   readonly version: string;
   /** The directory of what a run of this node left for people. */

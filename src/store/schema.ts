@@ -23,6 +23,18 @@ export interface Schema {
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
   settings: { key: string; value: string };
+  memory_items: { list: string; item: string; revision: number };
+  todo_items: {
+    key: string;
+    file: string;
+    place: number;
+    title: string;
+    headings: string;
+    digest: string;
+    checked: number;
+    revision: number;
+    overdue: string | null;
+  };
   token_ledger: LedgerTable;
   usage_by_day: UsageSums & { day: string; kind: CallKind; provider: string; model: string; key_id: string };
   usage_by_task: UsageSums & { day: string; task_id: string };

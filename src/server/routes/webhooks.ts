@@ -42,6 +42,20 @@ export function webhookRoutes(parts: ServerParts): App {
       async (context) => context.json(await receive(parts, 'github', context), 200),
     );
   }
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/webhook/{name}',
+      tags: ['Webhooks'],
+      security: [{ signature: [] }],
+      summary: 'Take in a delivery of a service that is set up under `webhooks`',
+      description: 'Signed with the secret of that entry. A delivery that comes again changes nothing.',
+      request: { params: z.object({ name: z.string().openapi({ example: 'sentry' }) }) },
+      middleware: [limited] as const,
+      responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
+    }),
+    async (context) => context.json(await receive(parts, `webhook:${context.req.valid('param').name}`, context), 200),
+  );
   return router;
 }
 
@@ -51,7 +65,12 @@ async function receive(
   context: Context<AppEnv>,
 ): Promise<z.infer<typeof receivedSchema>> {
   const door = doors.get(source);
-  if (!door) throw new Refused(404, 'source-off', `${source} is not set up here. Set GITHUB_WEBHOOK_SECRET.`);
+  if (!door)
+    throw new Refused(
+      404,
+      'source-off',
+      `${source.slice(0, 60)} is not set up here. ${source === 'github' ? 'Set GITHUB_WEBHOOK_SECRET' : 'Name it under webhooks in nightshift.yaml'}.`,
+    );
   const body = Buffer.from(await context.req.arrayBuffer());
   const admission = door.admit((name) => context.req.header(name), body);
   if (!admission.ok) {

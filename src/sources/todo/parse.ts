@@ -21,6 +21,9 @@ export interface TodoItem {
   readonly headings: readonly string[];
 }
 
+/** Begins a line that Nightshift has written below an item. */
+export const noteMark = '> Nightshift:';
+
 const markdown = new MarkdownIt('commonmark').enable('table');
 const box = /^\[([ xX])\](?:\s+|$)/;
 
@@ -86,7 +89,7 @@ function bodyOf(lines: readonly string[], from: number, to: number): readonly st
   const own: string[] = [];
   for (const line of lines.slice(from, to)) {
     if (/^\s*(?:[-*+]|\d{1,9}[.)])\s+\[[ xX]\]/.test(line)) break;
-    own.push(line.trim());
+    if (!line.trimStart().startsWith(noteMark)) own.push(line.trim());
   }
   return own;
 }

@@ -1,0 +1,55 @@
+import type { Sending } from '../outbox/channel.ts';
+import type { Clock } from '../platform/clock.ts';
+
+/**
+ * Posts to a web hook and says what its answer means for the outbox. Redirects are not followed: an address that was
+ * configured is the one that is told. Nothing of the address gets into a message, since many carry their secret in it.
+ */
+export async function post(
+  { url, service, clock }: { readonly url: string; readonly service: string; readonly clock: Clock },
+  { headers = {}, body }: { readonly headers?: Readonly<Record<string, string>>; readonly body: string },
+  signal: AbortSignal,
+): Promise<Sending> {
+  let response: Response;
+  try {
+    response = await fetch(url, {
+      method: 'POST',
+      redirect: 'manual',
+      signal,
+      headers: { 'content-type': 'application/json', 'user-agent': 'nightshift', ...headers },
+      body,
+    });
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+    // A connection that was never made carried nothing; of any other failure nobody knows.
+    const doubtful = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code ?? '');
+    return { kind: 'retry', code: 'unreachable', message: `${service} cannot be reached (${code ?? 'no answer'}).`, doubtful };
+  }
+  const said = (await response.text().catch(() => '')).slice(0, 300);
+  const { status } = response;
+  if (status >= 200 && status < 300) return { kind: 'sent', ref: null };
+  if (status === 429 || status === 408 || status >= 500) {
+    const afterMs = waitIn(response.headers.get('retry-after'), clock);
+    return {
+      kind: 'retry',
+      code: `http-${status}`,
+      message: `${service} answered with status ${status}.`,
+      ...(afterMs === undefined ? {} : { afterMs }),
+      ...(status === 429 ? { wholeChannel: true as const } : {}),
+      doubtful: status >= 500,
+    };
+  }
+  return {
+    kind: 'refused',
+    code: `http-${status}`,
+    message: `${service} refuses it with status ${status}${said === '' ? '' : `: ${said}`}.`,
+  };
+}
+
+/** Seconds or a date. */
+function waitIn(header: string | null, clock: Clock): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d{1,6}$/.test(header)) return Number(header) * 1_000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - clock.now());
+}

@@ -1,0 +1,116 @@
+import { idPrefixes } from '../../domain/id.ts';
+import { isClosed } from '../../domain/task.ts';
+import { type Clock, wait } from '../../platform/clock.ts';
+import type { NewId } from '../../platform/ids.ts';
+import type { Log } from '../../platform/log.ts';
+import { type Arrival, insertArrivals } from '../../store/inbox.ts';
+import { revisionsOf, saveRevisions } from '../../store/memory-items.ts';
+import type { Store, Tx } from '../../store/store.ts';
+import { findTask } from '../../store/tasks.ts';
+import { toldAt, whatBecameOf } from '../../store/triggers.ts';
+import type { MemoryLink } from './link.ts';
+import type { MemoryFailure, MemoryItem } from './list.ts';
+
+export const memorySource = 'memory';
+
+export interface PollParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly link: MemoryLink;
+  /** Tells one list from another. */
+  readonly list: string;
+  readonly everyMs: number;
+}
+
+export const triggerOf = (item: string, revision: number): string => `${item}@${revision}`;
+export const statusKey = (trigger: string): string => `${trigger}:status`;
+
+/** After so many failures in a row the next look comes so much later. */
+const backoff = [1, 2, 4, 10];
+
+/** Looks at the list again and again, less often while it cannot be reached. */
+export function pollMemory(parts: PollParts): { stop(): Promise<void> } {
+  const { clock, log, everyMs } = parts;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const going = (async () => {
+    for (let failures = 0; !signal.aborted; ) {
+      const failure = await pollOnce(parts, signal).catch((error: unknown): MemoryFailure => {
+        return { kind: 'unavailable', message: error instanceof Error ? error.message : String(error) };
+      });
+      if (signal.aborted) return;
+      if (failure) {
+        if (failures === 0) log.warn({ list: parts.list, kind: failure.kind }, failure.message);
+        failures += 1;
+      } else {
+        if (failures > 0) log.info({ list: parts.list }, 'the Memory-MCP list answers again');
+        failures = 0;
+      }
+      const waitMs = everyMs * (failures === 0 ? 1 : (backoff[failures - 1] ?? 10));
+      await wait(clock, Math.max(waitMs, failure?.kind === 'unavailable' ? (failure.afterMs ?? 0) : 0), signal);
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await going;
+    },
+  };
+}
+
+/** Takes in what is pending now. What was taken in before is passed over, unless it has become pending again since. */
+export async function pollOnce(parts: PollParts, signal: AbortSignal): Promise<MemoryFailure | undefined> {
+  const askedAt = parts.clock.now();
+  const read = await parts.link.use((list) => list.pending(signal), signal);
+  if (!read.ok) return read.failure;
+  if (read.value.length > 0) {
+    await parts.store.write(async (tx) => {
+      await tx.lock('memory');
+      await takeIn(parts, tx, read.value, askedAt);
+    });
+  }
+  return undefined;
+}
+
+async function takeIn({ clock, newId, list }: PollParts, tx: Tx, items: readonly MemoryItem[], askedAt: number): Promise<void> {
+  const revisions = await revisionsOf(
+    tx.db,
+    list,
+    items.map(({ id }) => id),
+  );
+  const wanted: { readonly item: MemoryItem; readonly revision: number }[] = [];
+  for (const item of items) {
+    const last = revisions.get(item.id) ?? 0;
+    if (last === 0 || (await isWantedAgain(tx, triggerOf(item.id, last), askedAt))) wanted.push({ item, revision: last + 1 });
+  }
+  await saveRevisions(
+    tx,
+    list,
+    wanted.map(({ item, revision }) => ({ item: item.id, revision })),
+  );
+  const arrivals = wanted.map(
+    ({ item, revision }): Arrival => ({
+      id: newId(idPrefixes.delivery),
+      source: memorySource,
+      key: triggerOf(item.id, revision),
+      kind: 'item',
+      headers: {},
+      body: Buffer.from(JSON.stringify(item)),
+    }),
+  );
+  await insertArrivals(tx, arrivals, clock.now());
+}
+
+/**
+ * Somebody has made an item pending again whose task is over. Only what the list said after it had been told of the end
+ * counts: before that, pending is merely what it has not heard.
+ */
+async function isWantedAgain(tx: Tx, trigger: string, askedAt: number): Promise<boolean> {
+  const taskId = (await whatBecameOf(tx.db, memorySource, [trigger])).get(trigger)?.taskId;
+  const task = taskId ? await findTask(tx.db, taskId) : undefined;
+  if (!task || !isClosed(task.status)) return false;
+  const told = await toldAt(tx.db, memorySource, statusKey(trigger));
+  return told !== null && told < askedAt;
+}

@@ -1,0 +1,71 @@
+import type { OutgoingMessage } from '../../domain/mail.ts';
+import type { Task } from '../../domain/task.ts';
+import type { Reporter } from '../../outbox/announce.ts';
+import type { Channel, Sending } from '../../outbox/channel.ts';
+import type { MemoryLink } from './link.ts';
+import type { MemoryFailure, MemoryList } from './list.ts';
+import { memorySource, statusKey } from './poll.ts';
+import type { MemoryAddress } from './source.ts';
+
+type Status = Parameters<MemoryList['report']>[1];
+
+interface Report {
+  readonly item: string;
+  readonly status: Status;
+  readonly reason?: string;
+}
+
+/** Tells the list how it stands with what came from it. A later word replaces an earlier one that has not gone out. */
+export const memoryReporter: Reporter = {
+  source: memorySource,
+  // At once, so that somebody else who looks at the list leaves it to us.
+  taken: async (_, task, { address, trigger }) => [
+    message(task, trigger, { item: (address as MemoryAddress).item, status: 'in_progress' }),
+  ],
+  async changed(_, task, { address, trigger }) {
+    const { item } = address as MemoryAddress;
+    switch (task.status) {
+      case 'running':
+        return [message(task, trigger, { item, status: 'in_progress' })];
+      case 'succeeded':
+        return [message(task, trigger, { item, status: 'completed' })];
+      case 'failed':
+      case 'escalated':
+      case 'over-budget':
+      case 'cancelled':
+        return [message(task, trigger, { item, status: 'blocked', reason: task.reason?.message ?? 'It was called off.' })];
+      default:
+        return [];
+    }
+  },
+};
+
+const message = (task: Task, trigger: string, body: Report): OutgoingMessage => ({
+  channel: memorySource,
+  recipient: body.item,
+  kind: 'status',
+  key: statusKey(trigger),
+  body,
+  taskId: task.id,
+});
+
+/** To say the same twice is to say it once here, so nothing has to be looked for. */
+export const memoryChannel = (link: MemoryLink): Channel => ({
+  name: memorySource,
+  async send({ body, ref }, signal) {
+    const { item, status, reason } = body as Report;
+    const told = await link.use((list) => list.report(item, status, reason, signal), signal);
+    return told.ok || told.failure.kind === 'no-such-item' ? { kind: 'sent', ref } : sendingOf(told.failure);
+  },
+});
+
+function sendingOf({ kind, message: why, ...more }: MemoryFailure): Sending {
+  const afterMs = kind === 'refused' ? 300_000 : 'afterMs' in more ? more.afterMs : undefined;
+  return {
+    kind: 'retry',
+    code: `memory-${kind}`,
+    message: why,
+    doubtful: false,
+    ...(afterMs === undefined ? {} : { afterMs, wholeChannel: true as const }),
+  };
+}

@@ -1,0 +1,44 @@
+import { meaningOf } from '../../domain/meaning.ts';
+import type { Reading, Source } from '../../inbox/source.ts';
+import type { MemoryItem } from './list.ts';
+import { memorySource } from './poll.ts';
+
+/** What is needed to tell the list. */
+export interface MemoryAddress {
+  readonly item: string;
+}
+
+/** What an item of the list means. Whoever may write to the list may ask for work, which is not only the owner. */
+export const memoryItems: Source = {
+  name: memorySource,
+  async read({ key }, body): Promise<Reading> {
+    const item = JSON.parse(body.toString('utf8')) as MemoryItem;
+    const [first = '', ...rest] = item.description.split('\n');
+    const title = first.replaceAll(/\s+/g, ' ').trim().slice(0, 500);
+    const repository = item.tags.map((tag) => /^repo(?:sitory)?:(\S+)$/i.exec(tag)?.[1]).find((url) => url !== undefined) ?? null;
+    const details = [first.length > 500 ? first : '', ...rest].join('\n').trim();
+    const address: MemoryAddress = { item: item.id };
+    return {
+      kind: 'work',
+      wanted: [
+        {
+          trigger: key,
+          address,
+          wish: {
+            title,
+            source: memorySource,
+            requestedBy: 'memory-mcp',
+            trust: 'known',
+            engine: 'claude',
+            labels: item.tags.filter((tag) => !tag.includes(':')),
+            priority: item.priority,
+            externalRef: item.id,
+            dedupeKey: meaningOf({ title, repository }),
+            ...(details === '' ? {} : { body: details }),
+            ...(repository === null ? {} : { repository }),
+          },
+        },
+      ],
+    };
+  },
+};

@@ -1,0 +1,238 @@
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { until } from '../../../test/support/server-process.ts';
+import { createDatabase, dialects, missing, type TestDatabase } from '../../../test/support/stores.ts';
+import type { Task } from '../../domain/task.ts';
+import { createInbox, type Inbox } from '../../inbox/inbox.ts';
+import { createAnnouncer } from '../../outbox/announce.ts';
+import { createOutbox, type Outbox } from '../../outbox/outbox.ts';
+import { systemClock } from '../../platform/clock.ts';
+import { createIds } from '../../platform/ids.ts';
+import { silentLog } from '../../platform/log.ts';
+import { createQueue } from '../../queue/durable-queue.ts';
+import { pgBossLine } from '../../queue/pg-boss.ts';
+import type { Line, Queue } from '../../queue/queue.ts';
+import { sqliteLine } from '../../queue/sqlite.ts';
+import { originsOf } from '../../store/inbox.ts';
+import { enrol } from '../../store/nodes.ts';
+import type { Store } from '../../store/store.ts';
+import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
+import type { TodoFiles } from './files.ts';
+import { todoChannel, todoReporter } from './report.ts';
+import { scanFile } from './scan.ts';
+import { todoFiles } from './source.ts';
+import { watchTodos } from './watch.ts';
+
+const node = 'nod_here';
+
+for (const dialect of dialects) {
+  describe.skipIf(missing(dialect))(`TODO files on ${dialect}`, () => {
+    let database: TestDatabase;
+    let directory: string;
+    let file: string;
+    let store: Store;
+    let queue: Queue;
+    let inbox: Inbox;
+    let outbox: Outbox;
+    const undo: (() => unknown)[] = [];
+    const newId = createIds(systemClock);
+    const parts = () => ({ store, queue, clock: systemClock, newId, log: silentLog });
+
+    beforeEach(async () => {
+      database = await createDatabase(dialect);
+      directory = mkdtempSync(join(tmpdir(), 'nightshift-todos-'));
+      file = join(directory, 'TODO.md');
+      const files: readonly TodoFiles[] = [{ path: join(directory, '*.md'), repository: '/srv/app', notes: true }];
+      store = await database.open();
+      const line: Line = store.dialect === 'sqlite' ? sqliteLine : await pgBossLine(store, () => undefined);
+      const base = { store, clock: systemClock, newId, chance: () => 0.5, log: silentLog, node };
+      outbox = createOutbox({ ...base, channels: [todoChannel(store)] });
+      const announcer = createAnnouncer(outbox, [todoReporter(files)]);
+      queue = createQueue({ ...base, line, defaultEngine: 'command', changed: announcer.changed });
+      inbox = createInbox({ ...base, queue, sources: [todoFiles({ store, entries: files })], taken: announcer.taken });
+      await store.write((tx) => enrol(tx, { id: node, address: null }, systemClock.now()));
+      await inbox.start();
+      await outbox.start();
+      undo.push(
+        () => rmSync(directory, { recursive: true, force: true }),
+        () => database.remove(),
+        () => store.close(),
+        () => line.stop(),
+        () => outbox.stop(),
+        () => inbox.stop(),
+      );
+    });
+    afterEach(async () => {
+      for (const step of undo.splice(0).toReversed()) await step();
+    });
+
+    const tasks = async (): Promise<readonly Task[]> => (await listTasks(store.read, {}, { before: null, limit: 200 })).items.toReversed();
+    const standing = async (): Promise<readonly string[]> => (await tasks()).map(({ title, status }) => `${title}: ${status}`).sort();
+    const becomes = (...expected: readonly string[]): Promise<void> =>
+      expect.poll(standing, { timeout: 20_000 }).toEqual([...expected].sort());
+    const taskCalled = (title: string): Promise<Task> =>
+      until(title, async () => (await tasks()).findLast((task) => task.title === title && task.status !== 'cancelled'));
+    const write = async (...lines: readonly string[]): Promise<void> => {
+      writeFileSync(file, lines.join('\n'));
+      await scanFile(parts(), file);
+    };
+    /** Claims what is next in line and settles it. */
+    const work = async (outcome: 'succeeded' | 'failed' = 'succeeded'): Promise<string> => {
+      const [claim] = await until('something to claim', async () => {
+        const claims = await queue.claim(node, 1);
+        return claims.length > 0 && claims;
+      });
+      if (!claim) throw new Error('nothing was claimed');
+      await queue.settle({
+        taskId: claim.task.id,
+        runId: claim.run.id,
+        outcome:
+          outcome === 'succeeded'
+            ? { kind: 'succeeded' }
+            : { kind: 'failed', reason: { code: 'x', message: 'the tests\nare red' }, retryable: false },
+      });
+      return claim.task.title;
+    };
+
+    test('give each open item a task, once, with what the file says of it', async () => {
+      await write(
+        '# High priority',
+        '- [ ] Mend the login',
+        '  It is slow.',
+        '- [x] Done before',
+        '# Other',
+        '- [ ] Paint it (repo: https://example.org/b.git)',
+      );
+      await scanFile(parts(), file);
+      await becomes('Mend the login: queued', 'Paint it: queued');
+      expect(await taskCalled('Mend the login')).toMatchObject({
+        priority: 'high',
+        source: 'todo',
+        repository: '/srv/app',
+        trust: 'owner',
+      });
+      expect(await taskCalled('Paint it')).toMatchObject({ priority: 'low', repository: 'https://example.org/b.git' });
+      const { id } = await taskCalled('Mend the login');
+      expect((await findTask(store.read, id))?.body).toBe('It is slow.\n\nFrom TODO.md › High priority.');
+    });
+
+    test('are ticked when the work is done, in that box alone, while somebody edits around it', async () => {
+      await write('- [ ] one', '- [ ] two');
+      await becomes('one: queued', 'two: queued');
+      writeFileSync(file, ['# A new heading', 'Words.', '- [ ] two', '', '- [ ] one', '', 'the end'].join('\r\n'));
+      const first = await work();
+      await expect.poll(() => readFileSync(file, 'utf8')).toContain('[x]');
+      expect(readFileSync(file, 'utf8')).toBe(
+        ['# A new heading', 'Words.', '- [ ] two', '', '- [ ] one', '', 'the end'].join('\r\n').replace(`[ ] ${first}`, `[x] ${first}`),
+      );
+      await scanFile(parts(), file);
+      await becomes(`${first}: succeeded`, `${first === 'one' ? 'two' : 'one'}: queued`);
+    });
+
+    test('call off what is ticked, removed or reworded before it began, and leave alone what runs', async () => {
+      await write('- [ ] runs', '- [ ] ticked', '- [ ] removed', '- [ ] reworded one way');
+      await becomes('runs: queued', 'ticked: queued', 'removed: queued', 'reworded one way: queued');
+      await queue.setPriority((await taskCalled('runs')).id, 'high');
+      await until('it to run', async () => (await queue.claim(node, 1))[0]);
+      await write('- [ ] runs faster', '- [x] ticked', '- [ ] reworded another way');
+      await becomes(
+        'runs: running',
+        'ticked: cancelled',
+        'removed: cancelled',
+        'reworded one way: cancelled',
+        'reworded another way: queued',
+      );
+    });
+
+    test('say nothing about their items while they are gone, a directory, or in the middle of a merge', async () => {
+      await write('- [ ] one');
+      await becomes('one: queued');
+      rmSync(file);
+      await scanFile(parts(), file);
+      mkdirSync(file);
+      await scanFile(parts(), file);
+      rmSync(file, { recursive: true });
+      await write('<<<<<<< HEAD', '- [ ] ours', '=======', '- [ ] theirs', '>>>>>>> branch');
+      await becomes('one: queued');
+      await write('- [ ] one');
+      await becomes('one: queued');
+    });
+
+    test('put what is nested first, and keep that order when a part is reworded', async () => {
+      await write('- [ ] whole', '  - [ ] part a', '  - [x] part b', '- [ ] last after: whole');
+      await becomes('whole: blocked', 'part a: queued', 'last: blocked');
+      await write('- [ ] whole', '  - [ ] part a, better', '  - [x] part b', '- [ ] last after: whole');
+      await becomes(
+        'part a: cancelled',
+        'whole: cancelled',
+        'last: cancelled',
+        'part a, better: queued',
+        'whole: blocked',
+        'last: blocked',
+      );
+      const whole = await taskCalled('whole');
+      const part = await taskCalled('part a, better');
+      expect((await dependenciesOfMany(store.read, [whole.id])).get(whole.id)).toEqual([part.id]);
+      expect([await work(), await work(), await work()]).toEqual(['part a, better', 'whole', 'last']);
+      await expect.poll(() => readFileSync(file, 'utf8')).not.toContain('[ ]');
+    });
+
+    test('that wait for each other in a circle still get done', async () => {
+      await write('- [ ] hen after: egg', '- [ ] egg after: hen');
+      await becomes('hen: queued', 'egg: blocked');
+    });
+
+    test('are worked on again when a person takes a tick away', async () => {
+      await write('- [ ] one');
+      await becomes('one: queued');
+      await work();
+      await expect.poll(() => readFileSync(file, 'utf8')).toBe('- [x] one');
+      await scanFile(parts(), file);
+      await write('- [ ] one');
+      await becomes('one: succeeded', 'one: queued');
+    });
+
+    test('get a note where it is wanted when the work failed, and it is not taken for an edit', async () => {
+      await write('1. [ ] one', '2. [ ] two');
+      await becomes('one: queued', 'two: queued');
+      const failed = await work('failed');
+      await expect.poll(() => readFileSync(file, 'utf8')).toContain('> Nightshift:');
+      expect(readFileSync(file, 'utf8').split('\n')[failed === 'one' ? 1 : 2]).toBe('   > Nightshift: failed: the tests are red');
+      await scanFile(parts(), file);
+      await becomes(`${failed}: failed`, `${failed === 'one' ? 'two' : 'one'}: queued`);
+    });
+
+    test('that hold the same words twice make two tasks; the same wish in another file is the same task, and both are ticked', async () => {
+      const other = join(directory, 'OTHER.md');
+      await write('# A', '- [ ] Add tests', '# B', '- [ ] Add tests', '- [ ] Write the docs');
+      await becomes('Add tests: queued', 'Add tests: queued', 'Write the docs: queued');
+      writeFileSync(other, '* [ ] write the docs!');
+      await scanFile(parts(), other);
+      const { id } = await taskCalled('Write the docs');
+      await until('it to be taken up', async () => (await originsOf(store.read, [id])).length === 2);
+      for (const _ of [1, 2, 3]) await work();
+      await expect.poll(() => readFileSync(other, 'utf8')).toBe('* [x] write the docs!');
+      await expect.poll(() => readFileSync(file, 'utf8')).not.toContain('[ ]');
+    });
+
+    test('are watched: what is written, replaced in one step, or comes to be is taken in by itself', async () => {
+      const pattern = join(directory, 'lists', '**', '*.md');
+      mkdirSync(join(directory, 'lists', 'deep', 'node_modules'), { recursive: true });
+      writeFileSync(file, '- [ ] there before');
+      const watching = watchTodos(parts(), [{ path: file }, { path: pattern }]);
+      try {
+        await watching.ready;
+        await becomes('there before: queued');
+        writeFileSync(`${file}.tmp`, '- [ ] there before\n- [ ] saved in one step');
+        renameSync(`${file}.tmp`, file);
+        writeFileSync(join(directory, 'lists', 'deep', 'new.md'), '- [ ] in a new file');
+        writeFileSync(join(directory, 'lists', 'deep', 'node_modules', 'x.md'), '- [ ] of somebody else');
+        await becomes('there before: queued', 'saved in one step: queued', 'in a new file: queued');
+      } finally {
+        await watching.stop();
+      }
+    });
+  });
+}

@@ -1,0 +1,75 @@
+import { constants } from 'node:fs';
+import { access, glob, readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, matchesGlob, parse as parsePath } from 'node:path';
+import type { Priority } from '../../domain/task.ts';
+
+/** Files whose to-dos are work, as the settings name them. */
+export interface TodoFiles {
+  /** Absolute: a file, or a pattern of files. */
+  readonly path: string;
+  /** Where their work is done; without it, the repository that a file lies in. */
+  readonly repository?: string | undefined;
+  readonly priority?: Priority | undefined;
+  /** Leave a note below an item that failed. */
+  readonly notes?: boolean | undefined;
+}
+
+const largest = 20 * 1024 * 1024;
+
+export type TodoText = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly why: string; readonly gone: boolean };
+
+/** The text of a file, unless it is not one to be read just now. */
+export async function readTodo(path: string): Promise<TodoText> {
+  try {
+    const { size } = await stat(path);
+    if (size > largest) return { ok: false, why: `it has ${size} bytes; at most ${largest} are read`, gone: false };
+    const text = (await readFile(path)).toString('utf8');
+    // Half of what stands there is about to go, and nobody knows which.
+    if (/^<{7}(?: |$)/m.test(text) && /^>{7}(?: |$)/m.test(text))
+      return { ok: false, why: 'a merge has left conflicts in it', gone: false };
+    return { ok: true, text };
+  } catch (error) {
+    const { code = 'unreadable' } = error as NodeJS.ErrnoException;
+    return { ok: false, why: code === 'EISDIR' ? 'it is a directory' : code, gone: code === 'ENOENT' };
+  }
+}
+
+/** What of it has to exist and be watched: the file itself, or the directory that a pattern begins with. */
+export function rootOf({ path }: TodoFiles): string {
+  const steps = path.split('/');
+  const first = steps.findIndex((step) => /[*?[{]/.test(step));
+  return first < 0 ? path : steps.slice(0, first).join('/') || '/';
+}
+
+export const isPattern = ({ path }: TodoFiles): boolean => rootOf({ path }) !== path;
+
+/** The entry that a file belongs to. */
+export const entryOf = (entries: readonly TodoFiles[], path: string): TodoFiles | undefined =>
+  entries.find((entry) => (isPattern(entry) ? matchesGlob(path, entry.path) : entry.path === path));
+
+/** Never looked into: there are other people's to-dos in there by the thousand. */
+export const isPassedOver = (path: string): boolean => /(?:^|\/)(?:node_modules|\.git|\.nightshift)(?:\/|$)/.test(path);
+
+/** Every file that is there now. */
+export async function filesOf(entry: TodoFiles): Promise<readonly string[]> {
+  if (!isPattern(entry)) return [entry.path];
+  const found: string[] = [];
+  for await (const path of glob(entry.path, { exclude: isPassedOver })) found.push(isAbsolute(path) ? path : join(rootOf(entry), path));
+  return found.filter((path) => !isPassedOver(path)).sort();
+}
+
+/** The repository that a file lies in, or null. */
+export async function repositoryAround(path: string): Promise<string | null> {
+  let directory = dirname(await realpath(path).catch(() => path));
+  for (;;) {
+    if (await exists(join(directory, '.git'))) return directory;
+    if (directory === parsePath(directory).root) return null;
+    directory = dirname(directory);
+  }
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path, constants.F_OK).then(
+    () => true,
+    () => false,
+  );

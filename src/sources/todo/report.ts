@@ -1,0 +1,100 @@
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { OutgoingMessage } from '../../domain/mail.ts';
+import type { Task } from '../../domain/task.ts';
+import type { Reporter } from '../../outbox/announce.ts';
+import type { Channel, Sending } from '../../outbox/channel.ts';
+import type { Store } from '../../store/store.ts';
+import { itemsOfFile } from '../../store/todo.ts';
+import { entryOf, readTodo, type TodoFiles } from './files.ts';
+import { matchItems } from './identity.ts';
+import { noteMark, parseTodos, type TodoItem } from './parse.ts';
+import { todoSource } from './scan.ts';
+import type { TodoAddress } from './source.ts';
+import { tickBox } from './tick.ts';
+
+/** Ticks what is done; where it is wanted, leaves a note below what failed. */
+export function todoReporter(entries: readonly TodoFiles[]): Reporter {
+  return {
+    source: todoSource,
+    taken: async () => [],
+    async changed(_, task, { address, trigger }) {
+      const { file, key } = address as TodoAddress;
+      if (task.status === 'succeeded') return [message('tick', `${trigger}:tick`, task, { file, key })];
+      const failed = task.status === 'failed' || task.status === 'escalated' || task.status === 'over-budget';
+      if (!failed || !entryOf(entries, file)?.notes) return [];
+      const note = `${task.status}: ${task.reason?.message ?? 'nobody knows why'}`;
+      return [message('note', `${trigger}:note:${task.attempts}`, task, { file, key, note })];
+    },
+  };
+}
+
+const message = (kind: 'tick' | 'note', key: string, task: Task, body: TodoAddress & { readonly note?: string }): OutgoingMessage => ({
+  channel: todoSource,
+  recipient: body.file,
+  kind,
+  key,
+  body,
+  taskId: task.id,
+});
+
+/** The way back into the file. A tick twice is a tick, and a note that stands there already is not written again. */
+export function todoChannel(store: Store): Channel {
+  return {
+    name: todoSource,
+    async send({ kind, body }) {
+      const { file, key, note } = body as TodoAddress & { readonly note?: string };
+      try {
+        const read = await readTodo(file);
+        if (!read.ok) return later('unreadable', `The file cannot be read: ${read.why}.`, 60_000);
+        const lines = read.text.split(/\r\n|\n|\r/);
+        const item = await findItem(store, file, key, parseTodos(read.text));
+        if (!item) return { kind: 'sent', ref: null }; // nobody wants to know any more
+        const line = lines[item.line] ?? '';
+        if (kind === 'note') return await writeNote(file, read.text, item, note ?? '');
+        const ticked = await tickBox(file, item.line, line);
+        return ticked.kind === 'moved' ? later('being-edited', 'Somebody is editing the file.', 1_000) : { kind: 'sent', ref: null };
+      } catch (error) {
+        return later('unwritable', `The file cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)}).`, 60_000);
+      }
+    },
+  };
+}
+
+async function findItem(store: Store, file: string, key: string, items: readonly TodoItem[]): Promise<TodoItem | undefined> {
+  const known = await itemsOfFile(store.read, file);
+  const { keys } = matchItems(
+    known.map((row) => ({ ...row, at: row.place ?? 0 })),
+    items,
+  );
+  return items[keys.indexOf(key)];
+}
+
+/** A line of its own below the item. The whole file is written anew, so this is only done where it was asked for. */
+async function writeNote(file: string, text: string, { line }: TodoItem, note: string): Promise<Sending> {
+  const path = await realpath(file);
+  const end = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
+  const lines = text.split(/\r\n|\n|\r/);
+  const indent = ' '.repeat(/^\s*(?:[-*+]|\d{1,9}[.)])\s+/.exec(lines[line] ?? '')?.[0].length ?? 2);
+  const written = `${indent}${noteMark} ${note.replaceAll(/\s+/g, ' ').slice(0, 300)}`;
+  if (lines[line + 1] === written) return { kind: 'sent', ref: null };
+  lines.splice(line + 1, lines[line + 1]?.trimStart().startsWith(noteMark) ? 1 : 0, written);
+  const beside = join(dirname(path), `.${basename(path)}.nightshift`);
+  const { mode } = await stat(path);
+  await rm(beside, { force: true });
+  const file_ = await open(beside, 'wx', mode);
+  try {
+    await file_.writeFile(lines.join(end));
+    await file_.sync();
+  } finally {
+    await file_.close();
+  }
+  if ((await readFile(path, 'utf8')) !== text) {
+    await rm(beside, { force: true });
+    return later('being-edited', 'Somebody is editing the file.', 1_000);
+  }
+  await rename(beside, path);
+  return { kind: 'sent', ref: null };
+}
+
+const later = (code: string, why: string, afterMs: number): Sending => ({ kind: 'retry', code, message: why, afterMs, doubtful: false });
