@@ -14,7 +14,7 @@ export interface Connector {
   start?(into: Into): { stop(): Promise<void> };
 }
 
-export interface Into {
+interface Into {
   readonly inbox: Pick<Inbox, 'receive'>;
   readonly queue: Pick<Queue, 'cancel'>;
 }

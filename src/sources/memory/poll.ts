@@ -24,7 +24,7 @@ export interface PollParts {
   readonly everyMs: number;
 }
 
-export const triggerOf = (item: string, revision: number): string => `${item}@${revision}`;
+const triggerOf = (item: string, revision: number): string => `${item}@${revision}`;
 export const statusKey = (trigger: string): string => `${trigger}:status`;
 
 /** After so many failures in a row the next look comes so much later. */

@@ -41,7 +41,7 @@ export function rootOf({ path }: TodoFiles): string {
   return first < 0 ? path : steps.slice(0, first).join('/') || '/';
 }
 
-export const isPattern = ({ path }: TodoFiles): boolean => rootOf({ path }) !== path;
+const isPattern = ({ path }: TodoFiles): boolean => rootOf({ path }) !== path;
 
 /** The entry that a file belongs to. */
 export const entryOf = (entries: readonly TodoFiles[], path: string): TodoFiles | undefined =>

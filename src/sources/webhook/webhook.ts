@@ -28,7 +28,7 @@ export interface WebhookSetting {
   };
 }
 
-export const webhookSourceOf = (name: string): string => `webhook:${name}`;
+const webhookSourceOf = (name: string): string => `webhook:${name}`;
 
 const deliveryHeaders = ['idempotency-key', 'webhook-id', 'x-request-id', 'x-delivery-id'];
 
