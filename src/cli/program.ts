@@ -33,28 +33,24 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'retry', summary: 'put ended tasks back in line', load: () => import('./retry.ts') },
     { name: 'priority', summary: "change a waiting task's priority", load: () => import('./priority.ts') },
   ],
-  'Set-up:': [
-    { name: 'profiles', summary: 'list, show, make, change and delete profiles of agents', load: () => import('./profiles.ts') },
-    { name: 'workspaces', summary: 'list and remove the workspaces of runs', load: () => import('./workspaces.ts') },
-  ],
-  'Queue:': [
+  'Queue and money:': [
     { name: 'status', summary: 'show what waits and who works', load: () => import('./status.ts') },
     { name: 'pause', summary: 'start nothing more; what runs goes on', load: () => import('./pause.ts') },
     { name: 'resume', summary: 'start work again', load: () => import('./resume.ts') },
-  ],
-  'Alerts:': [{ name: 'channels', summary: 'list the ways alerts go out, or test one', load: () => import('./channels.ts') }],
-  'Tools:': [
-    { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
-  ],
-  'Money:': [
     { name: 'budget', summary: 'show the budgets, or set one', load: () => import('./budget.ts') },
     { name: 'usage', summary: 'show what model calls came to', load: () => import('./usage.ts') },
   ],
   'Mail:': [
     { name: 'inbox', summary: 'what arrived, and what became of it', load: () => import('./inbox.ts') },
     { name: 'outbox', summary: 'what is to be sent, and what could not be', load: () => import('./outbox.ts') },
+    { name: 'channels', summary: 'list the ways alerts go out, or test one', load: () => import('./channels.ts') },
   ],
-  'Shell:': [{ name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') }],
+  'Set-up:': [
+    { name: 'profiles', summary: 'list, show, make, change and delete profiles of agents', load: () => import('./profiles.ts') },
+    { name: 'workspaces', summary: 'list and remove the workspaces of runs', load: () => import('./workspaces.ts') },
+    { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
+    { name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') },
+  ],
 };
 
 /** One call of the command line, from its arguments to its exit code. Never throws. */
