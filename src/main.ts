@@ -4,6 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { getRequestListener } from '@hono/node-server';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
@@ -37,6 +38,8 @@ import { createApp } from './server/app.ts';
 import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
 import { createMetrics } from './server/metrics.ts';
+import { openPages } from './server/pages/pages.ts';
+import { createSessions } from './server/sessions.ts';
 import { watchJournal } from './server/watch-journal.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
@@ -59,11 +62,16 @@ export interface RunningServer {
   readonly address: string;
   /** Those of the settings are in it; a program that embeds the server may add its own. */
   readonly hooks: Hooks;
+  /** A link that signs a browser in, once, within a quarter of an hour. */
+  loginLink(): string;
+  /** Has the dashboard built now, if it must be, rather than when it is first asked for. */
+  preparePages(): void;
   /** Drains and stops. When `hurry` aborts, running work is given back at once. */
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
 const nodeMarker = 'NIGHTSHIFT_NODE';
+const installed = fileURLToPath(new URL('..', import.meta.url));
 
 /** The composition root: everything is wired here, started in order, and stopped in the reverse. */
 export async function startServer(config: Config, log: Log, clock: Clock = systemClock, network: Network = {}): Promise<RunningServer> {
@@ -175,6 +183,17 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const watching = watchJournal(feed, (events) => metrics.observe(events), log);
     undo.push(() => watching.stop());
 
+    const pages = openPages({
+      root: installed,
+      clock,
+      log,
+      env: { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', HOME: homedir(), [nodeMarker]: boot },
+    });
+    undo.push(() => pages.stop());
+    const token = currentToken(config.home, config.token);
+    const sessions = createSessions(token, clock);
+    const startedAt = clock.now();
+
     let stopping = false;
     const app = createApp({
       store,
@@ -187,7 +206,9 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       log,
       feed,
       metrics,
-      authenticate: ownerKey(currentToken(config.home, config.token)),
+      authenticate: ownerKey(token),
+      sessions,
+      pages,
       async refusesWish({ engine, profile, repository, trust }) {
         // Looking at the sandbox takes a moment, and the owner's work is refused in this mode alone.
         if (trust === 'owner' && config.sandbox !== 'require') return undefined;
@@ -203,6 +224,19 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       node: home.nodeId,
       version,
       records: (runId) => join(runsDirectory, runId),
+      async describe() {
+        const { active, summary, remedy = null } = (await equipment.runner.sandbox()).describe();
+        return {
+          startedAt,
+          store: store.dialect,
+          capacity: config.maxConcurrentRuns,
+          engines: [...engines.keys()],
+          defaultEngine: defaultEngine ?? null,
+          providers: providers.map(({ name }) => name),
+          model: config.llmModel ?? null,
+          sandbox: { active, summary, remedy },
+        };
+      },
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
       isStopping: () => stopping,
       providers: () => models?.describe() ?? { providers: [], breakers: [], waiting: [] },
@@ -248,6 +282,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     return {
       address,
       hooks: equipment.runner.hooks,
+      loginLink: () => `${address}/#login=${sessions.issueCode('owner', 'owner').code}`,
+      preparePages: () => pages.prepare(),
       async stop(hurry) {
         stopping = true;
         log.info({ running: dispatcher.active }, 'stopping: nothing new is started');

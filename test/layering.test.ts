@@ -103,6 +103,26 @@ describe('the layers of the house', () => {
   });
 });
 
+describe('the dashboard', () => {
+  const web = join(root, '..', 'web', 'src');
+  const sources = readdirSync(web, { recursive: true, encoding: 'utf8' }).filter((file) => /\.tsx?$/.test(file));
+
+  test('takes nothing from the server but the types of what it says', () => {
+    const outside = sources.flatMap((file) =>
+      [...readFileSync(join(web, file), 'utf8').matchAll(/^(import|export)( type)?[^;]*?from\s+'([^']+)';/gms)]
+        .map(([, , type, from = '']) => ({ file, type, from: from.startsWith('.') ? relative(web, join(web, dirname(file), from)) : from }))
+        .filter(({ from }) => from.startsWith('..') || from.startsWith('node:')),
+    );
+    expect(outside.length).toBeGreaterThan(0);
+    expect(outside.filter(({ file, type, from }) => !type || from !== '../../src/server/views.ts' || file !== 'data/views.ts')).toEqual([]);
+  });
+
+  test('never turns text into markup', () => {
+    const dangerous = /dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcDoc/;
+    expect(sources.filter((file) => dangerous.test(readFileSync(join(web, file), 'utf8')))).toEqual([]);
+  });
+});
+
 /** Type imports vanish when the program runs, but a cycle of them is as hard to read as any other. */
 function cycles(): readonly string[] {
   const found: string[] = [];

@@ -145,6 +145,17 @@ describe('when the server refuses', () => {
     });
   });
 
+  test('a login link opens the dashboard once, and holds no key', async () => {
+    const { link } = await desk.json<{ link: string; expiresAt: string }>('token', 'link');
+    const [, address = '', code] = /^(http:\/\/127\.0\.0\.1:\d+)\/#login=([\w-]+)$/.exec(link) ?? [];
+    const logIn = async (): Promise<number> => {
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch(`${address}/api/session`, { method: 'POST', headers, body: JSON.stringify({ code }) })).status;
+    };
+    expect([await logIn(), await logIn()]).toEqual([200, 401]);
+    expect(link).not.toContain((await desk.call(['token'])).out.trim());
+  });
+
   test('a key that is rotated counts at once, and the old one no more', async () => {
     const before = (await desk.call(['token'])).out.trim();
     const { out } = await desk.call(['token', 'rotate']);

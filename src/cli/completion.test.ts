@@ -37,7 +37,7 @@ describe('completion', () => {
     expect(await offered('re')).toEqual(['retry', 'resume']);
     expect(await offered('tasks', '--st')).toEqual(['--status']);
     expect(await offered('tasks', '--priority', '')).toEqual(['high', 'medium', 'low']);
-    expect(await offered('token', '')).toEqual(['rotate']);
+    expect(await offered('token', '')).toEqual(['rotate', 'link']);
     expect(await offered('completion', '')).toEqual(['bash', 'zsh', 'fish']);
   });
 

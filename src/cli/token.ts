@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { makeToken, readToken } from '../home.ts';
-import { loadSettings } from './connect.ts';
+import { type ClientFlags, clientFlags, connect, loadSettings } from './connect.ts';
 import { exits, Failure, misused } from './failure.ts';
 import { type Define, examples, type JsonFlag, jsonFlag, type Session } from './session.ts';
 
@@ -14,12 +14,25 @@ export const define: Define = (command, session) => {
   examples(
     flagged(command),
     'curl -H "Authorization: Bearer $(nightshift token)" http://127.0.0.1:8080/api/tasks',
+    'nightshift token link',
     'nightshift token rotate',
   ).action((flags: Flags) => print(session, flags));
   // The options of the command itself come along, wherever on the line they stand.
   const rotation = flagged(command.command('rotate').description('make a new key; the old one ends at once, also on a running server'));
   rotation.action(() => rotate(session, rotation.optsWithGlobals()));
+  const linking = clientFlags(
+    command.command('link').description('print a link that logs a browser in, once, within a quarter of an hour'),
+  );
+  linking.action(() => link(session, linking.optsWithGlobals()));
 };
+
+async function link(session: Session, flags: ClientFlags): Promise<void> {
+  const client = connect(flags, session);
+  const { body } = await client.send<{ code: string; expiresAt: string }>('POST', '/api/session/code');
+  const url = `${client.address}/#login=${body.code}`;
+  if (flags.json) session.screen.json({ link: url, expiresAt: body.expiresAt });
+  else session.screen.line(url);
+}
 
 function print(session: Session, flags: Flags): void {
   const { config } = loadSettings(flags, session);

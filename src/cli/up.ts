@@ -42,11 +42,17 @@ async function up({ terminal }: Session, flags: Parameters<typeof loadConfig>[0]
 
   const signals = createSignals(terminal);
   const server = await startServer(config, log);
-  if (pretty) terminal.stdout.write(banner(config, server.address));
-  else log.info({ login: loginLine(config, server.address), docs: `${server.address}/api/docs` }, 'how to log in');
+  if (pretty) terminal.stdout.write(banner(config, server));
+  else
+    log.info({ dashboard: server.address, login: loginLine(config, server.address), docs: `${server.address}/api/docs` }, 'how to log in');
+  const dropPages = terminal.clock.after(preparePagesAfterMs, () => server.preparePages());
   await signals.next();
+  dropPages();
   return stop(server, signals, log);
 }
+
+/** A build of the dashboard is not to compete with the start; who visits sooner does not wait for this. */
+const preparePagesAfterMs = 1_500;
 
 async function stop(server: RunningServer, signals: Signals, log: Log): Promise<Exit> {
   const hurry = new AbortController();
@@ -126,11 +132,13 @@ function colourless({ stdout, env }: Pick<Terminal, 'stdout' | 'env'>): Paramete
   return hasColours(stdout, env) ? stdout : { write: (text) => stdout.write(stripVTControlCharacters(text)) };
 }
 
-const banner = (config: Config, address: string): string => `
+/** The link is worth nothing once it was used or a quarter of an hour has passed, so a terminal may show it; a log may not. */
+const banner = (config: Config, { address, loginLink }: RunningServer): string => `
   Nightshift ${version} is up at ${address}
 
-  Log in   ${loginLine(config, address)}
-  API      ${address}/api/docs (any name; the password is the key that \`nightshift token\` prints)
+  Open     ${loginLink()}   (works once; \`nightshift token link\` prints another)
+  API      ${address}/api/docs
+           ${loginLine(config, address)}
   Home     ${config.home}
   Stop     Ctrl-C
 

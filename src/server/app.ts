@@ -1,8 +1,9 @@
-import type { HonoRequest } from 'hono';
+import type { HonoRequest, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { idPrefixes } from '../domain/id.ts';
 import { signedIn } from './auth.ts';
-import type { App } from './env.ts';
+import type { App, AppEnv } from './env.ts';
+import { servePages } from './pages/serve.ts';
 import type { ServerParts } from './parts.ts';
 import { problem, problemOf } from './problem.ts';
 import { newRouter } from './router.ts';
@@ -21,6 +22,8 @@ import { profileRoutes } from './routes/profiles.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
+import { serverRoutes } from './routes/server.ts';
+import { sessionRoutes, signInRoutes } from './routes/session.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
@@ -54,10 +57,6 @@ export function createApp(parts: ServerParts): App {
     });
   });
 
-  for (const path of runtimePaths) app.use(path, runtimeDialect);
-  app.route('/', healthRoutes(parts));
-  app.route('/', webhookRoutes(parts));
-  app.use(signedIn(parts.authenticate));
   const limited = bodyLimit({
     maxSize: maxBodyBytes,
     onError: (context) =>
@@ -69,7 +68,16 @@ export function createApp(parts: ServerParts): App {
       }),
   });
   // An honest, small length is enforced by HTTP itself; only bodies of unknown length have to be counted, which costs a third of a request.
-  app.use((context, next) => (isSmall(context.req) ? next() : limited(context, next)));
+  const limitBody: MiddlewareHandler<AppEnv> = (context, next) => (isSmall(context.req) ? next() : limited(context, next));
+
+  for (const path of runtimePaths) app.use(path, runtimeDialect);
+  app.route('/', healthRoutes(parts));
+  app.route('/', webhookRoutes(parts));
+  app.use(servePages(parts.pages, (path) => routesAt(app, path).length > 0));
+  app.on('POST', '/api/session', limitBody);
+  app.route('/api', signInRoutes(parts));
+  app.use(signedIn(parts.authenticate, parts.sessions));
+  app.use(limitBody);
   app.route('/', metricsRoutes(parts));
   app.route('/', mcpRoutes(parts, app));
   app.route('/api', taskRoutes(parts));
@@ -85,6 +93,8 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', inboxRoutes(parts));
   app.route('/api', outboxRoutes(parts));
   app.route('/api', channelRoutes(parts));
+  app.route('/api', serverRoutes(parts));
+  app.route('/api', sessionRoutes(parts));
   app.route(
     '/api',
     docsRoutes(() => openApiOf(app, parts.version)),
@@ -100,13 +110,13 @@ function isSmall(request: HonoRequest): boolean {
 }
 
 /** What a path that exists can be asked with. */
-function methodsAt({ routes }: App, path: string): readonly string[] {
+const methodsAt = (app: App, path: string): readonly string[] =>
+  [...new Set(routesAt(app, path).map(({ method }) => method))].filter((method) => method !== 'ALL').sort();
+
+function routesAt({ routes }: App, path: string): App['routes'] {
   const asked = path.split('/');
-  const there = routes.filter((route) => {
+  return routes.filter((route) => {
     const pattern = route.path.split('/');
-    return (
-      route.method !== 'ALL' && pattern.length === asked.length && pattern.every((part, i) => part.startsWith(':') || part === asked[i])
-    );
+    return pattern.length === asked.length && pattern.every((part, i) => part.startsWith(':') || part === asked[i]);
   });
-  return [...new Set(there.map(({ method }) => method))].sort();
 }

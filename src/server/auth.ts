@@ -1,7 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
+import { getCookie } from 'hono/cookie';
+import { Refused } from '../domain/errors.ts';
 import type { AppEnv } from './env.ts';
-import { problem } from './problem.ts';
+import { isFromOurPages } from './same-site.ts';
+import type { Session, Sessions } from './sessions.ts';
 
 /** Whose key it is, or undefined when it is nobody's. */
 export type Authenticate = (key: string) => string | undefined;
@@ -16,15 +19,45 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 /** Pages that a person opens in a browser, where only the password prompt can carry a key. Nothing that changes anything. */
 const browsable = new Set(['/api/docs', '/api/openapi.json']);
 
-export function signedIn(authenticate: Authenticate): MiddlewareHandler<AppEnv> {
+/** Every request has a key or, from a browser, the cookie of a session. A key that was sent decides, whatever cookie comes along. */
+export function signedIn(authenticate: Authenticate, sessions: Sessions): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
     const key = keyOf(context);
-    const user = key === undefined ? undefined : authenticate(key);
-    if (user === undefined) return refuse(context, key !== undefined);
-    context.set('user', user);
+    if (key !== undefined) {
+      const user = authenticate(key);
+      if (user === undefined) throw refuse(context, true);
+      context.set('user', user);
+      return next();
+    }
+    const session = await sessionOf(context, sessions);
+    if (session === undefined) throw refuse(context, false);
+    if (!isFromOurPages(context.req)) throw foreignPage();
+    context.set('user', session.user);
+    context.set('session', session);
     return next();
   };
 }
+
+async function sessionOf(context: Context<AppEnv>, sessions: Sessions): Promise<Session | undefined> {
+  const token = getCookie(context, cookieName(context));
+  return token === undefined ? undefined : sessions.read(token);
+}
+
+/** Cookies are shared by all ports of a host, and two servers on one machine must not sign each other out. */
+export function cookieName(context: Context<AppEnv>): string {
+  const port = /:(\d{1,5})$/.exec(context.req.header('host') ?? '')?.[1];
+  return port === undefined ? 'nightshift' : `nightshift-${port}`;
+}
+
+export const foreignPage = (): Refused =>
+  new Refused(
+    403,
+    'foreign-page',
+    'That came from another page than the dashboard of this server. Programs send an API key instead of a cookie.',
+  );
+
+export const wrongKey = (): Refused =>
+  new Refused(401, 'wrong-key', 'That API key is not valid here. `nightshift token` prints the current one on the server.');
 
 function keyOf(context: Context<AppEnv>): string | undefined {
   const header = context.req.header('authorization') ?? '';
@@ -34,15 +67,11 @@ function keyOf(context: Context<AppEnv>): string | undefined {
   return basic === undefined ? undefined : Buffer.from(basic, 'base64').toString().split(':').slice(1).join(':');
 }
 
-function refuse(context: Context<AppEnv>, wrong: boolean): Response {
-  return problem(context, {
-    status: 401,
-    code: wrong ? 'wrong-key' : 'no-key',
-    detail: wrong
-      ? 'That API key is not valid here. `nightshift token` prints the current one on the server.'
-      : 'Send an API key as "Authorization: Bearer …". `nightshift token` prints it on the server.',
-    headers: {
-      'www-authenticate': browsable.has(context.req.path) ? 'Basic realm="nightshift: any name, the API key as password"' : 'Bearer',
-    },
-  });
+function refuse(context: Context<AppEnv>, wrong: boolean): Refused {
+  context.header(
+    'www-authenticate',
+    browsable.has(context.req.path) ? 'Basic realm="nightshift: any name, the API key as password"' : 'Bearer',
+  );
+  if (wrong) return wrongKey();
+  return new Refused(401, 'no-key', 'Send an API key as "Authorization: Bearer …". `nightshift token` prints it on the server.');
 }

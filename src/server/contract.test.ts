@@ -25,6 +25,8 @@ afterAll(async () => {
 
 const open = new Set(['/health', '/ready']);
 const filledIn = (path: string): string => path.replaceAll('{id}', 'tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV').replaceAll('{name}', 'a.txt');
+/** Without a key there must be a way to show one. */
+const signIn = 'POST /api/session';
 
 describe('the served OpenAPI document', () => {
   test('lists every route that there is', () => {
@@ -100,7 +102,7 @@ describe('the served OpenAPI document', () => {
 });
 
 describe('a key', () => {
-  test('is wanted on every route but health and readiness', async () => {
+  test('is wanted on every route but health, readiness and signing in', async () => {
     for (const { method, path, operation } of routesOf(document)) {
       if (open.has(path)) {
         expect(operation.security).toEqual([]);
@@ -111,6 +113,14 @@ describe('a key', () => {
         // Signed by their sender, and shut while no source is set up.
         expect(operation.security).toEqual([{ signature: [] }]);
         expect(await api.refusal(method, path, { key: null })).toMatchObject({ status: 404, code: 'source-off' });
+        continue;
+      }
+      if (`${method} ${path}` === signIn) {
+        expect(operation.security).toEqual([]);
+        expect(await api.refusal(method, path, { key: null, body: { key: `${api.token}x` } })).toMatchObject({
+          status: 401,
+          code: 'wrong-key',
+        });
         continue;
       }
       expect(operation.security ?? document.security, `${method} ${path}`).toEqual([{ key: [] }]);

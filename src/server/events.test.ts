@@ -97,6 +97,27 @@ for (const dialect of dialects) {
       expect((await api.call('GET', `/api/runs/${runId}/events?after=${live.lastId}`)).status).toBe(204);
     });
 
+    test('of one run begins near its end when only that is wanted', async () => {
+      const { id } = await api.submit({ title: 'short', body: '["sh", "-c", "echo 1"]' });
+      const runId = (await api.becomes(id, 'succeeded')).runs[0]?.id;
+      const all = await EventStream.open(api, `/api/runs/${runId}/events`);
+      await all.over;
+      for (const [last, expected] of [
+        [1, all.events.slice(-1)],
+        [2, all.events.slice(-2)],
+        [all.events.length, all.events],
+        [1_000, all.events],
+      ] as const) {
+        const some = await EventStream.open(api, `/api/runs/${runId}/events?last=${last}`);
+        await some.over;
+        expect(some.events, String(last)).toEqual(expected);
+      }
+      const resumed = await EventStream.open(api, `/api/runs/${runId}/events?last=1`, all.events[0]?.id);
+      await resumed.over;
+      expect(resumed.events).toEqual(all.events.slice(1));
+      for (const last of ['0', '1001', 'x']) expect((await api.refusal('GET', `/api/runs/${runId}/events?last=${last}`)).status).toBe(400);
+    });
+
     test('refuses positions that never were', async () => {
       const future = dialect === 'sqlite' ? '99999999999999' : '99999999999999-1';
       for (const position of ['x', '-1', '1.5', '1e3', '1-', '1-2-3', future]) {

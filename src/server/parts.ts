@@ -12,6 +12,8 @@ import type { Store } from '../store/store.ts';
 import type { Authenticate } from './auth.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics.ts';
+import type { Pages } from './pages/pages.ts';
+import type { Sessions } from './sessions.ts';
 
 interface ProvidersState {
   readonly providers: readonly {
@@ -42,6 +44,8 @@ export interface ServerParts {
   readonly feed: Feed;
   readonly metrics: Metrics;
   readonly authenticate: Authenticate;
+  readonly sessions: Sessions;
+  readonly pages: Pages;
   /** Why a wish cannot be run here for want of a sandbox, or undefined. What engines refuse, the queue asks them itself. */
   readonly refusesWish: (wish: {
     readonly engine: string | undefined;
@@ -61,6 +65,7 @@ export interface ServerParts {
   readonly version: string;
   /** The directory of what a run of this node left for people. */
   readonly records: (runId: string) => string;
+  readonly describe: () => Promise<ServerFacts>;
   readonly outputFile: (runId: string) => string;
   /** How model providers stand, and who waits for them. */
   readonly providers: () => ProvidersState;
@@ -68,4 +73,16 @@ export interface ServerParts {
   readonly resetBreaker: (id: string) => boolean;
   /** True from the moment the server begins to stop. */
   readonly isStopping: () => boolean;
+}
+
+/** What this server has to work with, as far as a person in front of it wants to know. */
+interface ServerFacts {
+  readonly startedAt: number;
+  readonly store: Store['dialect'];
+  readonly capacity: number;
+  readonly engines: readonly string[];
+  readonly defaultEngine: string | null;
+  readonly providers: readonly string[];
+  readonly model: string | null;
+  readonly sandbox: { readonly active: boolean; readonly summary: string; readonly remedy: string | null };
 }

@@ -36,6 +36,7 @@ const titles: Record<number, string> = {
   413: 'Too large',
   415: 'Unsupported media type',
   422: 'Cannot be done',
+  429: 'Too many tries',
   500: 'Internal error',
   503: 'Unavailable',
 };

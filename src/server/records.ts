@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-export interface Artifact {
+interface Artifact {
   readonly name: string;
   readonly bytes: number;
 }

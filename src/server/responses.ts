@@ -6,11 +6,13 @@ export const json = <T extends z.ZodType>(schema: T, description: string) => ({ 
 export const meanings: Record<number, string> = {
   400: 'The request is malformed; `errors` names each bad field.',
   401: 'No key, or a wrong one.',
+  403: "A browser's cookie came with a request from another page than ours.",
   404: 'There is no such thing.',
   409: 'Its present state does not allow that.',
   413: 'The body is too large.',
   415: 'The body is not JSON.',
   422: 'Well-formed, but it could never work.',
+  429: 'Too many wrong tries; `retry-after` says when to try again.',
   503: 'The store does not answer. Nothing was changed; try again.',
 };
 

@@ -1,14 +1,16 @@
 import { z } from '@hono/zod-openapi';
-import { inUsd } from '../domain/budget.ts';
+import { budgetScopes, inUsd } from '../domain/budget.ts';
 import type { JournalEvent } from '../domain/event.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
-import type { Spending } from '../domain/spending.ts';
+import { type Spending, usageDimensions } from '../domain/spending.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
+
 import type { TokenUsage } from '../domain/usage.ts';
-import type { Artifact } from './records.ts';
+import { workspaceStatuses } from '../domain/workspace.ts';
+import { roles } from './roles.ts';
 
 /** What the API shows. Times are ISO 8601 in UTC; what is not set is null. */
 
@@ -106,6 +108,98 @@ export const runSchema = z
   })
   .openapi('Run');
 
+export const queueSchema = z
+  .object({
+    paused: z.boolean(),
+    open: z.array(z.object({ priority: z.enum(priorities), status: z.enum(taskStatuses), count: z.number().int() })),
+    nodes: z.array(z.object({ id: z.string(), startedAt: z.iso.datetime(), address: z.string().nullable() })),
+  })
+  .openapi('Queue');
+
+export const workspaceSchema = z
+  .object({
+    id: z.string().openapi({ example: 'wsp_01KEXAMPLE000000000000000' }),
+    taskId: z.string(),
+    runId: z.string().openapi({ description: 'The run that has it, or had it last.' }),
+    nodeId: z.string().openapi({ description: 'The node on whose disk it is.' }),
+    status: z.enum(workspaceStatuses),
+    repository: z.string(),
+    ref: z.string(),
+    branch: z.string(),
+    baseCommit: z.string(),
+    tip: z.string(),
+    path: z.string(),
+    createdAt: z.iso.datetime(),
+    completedAt: z.iso.datetime().nullable(),
+    cleanupAt: z.iso.datetime().nullable().openapi({ description: 'When its files go by themselves.' }),
+    removedAt: z.iso.datetime().nullable(),
+  })
+  .openapi('Workspace');
+
+export const budgetSchema = z
+  .object({
+    scope: z.enum(budgetScopes),
+    about: z.string(),
+    unit: z.enum(['usd', 'tokens']),
+    limit: z.number().nullable().openapi({ description: 'null is no limit.' }),
+    spent: z.number().nullable().openapi({ description: 'So far today; null where it is counted for each run or conversation.' }),
+    reserved: z.number().nullable().openapi({ description: 'What calls under way may still cost.' }),
+    left: z.number().nullable(),
+    resetsAt: z.iso.datetime().nullable(),
+  })
+  .openapi('Budget');
+
+/** A year of days fits; of tasks and the like the dearest. */
+export const mostUsageItems = 366;
+
+const spending = {
+  calls: z.number().int(),
+  failedCalls: z.number().int(),
+  inputTokens: z.number().int(),
+  outputTokens: z.number().int(),
+  cacheReadTokens: z.number().int(),
+  cacheWriteTokens: z.number().int(),
+  costUsd: z.number(),
+};
+
+export const usageSchema = z
+  .object({
+    from: z.iso.date(),
+    to: z.iso.date(),
+    by: z.enum(usageDimensions),
+    items: z.array(
+      z.object({ key: z.string().openapi({ description: 'A day, a model, a task …; empty where there was none.' }), ...spending }),
+    ),
+    total: z.object(spending),
+    truncated: z.boolean().openapi({ description: `There are more than ${mostUsageItems}; these are the dearest.` }),
+  })
+  .openapi('Usage');
+
+export const sessionSchema = z
+  .object({
+    user: z.string(),
+    role: z.enum(roles),
+    expiresAt: z.iso.datetime().nullable().openapi({ description: 'Null for a key, which ends when it is rotated.' }),
+  })
+  .openapi('Session');
+
+export const serverSchema = z
+  .object({
+    version: z.string(),
+    node: z.string(),
+    startedAt: z.iso.datetime(),
+    store: z.enum(['sqlite', 'postgres']),
+    capacity: z.number().int().openapi({ description: 'Runs at the same time on this node.' }),
+    engines: z.array(z.string()),
+    defaultEngine: z.string().nullable(),
+    providers: z
+      .array(z.string())
+      .openapi({ description: 'Who answers for the models, in the order asked; none while agents cannot work.' }),
+    model: z.string().nullable().openapi({ description: 'Null leaves the choice to the engine.' }),
+    sandbox: z.object({ active: z.boolean(), summary: z.string(), remedy: z.string().nullable() }),
+  })
+  .openapi('Server');
+
 export const eventSchema = z
   .object({
     id: z.string().openapi({ description: 'Position in the journal; give it back as Last-Event-ID.' }),
@@ -159,6 +253,17 @@ export const messageSchema = z
   })
   .openapi('Message');
 
+/** The same as types, which is all that the dashboard takes from the server. */
+export type TaskView = z.infer<typeof taskSchema>;
+export type RunView = z.infer<typeof runSchema>;
+export type QueueView = z.infer<typeof queueSchema>;
+export type ServerView = z.infer<typeof serverSchema>;
+export type WorkspaceView = z.infer<typeof workspaceSchema>;
+export type BudgetView = z.infer<typeof budgetSchema>;
+export type UsageView = z.infer<typeof usageSchema>;
+export type SessionView = z.infer<typeof sessionSchema>;
+export type EventView = z.infer<typeof eventSchema>;
+
 export function deliveryView(delivery: Delivery): z.infer<typeof deliverySchema> {
   const { id, source, key, kind, state, reason, attempts, taskIds, bodySize, bodyHash, receivedAt, settledAt } = delivery;
   return {
@@ -199,7 +304,7 @@ export function messageView(message: Message): z.infer<typeof messageSchema> {
   };
 }
 
-export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Run[]): z.infer<typeof taskSchema> {
+export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Run[]): TaskView {
   return {
     id: task.id,
     title: task.title,
@@ -237,9 +342,9 @@ export function runView(
   run: Run,
   outputFile: string,
   result: RunResult,
-  artifacts: readonly Artifact[],
+  artifacts: Readonly<RunView['artifacts']>,
   spent: Spending,
-): z.infer<typeof runSchema> {
+): RunView {
   return {
     id: run.id,
     taskId: run.taskId,
@@ -277,6 +382,6 @@ export const tokensView = ({ inputTokens, outputTokens, cacheReadTokens, cacheWr
   cacheWriteTokens,
 });
 
-export const eventView = (event: JournalEvent): z.infer<typeof eventSchema> => ({ ...event, at: new Date(event.at).toISOString() });
+export const eventView = (event: JournalEvent): EventView => ({ ...event, at: new Date(event.at).toISOString() });
 
 export const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -72,6 +72,14 @@ export async function endOf(store: Pick<Store, 'read' | 'dialect'>, runId: strin
   return row && position(row);
 }
 
+/** The position after which a run has at most so many events; the beginning when it has no more than that. */
+export async function positionBeforeLast(store: Pick<Store, 'read' | 'dialect'>, runId: string, count: number): Promise<Position> {
+  let query = store.read.selectFrom('events').select(['tx', 'seq']).where('run_id', '=', runId).limit(1).offset(count);
+  query = store.dialect === 'sqlite' ? query.orderBy('seq', 'desc') : query.orderBy('tx', 'desc').orderBy('seq', 'desc');
+  const row = await query.executeTakeFirst();
+  return row ? position(row) : beginning;
+}
+
 export const beginning: Position = '0';
 
 /** `seq`, or `tx-seq` where transactions overlap. Undefined for text that never was a position. */

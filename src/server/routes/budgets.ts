@@ -7,6 +7,7 @@ import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+import { type BudgetView, budgetSchema } from '../views.ts';
 
 const tags = ['Budgets'];
 
@@ -18,25 +19,12 @@ const about: Readonly<Record<BudgetScope, string>> = {
   conversation: 'tokens of one conversation after which there is a warning; it refuses nothing',
 };
 
-const budgetSchema = z
-  .object({
-    scope: z.enum(budgetScopes),
-    about: z.string(),
-    unit: z.enum(['usd', 'tokens']),
-    limit: z.number().nullable().openapi({ description: 'null is no limit.' }),
-    spent: z.number().nullable().openapi({ description: 'So far today; null where it is counted for each run or conversation.' }),
-    reserved: z.number().nullable().openapi({ description: 'What calls under way may still cost.' }),
-    left: z.number().nullable(),
-    resetsAt: z.iso.datetime().nullable(),
-  })
-  .openapi('Budget');
-
 const budgetsSchema = z.object({ items: z.array(budgetSchema) }).openapi('Budgets');
 
 export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): App {
   const router = newRouter();
 
-  const all = async (): Promise<z.infer<typeof budgetSchema>[]> => {
+  const all = async (): Promise<BudgetView[]> => {
     const now = clock.now();
     const ids = { day: `day:${utcDay(now)}`, proactive: `proactive:${utcDay(now)}` };
     const counters = await findCounters(store.read, Object.values(ids));
@@ -138,7 +126,7 @@ function amountOf(scope: BudgetScope, limit: number | null): number | null {
 const shown = (scope: BudgetScope, amount: number | null): number | null =>
   amount !== null && unitOf(scope) === 'usd' ? inUsd(amount) : amount;
 
-function view(scope: BudgetScope, limit: number | null, counter: Counter | undefined, now: number): z.infer<typeof budgetSchema> {
+function view(scope: BudgetScope, limit: number | null, counter: Counter | undefined, now: number): BudgetView {
   const left = limit === null || !counter ? null : Math.max(0, limit - counter.spent - counter.reserved);
   return {
     scope,

@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { Refused } from '../../domain/errors.ts';
 import type { JournalEvent, Position } from '../../domain/event.ts';
 import { isRunOver } from '../../domain/run.ts';
-import { beginning, comparePositions, endOf, latest, parsePosition, readAfter } from '../../store/journal.ts';
+import { beginning, comparePositions, endOf, latest, parsePosition, positionBeforeLast, readAfter } from '../../store/journal.ts';
 import { findRun } from '../../store/runs.ts';
 import type { App, AppEnv } from '../env.ts';
 import { requireId } from '../inputs.ts';
@@ -68,7 +68,13 @@ export function eventRoutes(parts: ServerParts): App {
       request: {
         params: z.object({ id: z.string() }),
         headers: resume,
-        query: z.strictObject({ after: z.string().max(100).optional(), follow: followSchema }),
+        query: z.strictObject({
+          after: z.string().max(100).optional(),
+          last: z.coerce.number().int().min(1).max(1_000).optional().openapi({
+            description: 'Without a position to go on from: begin so many events before the newest one.',
+          }),
+          follow: followSchema,
+        }),
       },
       responses: {
         200: streamed('The stream.'),
@@ -80,8 +86,10 @@ export function eventRoutes(parts: ServerParts): App {
       const runId = requireId('run', context.req.valid('param').id);
       const run = await findRun(store.read, runId);
       if (!run) throw new Refused(404, 'no-such-run', `There is no run ${runId}.`);
-      const { after, follow } = context.req.valid('query');
-      const from = (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ?? beginning;
+      const { after, last, follow } = context.req.valid('query');
+      const from =
+        (await startOf(parts, context.req.valid('header')['last-event-id'] ?? after)) ??
+        (last === undefined ? beginning : await positionBeforeLast(store, runId, last));
       const end = isRunOver(run.status) ? await endOf(store, runId) : undefined;
       if (end !== undefined && comparePositions(from, end) >= 0) return context.body(null, 204);
       return stream(context, parts, {

@@ -1,23 +1,15 @@
-import { createRoute, z } from '@hono/zod-openapi';
-import { priorities, taskStatuses } from '../../domain/task.ts';
+import { createRoute } from '@hono/zod-openapi';
 import { listNodes } from '../../store/nodes.ts';
 import { countOpen } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-
-const queueSchema = z
-  .object({
-    paused: z.boolean(),
-    open: z.array(z.object({ priority: z.enum(priorities), status: z.enum(taskStatuses), count: z.number().int() })),
-    nodes: z.array(z.object({ id: z.string(), startedAt: z.iso.datetime(), address: z.string().nullable() })),
-  })
-  .openapi('Queue');
+import { type QueueView, queueSchema } from '../views.ts';
 
 export function queueRoutes({ queue, store }: ServerParts): App {
   const router = newRouter();
-  const state = async (): Promise<z.infer<typeof queueSchema>> => ({
+  const state = async (): Promise<QueueView> => ({
     paused: await queue.isPaused(),
     open: (await countOpen(store.read)).map((row) => ({ ...row })),
     nodes: (await listNodes(store.read)).map(({ id, startedAt, address }) => ({

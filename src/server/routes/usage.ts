@@ -9,36 +9,11 @@ import { daySchema } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { tokensView } from '../views.ts';
+import { mostUsageItems, tokensView, usageSchema } from '../views.ts';
 
 const tags = ['Usage'];
 const dayMs = 86_400_000;
 const longestDays = 366;
-/** A year of days fits; of tasks and the like the dearest. */
-const mostItems = 366;
-
-const spending = {
-  calls: z.number().int(),
-  failedCalls: z.number().int(),
-  inputTokens: z.number().int(),
-  outputTokens: z.number().int(),
-  cacheReadTokens: z.number().int(),
-  cacheWriteTokens: z.number().int(),
-  costUsd: z.number(),
-};
-
-const usageSchema = z
-  .object({
-    from: daySchema,
-    to: daySchema,
-    by: z.enum(usageDimensions),
-    items: z.array(
-      z.object({ key: z.string().openapi({ description: 'A day, a model, a task …; empty where there was none.' }), ...spending }),
-    ),
-    total: z.object(spending),
-    truncated: z.boolean().openapi({ description: `There are more than ${mostItems}; these are the dearest.` }),
-  })
-  .openapi('Usage');
 
 export function usageRoutes({ store, clock, limits }: ServerParts): App {
   const router = newRouter();
@@ -63,16 +38,16 @@ export function usageRoutes({ store, clock, limits }: ServerParts): App {
       const to = asked.to ?? utcDay(clock.now());
       const from = asked.from ?? utcDay(Date.parse(to) - 6 * dayMs);
       checkRange(from, to);
-      const items = await usageBy(store.read, by, from, to, mostItems + 1);
+      const items = await usageBy(store.read, by, from, to, mostUsageItems + 1);
       const total = await usageIn(store.read, from, to);
       return context.json(
         {
           from,
           to,
           by,
-          items: items.slice(0, mostItems).map((item) => ({ key: item.key, ...view(item) })),
+          items: items.slice(0, mostUsageItems).map((item) => ({ key: item.key, ...view(item) })),
           total: view(total),
-          truncated: items.length > mostItems,
+          truncated: items.length > mostUsageItems,
         },
         200,
       );

@@ -8,29 +8,9 @@ import { decodeCursor, encodeCursor, pageSchema, requireId } from '../inputs.ts'
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { iso } from '../views.ts';
+import { iso, type WorkspaceView, workspaceSchema } from '../views.ts';
 
 const tags = ['Workspaces'];
-
-const workspaceSchema = z
-  .object({
-    id: z.string().openapi({ example: 'wsp_01KEXAMPLE000000000000000' }),
-    taskId: z.string(),
-    runId: z.string().openapi({ description: 'The run that has it, or had it last.' }),
-    nodeId: z.string().openapi({ description: 'The node on whose disk it is.' }),
-    status: z.enum(workspaceStatuses),
-    repository: z.string(),
-    ref: z.string(),
-    branch: z.string(),
-    baseCommit: z.string(),
-    tip: z.string(),
-    path: z.string(),
-    createdAt: z.iso.datetime(),
-    completedAt: z.iso.datetime().nullable(),
-    cleanupAt: z.iso.datetime().nullable().openapi({ description: 'When its files go by themselves.' }),
-    removedAt: z.iso.datetime().nullable(),
-  })
-  .openapi('Workspace');
 
 export function workspaceRoutes({ store, removeWorkspace }: ServerParts): App {
   const router = newRouter();
@@ -101,7 +81,7 @@ export function workspaceRoutes({ store, removeWorkspace }: ServerParts): App {
   return router;
 }
 
-function workspaceView({ gitDir: _, ...workspace }: WorkspaceRecord): z.infer<typeof workspaceSchema> {
+function workspaceView({ gitDir: _, ...workspace }: WorkspaceRecord): WorkspaceView {
   return {
     ...workspace,
     createdAt: new Date(workspace.createdAt).toISOString(),

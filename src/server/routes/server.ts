@@ -1,0 +1,34 @@
+import { createRoute } from '@hono/zod-openapi';
+import type { App } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
+import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
+import { serverSchema } from '../views.ts';
+
+export function serverRoutes({ version, node, describe }: ServerParts): App {
+  const router = newRouter();
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/server',
+      tags: ['Server'],
+      summary: 'What this server is, and what it has to work with',
+      responses: { 200: json(serverSchema, 'This node.'), ...answers(401, 503) },
+    }),
+    async (context) => {
+      const { startedAt, ...rest } = await describe();
+      return context.json(
+        {
+          version,
+          node,
+          startedAt: new Date(startedAt).toISOString(),
+          ...rest,
+          engines: [...rest.engines],
+          providers: [...rest.providers],
+        },
+        200,
+      );
+    },
+  );
+  return router;
+}

@@ -1,0 +1,499 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AxeBuilder } from '@axe-core/playwright';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { idPrefixes } from '../../src/domain/id.ts';
+import type { Task } from '../../src/domain/task.ts';
+import { createIds } from '../../src/platform/ids.ts';
+import { append } from '../../src/store/journal.ts';
+import { openStore } from '../../src/store/open.ts';
+import { insertRuns } from '../../src/store/runs.ts';
+import { insertTasks } from '../../src/store/tasks.ts';
+import { missingBrowser, startBrowser, type Visitor, visit } from '../support/browser.ts';
+import { ManualClock } from '../support/clock.ts';
+import { git } from '../support/git-world.ts';
+import { Api, type ApiTask, testToken } from '../support/server.ts';
+import { type ServerProcess, spawnServer, until } from '../support/server-process.ts';
+
+const dist = fileURLToPath(new URL('../../web/dist/', import.meta.url));
+const sample = fileURLToPath(new URL('../../demo/repository/', import.meta.url));
+
+const manyTasks = 10_000;
+const manyEvents = 20_000;
+
+/** The real server with the real agent, whose model follows a script, and a real browser in front of it. */
+describe.skipIf(missingBrowser)('the dashboard', () => {
+  let root: string;
+  let home: string;
+  let repository: string;
+  let server: ServerProcess;
+  let address: string;
+  let api: Api;
+  let browser: Browser;
+  let person: Visitor;
+  let longRun: string;
+
+  async function begin(port = '0'): Promise<void> {
+    server = spawnServer(home, {
+      NIGHTSHIFT_TOKEN: testToken,
+      LLM_PROVIDER: 'rehearsal',
+      NIGHTSHIFT_DRAIN_SECONDS: '0',
+      MAX_CONCURRENT_RUNS: '2',
+      PORT: port,
+    });
+    address = await server.address;
+    api = new Api(address, testToken);
+  }
+  async function end(): Promise<void> {
+    server.child.kill('SIGTERM');
+    expect((await server.exited).code, server.output()).toBe(0);
+  }
+
+  beforeAll(async () => {
+    root = mkdtempSync(join(tmpdir(), 'nightshift-browser-'));
+    home = join(root, 'home');
+    repository = join(root, 'repository');
+    mkdirSync(home);
+    cpSync(sample, repository, { recursive: true });
+    git(repository, 'init', '--quiet', '--initial-branch=main');
+    git(repository, 'add', '--all', '--force');
+    git(repository, 'commit', '--quiet', '-m', 'first');
+    longRun = await fill(home);
+    await begin();
+    browser = await startBrowser();
+    person = await visit(browser, address);
+  });
+
+  afterAll(async () => {
+    await person?.context.close();
+    await browser?.close();
+    if (server) await end();
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  const open = (path: string) => person.page.goto(address + path);
+  const heading = (name: string | RegExp) => person.page.getByRole('heading', { name }).first();
+  const sign = () => person.page.locator('.connection');
+
+  test('prepares itself at the first visit, and then asks who is there', async () => {
+    await open('/tasks');
+    await person.page.getByLabel('API key').waitFor({ timeout: 60_000 });
+    await person.page.getByLabel('API key').fill('not the key at all');
+    await person.page.getByRole('button', { name: 'Log in' }).click();
+    await person.page.getByText('That API key is not valid here.').waitFor();
+  });
+
+  test('weighs at most 150 kB until it can be used, with everything compressed ahead', () => {
+    const { files } = JSON.parse(readFileSync(join(dist, 'build.json'), 'utf8')) as { files: Record<string, { immutable: boolean }> };
+    const first = Object.keys(files).filter((name) => name === 'index.html' || name.startsWith('assets/'));
+    expect(first.length).toBeGreaterThanOrEqual(3);
+    expect(first.reduce((sum, name) => sum + statSync(join(dist, `${name}.gz`)).size, 0)).toBeLessThan(150_000);
+    expect(first.filter((name) => name !== 'index.html' && !files[name]?.immutable)).toEqual([]);
+  });
+
+  test('lets in who comes with a login link, which leaves no trace', async () => {
+    const { body } = await api.call<{ code: string }>('POST', '/api/session/code');
+    await open(`/#login=${body.code}`);
+    await heading('Now').waitFor();
+    expect(person.page.url()).toBe(`${address}/`);
+    await sign().getByText('Live').waitFor();
+    expect(await person.page.evaluate('document.cookie')).toBe('');
+  });
+
+  test('creates a task, follows it live to its end, and shows what it changed', async () => {
+    const { page } = person;
+    await open('/');
+    await page.getByRole('button', { name: 'New task' }).click();
+    await page.getByLabel('Title', { exact: true }).fill('Fix the failing test');
+    await page.getByLabel('Repository').fill(repository);
+    await page.getByRole('button', { name: 'Create the task' }).click();
+    await heading('Fix the failing test').waitFor();
+    await page.getByRole('link', { name: /^Run 1/ }).click();
+    await page.locator('.transcript').getByText('I will look at the code and run the tests.').waitFor();
+    await page.locator('.fold.tool', { hasText: 'Edit' }).waitFor();
+    await page.locator('.run-line').getByText('Succeeded').waitFor();
+    await page.locator('.result').getByText('3 passed, 0 failed').waitFor();
+    expect(await page.locator('.delivery .command code').textContent()).toMatch(/^git fetch \S+ nightshift\//);
+    const call = page.locator('.fold.tool', { hasText: 'node --test' }).first();
+    await call.getByRole('button').click();
+    await call.getByText('finds who is on duty over midnight').first().waitFor();
+    await page.getByRole('tab', { name: /Changes/ }).click();
+    await page.locator('.diff .added', { hasText: 'return hour >= shift.from || hour < shift.to;' }).waitFor();
+    expect(await page.locator('.diff .removed').count()).toBe(1);
+    await page.getByRole('tab', { name: 'Events' }).click();
+    await page.locator('.events').getByText('run.started').waitFor();
+    await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
+    await page.locator('.events').getByText('run.finished').waitFor();
+  });
+
+  test('changes the place in line, calls off and takes up again', async () => {
+    const { page } = person;
+    const { id } = await api.submit({ title: 'Wait for tomorrow', engine: 'command', notBefore: '2126-01-01T00:00:00Z' });
+    await open(`/tasks/${id}`);
+    await page.locator('.panel').getByLabel('Priority').selectOption('high');
+    await until('the priority to be another', async () => (await api.task(id)).priority === 'high');
+    await page
+      .locator('.panel')
+      .getByRole('button', { name: /^Cancel/ })
+      .click();
+    await page.locator('.panel-bar .badge').getByText('Cancelled').waitFor();
+    await page.locator('.panel').getByRole('button', { name: 'Retry' }).click();
+    expect(await api.becomes(id, 'succeeded')).toMatchObject({ priority: 'high' });
+    await page.locator('.panel-bar .badge').getByText('Succeeded').waitFor();
+  });
+
+  test('stops what runs, and shows dependencies as they are', async () => {
+    const { page } = person;
+    const first = await api.submit({ title: 'Sleep for long', engine: 'command', body: 'sleep 600' });
+    const second = await api.submit({ title: 'Comes after', engine: 'command', dependsOn: [first.id] });
+    await api.becomes(first.id, 'running');
+    await open('/');
+    await page.getByRole('button', { name: 'Cancel Sleep for long' }).click();
+    await api.becomes(first.id, 'cancelled');
+    await page.locator('.section[aria-label="Recent results"]').getByText('Sleep for long').waitFor();
+    await open(`/tasks/${second.id}`);
+    const graph = page.locator('.graph');
+    await graph.getByRole('link', { name: /Sleep for long/ }).waitFor();
+    expect(await graph.locator('path[d^="M50 "]').count()).toBe(1);
+    await page.locator('.panel').getByText(`It depends on ${first.id}, which ended cancelled.`).waitFor();
+  });
+
+  test('lets a person decide about what waits for approval, about money, and about the checkouts on the disk', async () => {
+    const { page } = person;
+    await open('/');
+    await page.getByRole('button', { name: 'New task' }).click();
+    await page.getByLabel('Title', { exact: true }).fill('Drop the old tables');
+    await page.getByLabel('Engine').selectOption('command');
+    await page.getByLabel('Command', { exact: true }).fill('echo dropped');
+    await page.getByText('More', { exact: true }).click();
+    await page.getByLabel('Labels').fill('database, careful');
+    await page.getByLabel('Profile').selectOption('default');
+    await page.getByLabel('Wait until somebody approves it').check();
+    await page.getByRole('button', { name: 'Create the task' }).click();
+    await page.locator('.panel-bar').getByText('Needs approval').waitFor();
+    await open('/');
+    await page.getByRole('link', { name: '1 need a person' }).waitFor();
+    await page.getByRole('button', { name: 'Approve Drop the old tables' }).click();
+    await page.locator('.section[aria-label="Recent results"]').getByText('Drop the old tables').waitFor();
+    const { items } = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?limit=1')).body;
+    expect(items[0]).toMatchObject({
+      title: 'Drop the old tables',
+      status: 'succeeded',
+      labels: ['database', 'careful'],
+      engine: 'command',
+    });
+    await open('/usage');
+    await page.getByRole('button', { name: 'Change: A day', exact: true }).click();
+    await page.getByLabel('A day, in dollars').fill('35');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.locator('.budget').getByText('$35.00').waitFor();
+    await page.getByRole('button', { name: 'By task' }).click();
+    await page.locator('.bars').getByRole('link', { name: 'Fix the failing test' }).waitFor();
+    await open('/');
+    await page.locator('.tile').getByText('of $35.00').waitFor();
+    await open('/workspaces');
+    await page.getByRole('button', { name: 'Remove the files of' }).first().click();
+    await page.getByText('No workspace is on the disk').waitFor();
+  });
+
+  test('misses nothing while it has no network', async () => {
+    const { page, context } = person;
+    const gate = join(root, 'gate');
+    const program = `let i = 0; const t = setInterval(() => { if (i === 1 && !require('fs').existsSync('${gate}')) return; console.log('line ' + ++i); if (i === 40) clearInterval(t); }, 5)`;
+    const { id } = await api.submit({ title: 'Write forty lines', engine: 'command', body: JSON.stringify(['node', '-e', program]) });
+    const runId = (await until('its run', async () => (await api.task(id)).runs[0]))?.id ?? '';
+    await open(`/runs/${runId}`);
+    await page.locator('.output').getByText('line 1').waitFor();
+    await context.setOffline(true);
+    await page.evaluate('window.dispatchEvent(new Event("offline"))');
+    writeFileSync(gate, '');
+    await api.becomes(id, 'succeeded');
+    await context.setOffline(false);
+    await page.locator('.run-line').getByText('Succeeded').waitFor();
+    const lines = (await page.locator('.output').allInnerTexts()).join('\n').split('\n').filter(Boolean);
+    expect(lines).toEqual(Array.from({ length: 40 }, (_, i) => `line ${i + 1}`));
+  });
+
+  test('outlives a restart of the server without a reload, and says meanwhile that it is not connected', async () => {
+    const { page } = person;
+    await open('/tasks');
+    await sign().getByText('Live').waitFor();
+    await page.evaluate('window.mark = "the same page"');
+    const before = await api.submit({ title: 'Before the restart', engine: 'command', notBefore: '2126-01-01T00:00:00Z' });
+    await page.locator('.rows').getByText(before.title).waitFor();
+    await end();
+    await sign()
+      .getByText(/Not connected.*as of|Offline.*as of/)
+      .waitFor();
+    await begin(new URL(address).port);
+    const after = await api.submit({ title: 'After the restart', engine: 'command' });
+    await api.becomes(after.id, 'succeeded');
+    await page.locator('.rows li', { hasText: after.title }).getByText('Succeeded').waitFor();
+    await sign().getByText('Live').waitFor();
+    expect(await page.evaluate('window.mark')).toBe('the same page');
+  });
+
+  test('shows the last state without a server, and from when it is', async () => {
+    const { page } = person;
+    await open('/');
+    await sign().getByText('Live').waitFor();
+    await page.evaluate('navigator.serviceWorker.ready.then(() => true)');
+    const kept = 'caches.match("/offline/state.json").then((found) => found ? found.text() : "")';
+    await until('the last state to be kept', async () => String(await page.evaluate(kept)).includes('After the restart'));
+    await end();
+    await page.reload();
+    await heading('Now').waitFor();
+    await page.getByText('After the restart').first().waitFor();
+    await sign()
+      .getByText(/(Not connected|Offline).*as of \d\d:\d\d:\d\d/)
+      .waitFor();
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByText('The server does not answer.').waitFor();
+    await begin(new URL(address).port);
+    await sign().getByText('Live').waitFor();
+  });
+
+  test('shows what comes from outside as text, and links to the web alone', async () => {
+    const { page } = person;
+    const evil = '<img src=x onerror=alert(1)><script>alert(2)</script>';
+    const { id } = await api.submit({
+      title: evil,
+      engine: 'command',
+      body: JSON.stringify(['node', '-e', `console.log(${JSON.stringify(evil)})`]),
+      repository: undefined,
+    });
+    const held = await api.submit({
+      title: `${evil} javascript:alert(3)`,
+      body: `[here](javascript:alert(4)) javascript:alert(5) https://example.com/a?b=c. \`${evil}\` data:text/html,<script>alert(6)</script>`,
+      repository: 'javascript:alert(7)',
+      ref: evil,
+      notBefore: '2126-01-01T00:00:00Z',
+    });
+    const { runs } = await api.becomes(id, 'succeeded');
+    for (const [path, text] of [
+      ['/', evil],
+      ['/tasks', evil],
+      [`/tasks/${held.id}`, evil],
+      [`/runs/${runs[0]?.id}`, evil],
+    ] as const) {
+      await open(path);
+      await page.getByText(text).first().waitFor();
+      expect(await page.locator('main img, main script, aside img').count(), path).toBe(0);
+      const links = await page
+        .locator('a[href]')
+        .evaluateAll((all) => all.map((each) => [each.getAttribute('href') ?? '', each.getAttribute('rel') ?? '']));
+      for (const [href = '', rel] of links) {
+        if (href.startsWith('/') || href.startsWith('#')) continue;
+        expect([href, rel], path).toEqual(['https://example.com/a?b=c', 'noopener noreferrer']);
+      }
+    }
+    await open(`/tasks/${held.id}`);
+    await page.getByRole('link', { name: 'https://example.com/a?b=c' }).waitFor();
+  });
+
+  test('scrolls ten thousand tasks and twenty thousand events with a screenful of them in the page', async () => {
+    const { page } = person;
+    await open(`/runs/${longRun}`);
+    await page.locator('.transcript').getByText('Step 0 of many').waitFor();
+    await until(
+      'the whole transcript',
+      async () => Number(await page.locator('.transcript li').first().getAttribute('aria-setsize')) > 12_000,
+    );
+    expect(await page.locator('.transcript li').count()).toBeLessThan(80);
+    await page.getByRole('tab', { name: 'Events' }).click();
+    expect(await page.locator('.events li').first().getAttribute('aria-setsize')).toBe(String(manyEvents + 2));
+    expect(await page.locator('.events li').count()).toBeLessThan(100);
+
+    await open('/tasks');
+    await page.locator('.rows li').first().waitFor();
+    await page.getByLabel(/^Search/).fill(`number ${manyTasks - 1} of many`);
+    await page
+      .locator('.rows')
+      .getByText(`Task number ${manyTasks - 1} of many`)
+      .waitFor();
+    await page.getByLabel(/^Search/).fill('');
+    await until('all tasks to be there', async () => (await page.locator('.rows li').first().getAttribute('aria-setsize')) !== '-1');
+    await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
+    await page
+      .locator('.rows')
+      .getByText(`Task number ${manyTasks - 1} of many`)
+      .waitFor();
+    expect(await page.locator('.rows li').count()).toBeLessThan(60);
+  });
+
+  test('can be used by keyboard alone', async () => {
+    const { page } = person;
+    await open('/tasks');
+    await page.locator('.rows li').first().waitFor();
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent')).toContain('Skip to the content');
+    await page.locator('.rows li a').first().focus();
+    await page.keyboard.press('ArrowDown');
+    await until(
+      'the second row to be focused',
+      () => page.evaluate('document.activeElement.closest("li")?.dataset.index === "1"') as Promise<boolean>,
+    );
+    await page.keyboard.press('Enter');
+    await page.locator('.panel-title').waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('.panel').waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'New task' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Title', { exact: true }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
+    test('has no fault that axe can find, on any page, wide or narrow', async () => {
+      const tasks = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?limit=50')).body.items;
+      const fixed = tasks.find(({ title }) => title === 'Fix the failing test');
+      const blocked = tasks.find(({ dependsOn }) => dependsOn.length > 0);
+      const visitor = await visit(browser, address, { colorScheme, reducedMotion: 'reduce' });
+      const { page } = visitor;
+      const check = async (what: string): Promise<void> => {
+        const { violations } = await new AxeBuilder({ page })
+          .options({ resultTypes: ['violations'] })
+          .setLegacyMode()
+          .analyze();
+        expect(
+          violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`),
+          what,
+        ).toEqual([]);
+        const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
+        expect(await page.evaluate(overflow), `${what} scrolls sideways`).toBeLessThanOrEqual(0);
+      };
+      await page.goto(address);
+      await page.getByLabel('API key').waitFor();
+      await check('login');
+      await page.getByLabel('API key').fill(testToken);
+      await page.getByRole('button', { name: 'Log in' }).click();
+      await page.getByRole('heading', { name: 'Now' }).waitFor();
+      // Colours are the same on a phone.
+      for (const width of colorScheme === 'light' ? [1440, 390] : [1440]) {
+        await page.setViewportSize({ width, height: 900 });
+        for (const [path, ready] of [
+          ['/', '.tiles'],
+          ['/tasks', '.rows li'],
+          [`/tasks/${blocked?.id}`, '.graph path'],
+          [`/runs/${fixed?.runs[0]?.id}`, '.transcript li'],
+          ['/usage', '.bars'],
+          ['/workspaces', 'h1'],
+          ['/settings', '.facts'],
+        ] as const) {
+          await page.goto(address + path);
+          await page.locator(ready).first().waitFor({ state: 'attached' });
+          await check(`${path} at ${width}`);
+        }
+        await page.goto(`${address}/runs/${fixed?.runs[0]?.id}`);
+        await page.getByRole('tab', { name: /Changes/ }).click();
+        await page.locator('.diff-file').waitFor();
+        await check(`changes at ${width}`);
+        await page.goto(address);
+        await page.getByRole('button', { name: 'New task' }).click();
+        await page.getByText('More', { exact: true }).click();
+        await check(`new task at ${width}`);
+      }
+      expect(visitor.faults).toEqual([]);
+      await visitor.context.close();
+    });
+  });
+
+  test('can be installed', async () => {
+    const manifest = (await (await fetch(`${address}/manifest.webmanifest`)).json()) as {
+      icons: { src: string; sizes: string }[];
+      display: string;
+    };
+    expect(manifest.display).toBe('standalone');
+    for (const { src, sizes } of manifest.icons.filter(({ src }) => src.endsWith('.png'))) {
+      const icon = Buffer.from(await (await fetch(address + src)).arrayBuffer());
+      expect(`${icon.readUInt32BE(16)}x${icon.readUInt32BE(20)}`).toBe(sizes);
+    }
+  });
+
+  test('lets nobody in any more who logged out, and keeps nothing of it', async () => {
+    const { page } = person;
+    await open('/settings');
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByLabel('API key').waitFor();
+    expect(await page.evaluate('caches.has("nightshift-state")')).toBe(false);
+    await open('/tasks');
+    await page.getByLabel('API key').waitFor();
+  });
+
+  test('did nothing in all this that it should not have', () => {
+    expect(person.faults.filter((fault) => !fault.includes('ERR_'))).toEqual([]);
+  });
+});
+
+/** A store with a past: many tasks, and one run that has said a great deal. */
+async function fill(home: string): Promise<string> {
+  const clock = new ManualClock(Date.UTC(2026, 0, 1));
+  const newId = createIds(clock);
+  const store = await openStore({ home, databaseUrl: undefined });
+  // Ids sort by birth: the last number is the oldest.
+  const tasks = Array.from({ length: manyTasks }, (_, i): Task => {
+    clock.advance(1);
+    return {
+      ...past,
+      id: newId(idPrefixes.task),
+      title: `Task number ${manyTasks - 1 - i} of many`,
+      createdAt: clock.now(),
+      updatedAt: clock.now(),
+      closedAt: clock.now(),
+    };
+  });
+  const taskId = tasks.at(-1)?.id ?? '';
+  const runId = newId(idPrefixes.run);
+  const of = { taskId, runId };
+  await store.write(async (tx) => {
+    await insertTasks(tx, tasks);
+    const run = { id: runId, taskId, nodeId: 'nod_past', engine: 'claude', attempt: 1, reason: null, summary: null };
+    await insertRuns(tx, [{ ...run, status: 'succeeded', startedAt: clock.now(), finishedAt: clock.now() }]);
+    await append(tx, [{ ...of, type: 'run.started', data: { attempt: 1, node: 'nod_past', engine: 'claude' } }], clock.now());
+    const events = Array.from({ length: manyEvents }, (_, i) => {
+      if (i % 3 === 0) return { ...of, type: 'run.text' as const, data: { text: `Step ${i} of many. ${'And more. '.repeat(i % 7)}` } };
+      const call = { call: `call-${i - (i % 3)}`, tool: 'Bash' };
+      return i % 3 === 1
+        ? { ...of, type: 'run.tool-started' as const, data: { ...call, input: { command: `echo ${i}` } } }
+        : { ...of, type: 'run.tool-finished' as const, data: { ...call, failed: false, output: String(i), outputSize: 5, durationMs: 3 } };
+    });
+    await append(tx, events, clock.now());
+    await append(
+      tx,
+      [{ ...of, type: 'run.finished', data: { status: 'succeeded', reason: null, durationMs: 1, attempt: 1, node: 'nod_past' } }],
+      clock.now(),
+    );
+  });
+  await store.close();
+  return runId;
+}
+
+const past = {
+  source: 'api',
+  externalRef: null,
+  body: null,
+  repository: null,
+  ref: null,
+  priority: 'medium',
+  status: 'succeeded',
+  reason: null,
+  dedupeKey: null,
+  budgetUsd: null,
+  verify: null,
+  engine: 'claude',
+  profile: 'default',
+  tier: null,
+  labels: [],
+  requestedBy: 'owner',
+  trust: 'owner',
+  attempts: 1,
+  maxAttempts: 3,
+  losses: 0,
+  waitingFor: 0,
+  notBefore: null,
+  cancelRequestedAt: null,
+} as const;

@@ -1,0 +1,143 @@
+import { type ReactNode, useEffect } from 'react';
+import { countsOf } from './data/state.ts';
+import { useLive, useNow } from './data/use.ts';
+import { Login } from './pages/login.tsx';
+import { Now } from './pages/now.tsx';
+import { RunPage } from './pages/run.tsx';
+import { Settings } from './pages/settings.tsx';
+import { Tasks } from './pages/tasks.tsx';
+import { Usage } from './pages/usage.tsx';
+import { Workspaces } from './pages/workspaces.tsx';
+import { Icon, type IconName, Logo } from './parts/icons.tsx';
+import { Empty } from './parts/text.tsx';
+import { Toasts } from './parts/toast.tsx';
+import { Link, type Route, routeOf, usePath } from './router.tsx';
+import { clockTime } from './text/time.ts';
+
+export function App(): ReactNode {
+  const session = useLive((state) => state.session);
+  const loaded = useLive((state) => state.loaded);
+  if (session === null) return <Frameless content={<Login />} />;
+  if (!loaded) return <Frameless content={<Arriving />} />;
+  return <Shell />;
+}
+
+const Frameless = ({ content }: { readonly content: ReactNode }): ReactNode => (
+  <>
+    {content}
+    <Toasts />
+  </>
+);
+
+/** Nothing for a moment: a page that flashes up and is replaced is worse than none. */
+function Arriving(): ReactNode {
+  const connection = useLive((state) => state.connection);
+  return (
+    <main className="arriving" aria-busy="true">
+      <Logo />
+      <p role="status">{connection.kind === 'lost' ? 'The server does not answer. Trying again…' : 'Loading…'}</p>
+    </main>
+  );
+}
+
+const nav: readonly { readonly to: string; readonly name: string; readonly icon: IconName; readonly pages: readonly Route['page'][] }[] = [
+  { to: '/', name: 'Now', icon: 'now', pages: ['now'] },
+  { to: '/tasks', name: 'Tasks', icon: 'tasks', pages: ['tasks', 'run'] },
+  { to: '/usage', name: 'Usage', icon: 'budget', pages: ['usage'] },
+  { to: '/workspaces', name: 'Workspaces', icon: 'folder', pages: ['workspaces'] },
+  { to: '/settings', name: 'Settings', icon: 'settings', pages: ['settings'] },
+];
+
+const titles: Readonly<Record<Route['page'], string>> = {
+  now: 'Now',
+  tasks: 'Tasks',
+  run: 'Run',
+  usage: 'Usage',
+  workspaces: 'Workspaces',
+  settings: 'Settings',
+  lost: 'Not found',
+};
+
+function Shell(): ReactNode {
+  const path = usePath();
+  const route = routeOf(path);
+  const needy = useLive((state) => countsOf(state.queue).needy);
+  useEffect(() => {
+    document.title = `${needy > 0 ? `(${needy}) ` : ''}${titles[route.page]} · Nightshift`;
+  }, [route.page, needy]);
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">
+        Skip to the content
+      </a>
+      <header className="side">
+        <Link to="/" className="brand" aria-label="Nightshift: now">
+          <Logo />
+          <span>Nightshift</span>
+        </Link>
+        <nav aria-label="Pages">
+          {nav.map(({ to, name, icon, pages }) => (
+            <Link key={to} to={to} className="nav" aria-current={pages.includes(route.page) ? 'page' : undefined}>
+              <Icon name={icon} />
+              <span>{name}</span>
+              {to === '/' && needy > 0 && (
+                <span className="count" role="img" aria-label={`${needy} need a person`}>
+                  {needy}
+                </span>
+              )}
+            </Link>
+          ))}
+        </nav>
+        <ConnectionSign />
+      </header>
+      <main id="main" tabIndex={-1}>
+        <PageOf route={route} />
+      </main>
+      <Toasts />
+    </div>
+  );
+}
+
+function PageOf({ route }: { readonly route: Route }): ReactNode {
+  switch (route.page) {
+    case 'now':
+      return <Now />;
+    case 'tasks':
+      return <Tasks selected={route.task} />;
+    case 'run':
+      return <RunPage key={route.run} id={route.run} />;
+    case 'usage':
+      return <Usage />;
+    case 'workspaces':
+      return <Workspaces />;
+    case 'settings':
+      return <Settings />;
+    case 'lost':
+      return (
+        <Empty title="There is no such page">
+          <p>
+            The address may be mistyped. <Link to="/">See what is going on now</Link>.
+          </p>
+        </Empty>
+      );
+  }
+}
+
+/** Whether what is shown is true at this moment; if not, from when it is. */
+function ConnectionSign(): ReactNode {
+  const connection = useLive((state) => state.connection);
+  const now = useNow(5_000);
+  const long = connection.kind === 'lost' && now - connection.since > 15_000;
+  return (
+    <p className={`connection ${connection.kind}`} role="status">
+      <span className="dot" aria-hidden="true" />
+      {connection.kind === 'live' && <span className="words">Live</span>}
+      {connection.kind === 'connecting' && <span className="words">Connecting…</span>}
+      {connection.kind === 'lost' && (
+        <span className="words">
+          {long ? 'Offline' : 'Not connected'} <span className="since">as of {clockTime(connection.since)}</span>
+        </span>
+      )}
+    </p>
+  );
+}

@@ -1,0 +1,464 @@
+import { type Answer, call, get } from './api.ts';
+import { forget, recall, save } from './saved.ts';
+import { messagesOf } from './sse.ts';
+import { type Connection, emptyState, type State, unknownTasks, withEvents, withTasks } from './state.ts';
+import { emptyTranscript, extend, type Transcript } from './transcript.ts';
+import {
+  type BudgetView,
+  type EventView,
+  needyStatuses,
+  type Page,
+  type QueueView,
+  type RunView,
+  type ServerView,
+  type SessionView,
+  type TaskView,
+} from './views.ts';
+
+/**
+ * The one store behind all pages: a snapshot, and then every event of the server through one stream. A stream that breaks is
+ * opened again after the last event that came, so nothing is missed; where that cannot be (another journal, too long away)
+ * everything is fetched anew.
+ */
+
+let state: State = emptyState;
+let transcripts: ReadonlyMap<string, Transcript> = new Map();
+const watchers = new Set<() => void>();
+/** Runs whose transcript somebody looks at. */
+const open = new Set<string>();
+
+export const currentState = (): State => state;
+export const currentTranscripts = (): ReadonlyMap<string, Transcript> => transcripts;
+
+export function subscribe(watcher: () => void): () => void {
+  watchers.add(watcher);
+  return () => watchers.delete(watcher);
+}
+
+function set(change: Partial<State>): void {
+  state = { ...state, ...change };
+  told();
+}
+
+function told(): void {
+  saveSoon();
+  for (const watcher of watchers) watcher();
+}
+
+/* The connection */
+
+const silenceMs = 40_000;
+/** Longer than this and it is cheaper to look at everything than to hear of it piece by piece. */
+const longAwayMs = 30 * 60_000;
+const backoffMs = { first: 400, longest: 8_000 };
+
+let position: string | undefined;
+let lastHeard = Date.now();
+let stream: AbortController | undefined;
+let hurry: () => void = () => undefined;
+let started = false;
+
+/** Begins to live. What was kept from the last time is there at once, and says from when it is. */
+export async function start(): Promise<void> {
+  if (started) return;
+  started = true;
+  const kept = await recall();
+  if (kept && state.session === undefined) {
+    transcripts = kept.transcripts;
+    lastHeard = kept.asOf;
+    set({ ...kept.state, connection: { kind: 'connecting' } });
+  }
+  addEventListener('online', () => hurry());
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry());
+  void keepUp();
+}
+
+async function keepUp(): Promise<void> {
+  let failures = 0;
+  for (;;) {
+    const before = signIns;
+    const outcome = await follow();
+    if (outcome === 'signed-out' && signIns === before) {
+      // Who may not look any more keeps nothing either.
+      signedOut();
+      await forget();
+      await signedIn();
+      failures = 0;
+      continue;
+    }
+    if (outcome === 'was-live') failures = 0;
+    failures += 1;
+    lost();
+    const wait = Math.min(backoffMs.longest, backoffMs.first * 2 ** Math.min(failures - 1, 10)) * (0.75 + Math.random() / 2);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, wait);
+      hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** One life of the stream, until it ends. */
+async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
+  const cut = new AbortController();
+  stream = cut;
+  let guard = setTimeout(() => cut.abort(), silenceMs);
+  const heard = (): void => {
+    clearTimeout(guard);
+    guard = setTimeout(() => cut.abort(), silenceMs);
+    lastHeard = Date.now();
+  };
+  let live = false;
+  try {
+    if (position !== undefined && Date.now() - lastHeard > longAwayMs) startAnew();
+    const resume = position === undefined ? {} : { 'last-event-id': position };
+    const response = await fetch('/api/events', {
+      headers: { accept: 'text/event-stream', ...resume },
+      signal: cut.signal,
+      credentials: 'same-origin',
+    });
+    if (response.status === 401) return 'signed-out';
+    if (response.status === 400) {
+      // A restored backup has another journal, and our place is none of it.
+      startAnew();
+      return 'no-answer';
+    }
+    if (!response.ok || !response.body) return 'no-answer';
+    if (position === undefined) {
+      if (!(await takeSnapshot())) return state.session === null ? 'signed-out' : 'no-answer';
+      for (const id of open) void loadTranscript(id);
+    }
+    live = true;
+    heard();
+    set({ connection: { kind: 'live' } });
+    countSoon();
+    for await (const messages of messagesOf(response.body, heard)) {
+      take(messages.map(({ data }) => JSON.parse(data) as EventView));
+      position = messages.at(-1)?.id ?? position;
+    }
+  } catch {
+    // Cut off, here or there. The next try tells how things are.
+  } finally {
+    clearTimeout(guard);
+    cut.abort();
+  }
+  return live ? 'was-live' : 'no-answer';
+}
+
+function lost(): void {
+  const since: Connection = { kind: 'lost', since: state.connection.kind === 'lost' ? state.connection.since : lastHeard };
+  set({ connection: since });
+}
+
+/** Nothing of before can be relied on: pages keep showing it until the new snapshot is there. */
+function startAnew(): void {
+  position = undefined;
+}
+
+/** How often somebody signed in: a refusal that is older than that says nothing. */
+let signIns = 0;
+let letIn: () => void = () => undefined;
+const signedIn = (): Promise<void> =>
+  new Promise((resolve) => {
+    letIn = resolve;
+  });
+
+export async function signIn(credential: { readonly key: string } | { readonly code: string }): Promise<Answer<SessionView>> {
+  const answer = await call<SessionView>('POST', '/session', credential);
+  if (answer.ok) {
+    signIns += 1;
+    set({ session: answer.value });
+    letIn();
+    hurry();
+  }
+  return answer;
+}
+
+/** Also without an answer: whoever logs out wants nothing of it to stay on this device. */
+export async function signOut(): Promise<Answer<undefined>> {
+  const answer = await call<undefined>('DELETE', '/session');
+  if (!answer.ok && answer.refusal.status !== 401) return answer;
+  signedOut();
+  await forget();
+  stream?.abort();
+  return { ok: true, value: undefined };
+}
+
+function signedOut(): void {
+  state = { ...emptyState, session: null, snapshot: state.snapshot };
+  transcripts = new Map();
+  position = undefined;
+  told();
+}
+
+/* What there is */
+
+const lists = [
+  'status=running',
+  ...needyStatuses.map((each) => `status=${each}`),
+  'status=queued&limit=20',
+  'status=delayed&limit=10',
+  'status=blocked&limit=10',
+  'status=succeeded,failed,cancelled&limit=30',
+  'limit=60',
+];
+
+async function takeSnapshot(): Promise<boolean> {
+  const [session, server, queue, budgets, ...pages] = await Promise.all([
+    get<SessionView>('/session'),
+    get<ServerView>('/server'),
+    get<QueueView>('/queue'),
+    get<Budgets>('/budgets'),
+    ...lists.map((query) => get<Page<TaskView>>(`/tasks?${query}`)),
+  ]);
+  if (!session.ok) {
+    if (session.refusal.status === 401) signedOut();
+    return false;
+  }
+  if (!server.ok || !queue.ok || !budgets.ok || pages.some((page) => !page.ok)) return false;
+  const tasks = pages.flatMap((page) => (page.ok ? page.value.items : []));
+  // What was kept from the last time may be out of date in ways that nobody tells of any more.
+  const { snapshot } = state;
+  state = withTasks(
+    {
+      ...state,
+      tasks: new Map(),
+      session: session.value,
+      server: server.value,
+      queue: queue.value,
+      budgets: budgets.value.items,
+      loaded: true,
+      snapshot: snapshot + 1,
+    },
+    tasks,
+  );
+  told();
+  for (const task of tasks) if (task.status === 'running') void loadStep(task);
+  return true;
+}
+
+let pending: EventView[] = [];
+let framed = false;
+
+/** Events come in faster than a screen can show them: one change a frame. A hidden page has no frames, and little to draw. */
+function take(events: readonly EventView[]): void {
+  pending.push(...events);
+  if (framed) return;
+  framed = true;
+  setTimeout(() => {
+    framed = false;
+    const batch = pending;
+    pending = [];
+    state = withEvents(state, batch);
+    for (const id of open) {
+      const own = batch.filter(({ runId }) => runId === id);
+      if (own.length === 0) continue;
+      const waiting = meanwhile.get(id);
+      if (waiting) waiting.push(...own);
+      else putTranscript(id, extend(transcripts.get(id) ?? emptyTranscript, own));
+    }
+    told();
+    wanted(unknownTasks(state, batch));
+    if (batch.some(({ type }) => type.startsWith('task.') || type.startsWith('queue.') || type.startsWith('node.'))) countSoon();
+    if (batch.some(({ type }) => /^(?:budget\.|run\.(?:tool-finished|usage|finished))/.test(type))) spendSoon();
+    for (const { type, runId } of batch) {
+      if (runId !== null && state.runs.has(runId) && /^run\.(usage|verified|finished)$/.test(type)) runSoon(runId);
+    }
+  }, 16);
+}
+
+/** One at a time, at most once in `ms`, and once more after the last wish. */
+function throttled(ms: number, action: () => Promise<unknown>): () => void {
+  let due = false;
+  let again = false;
+  let last = Number.NEGATIVE_INFINITY;
+  const wish = (): void => {
+    again = true;
+    if (due) return;
+    due = true;
+    setTimeout(
+      async () => {
+        again = false;
+        last = performance.now();
+        await action();
+        due = false;
+        if (again) wish();
+      },
+      Math.max(50, last + ms - performance.now()),
+    );
+  };
+  return wish;
+}
+
+/** The server counts: it alone knows of tasks that were never shown here. */
+const countSoon = throttled(1_000, async () => {
+  const answer = await get<QueueView>('/queue');
+  if (answer.ok) set({ queue: answer.value });
+});
+
+interface Budgets {
+  readonly items: readonly BudgetView[];
+}
+
+const spendSoon = throttled(3_000, async () => {
+  const answer = await get<Budgets>('/budgets');
+  if (answer.ok) set({ budgets: answer.value.items });
+});
+
+export async function setBudget(scope: BudgetView['scope'], limit: number | null): Promise<Answer<unknown>> {
+  const answer = await call<Budgets>('PUT', `/budgets/${scope}`, { limit });
+  if (answer.ok) set({ budgets: answer.value.items });
+  return answer;
+}
+
+const missing = new Set<string>();
+
+function wanted(ids: readonly string[]): void {
+  for (const id of ids) missing.add(id);
+  if (missing.size > 0) fetchMissing();
+}
+
+const few = 6;
+
+/** Tasks that events told of. A few are fetched one by one; of many, the newest pages, as far back as the oldest of them. */
+const fetchMissing = throttled(150, async () => {
+  const ids = [...missing].sort();
+  missing.clear();
+  const oldest = ids[0];
+  if (oldest === undefined) return;
+  if (ids.length <= few) {
+    const answers = await Promise.all(ids.map((id) => get<TaskView>(`/tasks/${id}`)));
+    addTasks(answers.flatMap((answer) => (answer.ok ? [answer.value] : [])));
+    return;
+  }
+  let cursor: string | null = null;
+  for (let page = 0; page < 50; page++) {
+    const answer: Answer<Page<TaskView>> = await get(`/tasks?limit=200${cursor === null ? '' : `&cursor=${cursor}`}`);
+    if (!answer.ok) return;
+    addTasks(answer.value.items);
+    cursor = answer.value.nextCursor;
+    if (cursor === null || (answer.value.items.at(-1)?.id ?? '') < oldest) return;
+  }
+});
+
+export function addTasks(tasks: readonly TaskView[]): void {
+  if (tasks.length === 0) return;
+  state = withTasks(state, tasks);
+  told();
+}
+
+/** For what events do not tell, and for what is not here yet. */
+export async function fetchTask(id: string): Promise<Answer<TaskView>> {
+  const answer = await get<TaskView>(`/tasks/${encodeURIComponent(id)}`);
+  if (answer.ok) addTasks([answer.value]);
+  return answer;
+}
+
+/** Something a person does to a task; the answer is the task as it is then. */
+export async function act(method: 'POST' | 'PATCH', path: string, body?: unknown): Promise<Answer<TaskView>> {
+  const answer = await call<TaskView>(method, path, body);
+  if (answer.ok) addTasks([answer.value]);
+  return answer;
+}
+
+export async function setPaused(paused: boolean): Promise<Answer<QueueView>> {
+  const answer = await call<QueueView>('POST', paused ? '/queue/pause' : '/queue/resume');
+  if (answer.ok) set({ queue: answer.value });
+  return answer;
+}
+
+/* Runs */
+
+export async function fetchRun(id: string): Promise<Answer<RunView>> {
+  const answer = await get<RunView>(`/runs/${encodeURIComponent(id)}`);
+  if (answer.ok) {
+    const runs = new Map(state.runs);
+    runs.delete(id);
+    set({ runs: runs.set(id, answer.value) });
+  }
+  return answer;
+}
+
+const runTimers = new Map<string, () => void>();
+function runSoon(id: string): void {
+  let soon = runTimers.get(id);
+  if (!soon) {
+    soon = throttled(1_000, () => fetchRun(id));
+    runTimers.set(id, soon);
+  }
+  soon();
+}
+
+/** Shows a run's transcript from its beginning for as long as somebody looks. */
+export function openTranscript(id: string): () => void {
+  open.add(id);
+  // Without the stream, what happens after the history would be missed; it is read when the stream is there.
+  if (state.connection.kind === 'live') void loadTranscript(id);
+  return () => open.delete(id);
+}
+
+/** What happens while a run's history is read comes after it. */
+const meanwhile = new Map<string, EventView[]>();
+
+async function loadTranscript(id: string): Promise<void> {
+  if (meanwhile.has(id)) return;
+  meanwhile.set(id, []);
+  const isNew = !transcripts.has(id);
+  let whole = emptyTranscript;
+  for await (const events of history(id, '')) {
+    whole = extend(whole, events);
+    if (isNew) putTranscript(id, whole);
+  }
+  whole = extend(whole, meanwhile.get(id) ?? []);
+  meanwhile.delete(id);
+  // Nothing came when there was no connection; what was kept is better than that.
+  if (isNew || whole.events.length > 0) putTranscript(id, whole);
+}
+
+async function loadStep({ runs }: TaskView): Promise<void> {
+  const run = runs.at(-1);
+  if (!run) return;
+  for await (const events of history(run.id, '&last=20')) {
+    const { steps } = withEvents({ ...state, steps: new Map() }, events);
+    const step = steps.get(run.id);
+    if (step && (state.steps.get(run.id)?.at ?? '') < step.at) set({ steps: new Map(state.steps).set(run.id, step) });
+  }
+}
+
+/** What a run did so far, in batches. Ends early when the server does; the stream makes up for it. */
+async function* history(id: string, query: string): AsyncGenerator<readonly EventView[]> {
+  try {
+    const response = await fetch(`/api/runs/${encodeURIComponent(id)}/events?follow=false${query}`, { credentials: 'same-origin' });
+    if (!response.ok || response.status === 204 || !response.body) return;
+    for await (const messages of messagesOf(response.body)) yield messages.map(({ data }) => JSON.parse(data) as EventView);
+  } catch {
+    // No connection; what there is stays, and says from when it is.
+  }
+}
+
+function putTranscript(id: string, transcript: Transcript): void {
+  if (transcripts.get(id) === transcript) return;
+  const next = new Map(transcripts);
+  next.delete(id);
+  transcripts = next.set(id, transcript);
+  scheduleTold();
+}
+
+let telling = false;
+function scheduleTold(): void {
+  if (telling) return;
+  telling = true;
+  setTimeout(() => {
+    telling = false;
+    told();
+  }, 16);
+}
+
+/* Keeping it for later */
+
+const saveSoon = throttled(2_000, async () => {
+  // What was kept is not replaced by what was only recalled.
+  if (state.connection.kind === 'live') await save(state, transcripts, Date.now()).catch(() => undefined);
+});

@@ -1,0 +1,20 @@
+import { useEffect, useState, useSyncExternalStore } from 'react';
+import { currentState, currentTranscripts, subscribe } from './live.ts';
+import type { State } from './state.ts';
+import { emptyTranscript, type Transcript } from './transcript.ts';
+
+/** A part of the state; the component is drawn again when that part is another. */
+export const useLive = <T>(select: (state: State) => T): T => useSyncExternalStore(subscribe, () => select(currentState()));
+
+export const useTranscript = (runId: string): Transcript =>
+  useSyncExternalStore(subscribe, () => currentTranscripts().get(runId) ?? emptyTranscript);
+
+/** The time, again and again. */
+export function useNow(everyMs = 1_000): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}

@@ -1,0 +1,302 @@
+import { type ReactNode, useMemo, useState } from 'react';
+import { setPaused } from '../data/live.ts';
+import { countsOf } from '../data/state.ts';
+import { useLive, useNow } from '../data/use.ts';
+import {
+  type BudgetView,
+  closedStatuses,
+  needyStatuses,
+  priorities,
+  type ServerView,
+  type TaskView,
+  waitingStatuses,
+} from '../data/views.ts';
+import { TaskActions } from '../parts/actions.tsx';
+import { Icon } from '../parts/icons.tsx';
+import { NewTask } from '../parts/new-task.tsx';
+import { StatusBadge, StatusMark } from '../parts/status.tsx';
+import { CommandLine, Empty } from '../parts/text.tsx';
+import { toast } from '../parts/toast.tsx';
+import { Link } from '../router.tsx';
+import { ago, elapsed } from '../text/time.ts';
+
+export function Now(): ReactNode {
+  const tasks = useLive((state) => state.tasks);
+  const queue = useLive((state) => state.queue);
+  const server = useLive((state) => state.server);
+  const day = useLive((state) => state.budgets?.find(({ scope }) => scope === 'day'));
+  const [creating, setCreating] = useState(false);
+  const counts = countsOf(queue);
+  const { running, needy, next, recent } = useMemo(() => groupsOf([...tasks.values()]), [tasks]);
+  const empty = tasks.size === 0;
+
+  return (
+    <div className="page">
+      <header className="page-head">
+        <div>
+          <h1>Now</h1>
+          <p className="soft">{summaryOf(counts, queue?.paused ?? false)}</p>
+        </div>
+        <div className="row">
+          {queue && <PauseButton paused={queue.paused} />}
+          <button type="button" className="primary" onClick={() => setCreating(true)}>
+            <Icon name="plus" /> New task
+          </button>
+        </div>
+      </header>
+      {creating && <NewTask onClose={() => setCreating(false)} />}
+      {empty && server && <Hints server={server} />}
+      {queue?.paused && (
+        <p className="banner warn">
+          <Icon name="pause" /> The queue is paused: what runs goes on, and nothing new is started.
+        </p>
+      )}
+
+      <dl className="tiles">
+        <Tile name="Running" value={counts.running} of={server?.capacity} />
+        <Tile name="Waiting" value={counts.waiting} />
+        <Tile name="Need you" value={counts.needy} warn={counts.needy > 0} />
+        {day && <SpendTile day={day} />}
+      </dl>
+
+      {needy.length > 0 && (
+        <Section title="Needs a person" count={Math.max(counts.needy, needy.length)}>
+          <ul className="list">
+            {needy.map((task) => (
+              <NeedyTask key={task.id} task={task} />
+            ))}
+          </ul>
+        </Section>
+      )}
+
+      {!empty && server && <Hints server={server} />}
+
+      <Section title="Running" count={running.length}>
+        {running.length === 0 ? (
+          <Empty title={empty ? 'Nothing has been asked of it yet' : 'Nothing is running'}>
+            <p>
+              {empty
+                ? 'A task is a wish for work: a title, a repository, what to do. Nightshift keeps it on disk, has an agent work on it, checks the result, and tells you here.'
+                : counts.waiting > 0
+                  ? 'What waits is started as soon as it is its turn.'
+                  : 'Give it something to do, and watch it here step by step.'}
+            </p>
+            {empty && (
+              <button type="button" onClick={() => setCreating(true)}>
+                Write the first task
+              </button>
+            )}
+          </Empty>
+        ) : (
+          <ul className="list">
+            {running.map((task) => (
+              <RunningTask key={task.id} task={task} />
+            ))}
+          </ul>
+        )}
+      </Section>
+
+      <div className="columns">
+        <Section title="Up next" count={counts.waiting} more={counts.waiting > next.length ? '/tasks?show=waiting' : undefined}>
+          {next.length === 0 ? (
+            <Empty title="Nothing waits" />
+          ) : (
+            <ul className="list tight">
+              {next.map((task) => (
+                <Line key={task.id} task={task} when={task.status === 'delayed' ? (task.notBefore ?? task.createdAt) : task.createdAt} />
+              ))}
+            </ul>
+          )}
+        </Section>
+        <Section title="Recent results" more={recent.length > 0 ? '/tasks' : undefined}>
+          {recent.length === 0 ? (
+            <Empty title="No results yet">
+              <p>What ended is listed here, with how it went.</p>
+            </Empty>
+          ) : (
+            <ul className="list tight">
+              {recent.map((task) => (
+                <Line key={task.id} task={task} when={task.closedAt ?? task.updatedAt} />
+              ))}
+            </ul>
+          )}
+        </Section>
+      </div>
+    </div>
+  );
+}
+
+function groupsOf(all: readonly TaskView[]) {
+  const byRank = (a: TaskView, b: TaskView): number =>
+    priorities.indexOf(a.priority) - priorities.indexOf(b.priority) || (a.id < b.id ? -1 : 1);
+  const latest = (a: TaskView, b: TaskView): number => ((a.closedAt ?? '') < (b.closedAt ?? '') ? 1 : -1);
+  return {
+    running: all.filter(({ status }) => status === 'running').sort((a, b) => (a.id < b.id ? -1 : 1)),
+    needy: all.filter(({ status }) => needyStatuses.includes(status)).sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1)),
+    next: all
+      .filter(({ status }) => waitingStatuses.includes(status))
+      .sort((a, b) => waitingStatuses.indexOf(a.status) - waitingStatuses.indexOf(b.status) || byRank(a, b))
+      .slice(0, 8),
+    recent: all
+      .filter(({ status }) => closedStatuses.includes(status))
+      .sort(latest)
+      .slice(0, 8),
+  };
+}
+
+function summaryOf({ running, waiting, needy }: ReturnType<typeof countsOf>, paused: boolean): string {
+  if (needy > 0) return needy === 1 ? 'One task needs you.' : `${needy} tasks need you.`;
+  if (running > 0) return running === 1 ? 'One task is being worked on.' : `${running} tasks are being worked on.`;
+  if (waiting > 0) return paused ? 'Work waits for the queue to be resumed.' : 'Work waits for its turn.';
+  return 'All quiet.';
+}
+
+function Tile({
+  name,
+  value,
+  of,
+  warn = false,
+}: {
+  readonly name: string;
+  readonly value: number;
+  readonly of?: number | undefined;
+  readonly warn?: boolean;
+}): ReactNode {
+  return (
+    <div className={warn ? 'tile warn' : 'tile'}>
+      <dt>{name}</dt>
+      <dd>
+        {value}
+        {of !== undefined && <span className="of"> of {of}</span>}
+      </dd>
+    </div>
+  );
+}
+
+function SpendTile({ day }: { readonly day: BudgetView }): ReactNode {
+  const { spent, limit } = day;
+  return (
+    <div className={limit !== null && (spent ?? 0) >= limit ? 'tile warn' : 'tile'}>
+      <dt>Spent today</dt>
+      <dd>
+        <Link to="/usage">${(spent ?? 0).toFixed(2)}</Link>
+        {limit !== null && <span className="of"> of ${limit.toFixed(2)}</span>}
+      </dd>
+    </div>
+  );
+}
+
+interface SectionProps {
+  readonly title: string;
+  readonly count?: number;
+  readonly more?: string | undefined;
+  readonly children: ReactNode;
+}
+
+const Section = ({ title, count, more, children }: SectionProps): ReactNode => (
+  <section className="section" aria-label={title}>
+    <header>
+      <h2>
+        {title} {count !== undefined && count > 0 && <span className="soft">{count}</span>}
+      </h2>
+      {more !== undefined && <Link to={more}>All</Link>}
+    </header>
+    {children}
+  </section>
+);
+
+function RunningTask({ task }: { readonly task: TaskView }): ReactNode {
+  const run = task.runs.at(-1);
+  const step = useLive((state) => (run ? state.steps.get(run.id) : undefined));
+  const now = useNow();
+  return (
+    <li className="card item">
+      <StatusMark status={task.status} />
+      <div className="grow">
+        <Link to={run ? `/runs/${run.id}` : `/tasks/${task.id}`} className="title">
+          {task.title}
+        </Link>
+        <p className={`step ${step?.tone ?? 'plain'}`}>{task.cancelRequestedAt !== null ? 'Stopping' : (step?.text ?? 'Preparing')}</p>
+      </div>
+      <span className="soft tabular">{elapsed(now - Date.parse(task.updatedAt))}</span>
+      <div className="row">
+        <TaskActions task={task} compact />
+      </div>
+    </li>
+  );
+}
+
+function NeedyTask({ task }: { readonly task: TaskView }): ReactNode {
+  return (
+    <li className="card item">
+      <StatusMark status={task.status} />
+      <div className="grow">
+        <Link to={`/tasks/${task.id}`} className="title">
+          {task.title}
+        </Link>
+        <p className="step whole">{task.reason?.message ?? 'It waits for you to approve it.'}</p>
+      </div>
+      <StatusBadge status={task.status} />
+      <div className="row">
+        <TaskActions task={task} compact />
+      </div>
+    </li>
+  );
+}
+
+function Line({ task, when }: { readonly task: TaskView; readonly when: string }): ReactNode {
+  const now = useNow(10_000);
+  const run = task.runs.at(-1);
+  return (
+    <li className="line">
+      <StatusMark status={task.status} />
+      <Link to={closedStatuses.includes(task.status) && run ? `/runs/${run.id}` : `/tasks/${task.id}`} className="title">
+        {task.title}
+      </Link>
+      {task.priority === 'high' && <span className="chip">High</span>}
+      <time className="soft tabular" dateTime={when}>
+        {ago(when, now)}
+      </time>
+    </li>
+  );
+}
+
+function PauseButton({ paused }: { readonly paused: boolean }): ReactNode {
+  const change = async (): Promise<void> => {
+    const answer = await setPaused(!paused);
+    if (!answer.ok) toast('bad', answer.refusal.message);
+  };
+  return (
+    <button type="button" className="quiet" onClick={change}>
+      <Icon name={paused ? 'play' : 'pause'} /> {paused ? 'Resume' : 'Pause'}
+    </button>
+  );
+}
+
+/** What is missing here, and the command that mends it. */
+function Hints({ server }: { readonly server: ServerView }): ReactNode {
+  const noProvider = server.providers.length === 0;
+  const noSandbox = !server.sandbox.active;
+  if (!noProvider && !noSandbox) return null;
+  return (
+    <section className="hints" aria-label="What is missing here">
+      {noProvider && (
+        <div className="hint">
+          <h2>Agents cannot work yet: there is no model provider</h2>
+          <p>Stop the server and start it with a key. Commands run without one, and so does the demo.</p>
+          <CommandLine command="LLM_API_KEY=sk-ant-… npm start" />
+          <p>To watch an agent repair a sample repository, with no key and no network:</p>
+          <CommandLine command="npx nightshift demo" />
+        </div>
+      )}
+      {noSandbox && (
+        <div className="hint">
+          <h2>There is no sandbox around agents</h2>
+          <p>{server.sandbox.summary}</p>
+          {server.sandbox.remedy !== null && <p>{server.sandbox.remedy}</p>}
+          <CommandLine command="npx nightshift doctor" />
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,231 @@
+import { type ReactNode, useEffect, useState } from 'react';
+import { fetchRun, fetchTask, openTranscript } from '../data/live.ts';
+import { useLive, useNow, useTranscript } from '../data/use.ts';
+import type { RunView, TaskView } from '../data/views.ts';
+import { TaskActions } from '../parts/actions.tsx';
+import { DiffView } from '../parts/diff.tsx';
+import { EventList } from '../parts/event-list.tsx';
+import { Icon } from '../parts/icons.tsx';
+import { StatusBadge } from '../parts/status.tsx';
+import { Address, CommandLine, Empty, Prose } from '../parts/text.tsx';
+import { TranscriptView } from '../parts/transcript.tsx';
+import { Link } from '../router.tsx';
+import { count, money } from '../text/amount.ts';
+import { duration, elapsed } from '../text/time.ts';
+
+type Tab = 'transcript' | 'changes' | 'events';
+
+export function RunPage({ id }: { readonly id: string }): ReactNode {
+  const run = useLive((state) => state.runs.get(id));
+  const task = useLive((state) => (run ? state.tasks.get(run.taskId) : undefined));
+  const live = useLive((state) => state.connection.kind === 'live');
+  const [refused, setRefused] = useState<string>();
+  const [tab, setTab] = useState<Tab>('transcript');
+  useEffect(() => openTranscript(id), [id]);
+  useEffect(() => {
+    if (!live) return;
+    void fetchRun(id).then((answer) => {
+      setRefused(answer.ok ? undefined : answer.refusal.message);
+      if (answer.ok) void fetchTask(answer.value.taskId);
+    });
+  }, [id, live]);
+
+  if (!run) {
+    return (
+      <div className="page">
+        {refused === undefined ? (
+          <p className="soft" role="status">
+            {live ? 'Loading…' : 'This run was not kept for reading offline.'}
+          </p>
+        ) : (
+          <Empty title="There is no such run">
+            <p>{refused}</p>
+          </Empty>
+        )}
+      </div>
+    );
+  }
+  const changes = run.filesChanged.length;
+  return (
+    <div className="page run">
+      <Head run={run} task={task} />
+      <Figures run={run} />
+      <Result run={run} />
+      <div className="tabs" role="tablist" aria-label="Views of the run">
+        <TabButton name="transcript" tab={tab} choose={setTab}>
+          Transcript
+        </TabButton>
+        <TabButton name="changes" tab={tab} choose={setTab}>
+          Changes {changes > 0 && <span className="soft">{changes}</span>}
+        </TabButton>
+        <TabButton name="events" tab={tab} choose={setTab}>
+          Events
+        </TabButton>
+      </div>
+      <div role="tabpanel" id={`panel-${tab}`} aria-labelledby={`tab-${tab}`} tabIndex={-1}>
+        {tab === 'transcript' && <TranscriptTab id={id} running={run.status === 'running'} />}
+        {tab === 'changes' && <Changes run={run} />}
+        {tab === 'events' && <EventsTab id={id} />}
+      </div>
+    </div>
+  );
+}
+
+interface TabProps {
+  readonly name: Tab;
+  readonly tab: Tab;
+  readonly choose: (tab: Tab) => void;
+  readonly children: ReactNode;
+}
+
+const order: readonly Tab[] = ['transcript', 'changes', 'events'];
+
+function TabButton({ name, tab, choose, children }: TabProps): ReactNode {
+  return (
+    <button
+      type="button"
+      role="tab"
+      id={`tab-${name}`}
+      aria-controls={`panel-${name}`}
+      aria-selected={tab === name}
+      tabIndex={tab === name ? 0 : -1}
+      onClick={() => choose(name)}
+      onKeyDown={(event) => {
+        const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+        const next = order[(order.indexOf(name) + step + order.length) % order.length];
+        if (step === 0 || !next) return;
+        choose(next);
+        document.getElementById(`tab-${next}`)?.focus();
+      }}
+    >
+      {children}
+    </button>
+  );
+}
+
+function Head({ run, task }: { readonly run: RunView; readonly task: TaskView | undefined }): ReactNode {
+  return (
+    <header className="run-head">
+      <Link to={`/tasks/${run.taskId}`} className="back">
+        <Icon name="back" size={16} /> Task
+      </Link>
+      <div className="page-head">
+        <div>
+          <h1 className="title">{task?.title ?? run.taskId}</h1>
+          <p className="soft run-line">
+            <StatusBadge status={run.status} calledOff={run.status === 'running' && (task?.cancelRequestedAt ?? null) !== null} />
+            <span>Attempt {run.attempt}</span>
+            {task?.repository && <Address text={task.repository} />}
+          </p>
+        </div>
+        {task && task.runs.at(-1)?.id === run.id && (
+          <div className="row">
+            <TaskActions task={task} />
+          </div>
+        )}
+      </div>
+    </header>
+  );
+}
+
+function Figures({ run }: { readonly run: RunView }): ReactNode {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = run.tokens;
+  return (
+    <dl className="tiles small-tiles">
+      <div className="tile">
+        <dt>Time</dt>
+        <dd>
+          <Took run={run} />
+        </dd>
+      </div>
+      <div className="tile">
+        <dt>Cost</dt>
+        <dd>{money(run.costUsd)}</dd>
+      </div>
+      <div className="tile">
+        <dt>Tokens read</dt>
+        <dd title={`${count(inputTokens)} new, ${count(cacheReadTokens)} from the cache, ${count(cacheWriteTokens)} into the cache`}>
+          {count(inputTokens + cacheReadTokens + cacheWriteTokens)}
+        </dd>
+      </div>
+      <div className="tile">
+        <dt>Tokens written</dt>
+        <dd>{count(outputTokens)}</dd>
+      </div>
+      <div className="tile">
+        <dt>Tool calls</dt>
+        <dd>{run.toolCalls}</dd>
+      </div>
+    </dl>
+  );
+}
+
+function Took({ run }: { readonly run: RunView }): ReactNode {
+  const now = useNow(1_000);
+  return run.durationMs === null ? elapsed(now - Date.parse(run.startedAt)) : duration(run.durationMs);
+}
+
+/** How it ended, whether the check agrees, and how to get at the work. */
+function Result({ run }: { readonly run: RunView }): ReactNode {
+  const { tests, delivery, reason, summary } = run;
+  if (!tests && !delivery && !reason && !summary) return null;
+  return (
+    <section className="card result" aria-label="Result">
+      {reason && <p className="reason">{reason.message}</p>}
+      {summary && <Prose text={summary} />}
+      {tests && (
+        <p className="tests">
+          <span className={`badge ${tests.passed ? 'good' : 'bad'}`}>
+            <Icon name={tests.passed ? 'check' : 'cross'} size={14} /> {tests.passed ? 'The check passed' : 'The check failed'}
+          </span>
+          <span className="code">{tests.command.join(' ')}</span>
+          {tests.counts && (
+            <span className="soft">
+              {tests.counts.passed} passed, {tests.counts.failed} failed
+              {tests.counts.skipped > 0 && `, ${tests.counts.skipped} skipped`}
+            </span>
+          )}
+        </p>
+      )}
+      {delivery && (
+        <div className="delivery">
+          <p>
+            {delivery.kind === 'left-in-mirror' ? 'The work is kept on the server, on branch ' : 'The work is on branch '}
+            <span className="code">{delivery.branch}</span>
+            {delivery.kind === 'left-in-mirror' && delivery.fetchCommand !== undefined && '. This gets it into your clone:'}
+          </p>
+          {delivery.fetchCommand !== undefined && <CommandLine command={delivery.fetchCommand} />}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function TranscriptTab({ id, running }: { readonly id: string; readonly running: boolean }): ReactNode {
+  const { items } = useTranscript(id);
+  const live = useLive((state) => state.connection.kind === 'live');
+  if (items.length === 0) {
+    return <p className="soft pad">{live ? 'Nothing has been said yet.' : 'Nothing of it was kept for reading offline.'}</p>;
+  }
+  return <TranscriptView items={items} running={running} />;
+}
+
+function EventsTab({ id }: { readonly id: string }): ReactNode {
+  const { events } = useTranscript(id);
+  return <EventList events={events} />;
+}
+
+function Changes({ run }: { readonly run: RunView }): ReactNode {
+  if (run.filesChanged.length === 0 && !run.diff) {
+    return (
+      <Empty title="No file was changed">
+        <p>
+          {run.status === 'running'
+            ? 'The patch is here as soon as the work is committed.'
+            : 'The run left the repository as it was, or worked without one.'}
+        </p>
+      </Empty>
+    );
+  }
+  return <DiffView run={run} />;
+}

@@ -1,0 +1,267 @@
+import { useWindowVirtualizer } from '@tanstack/react-virtual';
+import { type KeyboardEvent, type ReactNode, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { get } from '../data/api.ts';
+import { addTasks } from '../data/live.ts';
+import { useLive, useNow } from '../data/use.ts';
+import { needyStatuses, type Page, type Priority, priorities, type TaskStatus, type TaskView, waitingStatuses } from '../data/views.ts';
+import { priorityNames } from '../parts/actions.tsx';
+import { Icon } from '../parts/icons.tsx';
+import { NewTask } from '../parts/new-task.tsx';
+import { StatusMark, wordOf } from '../parts/status.tsx';
+import { Empty } from '../parts/text.tsx';
+import { go, Link } from '../router.tsx';
+import { ago } from '../text/time.ts';
+import { TaskPanel } from './task-panel.tsx';
+
+interface View {
+  readonly name: string;
+  readonly statuses: readonly TaskStatus[] | undefined;
+}
+
+const views = {
+  all: { name: 'All', statuses: undefined },
+  running: { name: 'Running', statuses: ['running'] },
+  waiting: { name: 'Waiting', statuses: waitingStatuses },
+  needy: { name: 'Need you', statuses: needyStatuses },
+  succeeded: { name: 'Succeeded', statuses: ['succeeded'] },
+  failed: { name: 'Failed', statuses: ['failed'] },
+  cancelled: { name: 'Cancelled', statuses: ['cancelled'] },
+} as const satisfies Record<string, View>;
+
+type Shown = keyof typeof views;
+
+/** What the address says is shown: links can be kept and sent, and the way back works. */
+function fromAddress(): { readonly shown: Shown; readonly priority: Priority | ''; readonly search: string } {
+  const query = new URLSearchParams(location.search);
+  const shown = query.get('show');
+  return {
+    shown: shown !== null && Object.hasOwn(views, shown) ? (shown as Shown) : 'all',
+    priority: priorities.find((each) => each === query.get('priority')) ?? '',
+    search: query.get('search') ?? '',
+  };
+}
+
+export function Tasks({ selected }: { readonly selected: string | undefined }): ReactNode {
+  const [filter, setFilter] = useState(fromAddress);
+  const [creating, setCreating] = useState(false);
+  const { shown, priority, search } = filter;
+  const query = new URLSearchParams({
+    ...(shown === 'all' ? {} : { show: shown }),
+    ...(priority ? { priority } : {}),
+    ...(search ? { search } : {}),
+  }).toString();
+  const suffix = query === '' ? '' : `?${query}`;
+  useEffect(() => go(`${location.pathname}${suffix}`, 'replace'), [suffix]);
+
+  const all = useDeferredValue(useLive((state) => state.tasks));
+  const statuses: readonly TaskStatus[] | undefined = views[shown].statuses;
+  const found = useMemo(() => {
+    const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+    return [...all.values()]
+      .filter(
+        (task) =>
+          (statuses === undefined || statuses.includes(task.status)) &&
+          (priority === '' || task.priority === priority) &&
+          (words.length === 0 || matches(task, words)),
+      )
+      .sort((a, b) => (a.id < b.id ? 1 : -1));
+  }, [all, statuses, priority, search]);
+  const pages = usePages(statuses, priority);
+
+  return (
+    <div className={selected === undefined ? 'tasks' : 'tasks with-panel'}>
+      <div className="page tasks-list">
+        <header className="page-head">
+          <h1>Tasks</h1>
+          <button type="button" className="primary" onClick={() => setCreating(true)}>
+            <Icon name="plus" /> New task
+          </button>
+        </header>
+        {creating && <NewTask onClose={() => setCreating(false)} />}
+        <search className="filters">
+          <label className="search">
+            <Icon name="search" size={16} />
+            <span className="sr">Search title, body and repository</span>
+            <input
+              type="search"
+              placeholder="Search"
+              value={search}
+              onChange={(event) => setFilter({ ...filter, search: event.target.value })}
+            />
+          </label>
+          <label>
+            <span className="sr">Priority</span>
+            <select value={priority} onChange={(event) => setFilter({ ...filter, priority: event.target.value as Priority | '' })}>
+              <option value="">Any priority</option>
+              {priorities.map((each) => (
+                <option key={each} value={each}>
+                  {priorityNames[each]}
+                </option>
+              ))}
+            </select>
+          </label>
+          <fieldset className="segments">
+            <legend className="sr">Status</legend>
+            {(Object.keys(views) as Shown[]).map((each) => (
+              <button key={each} type="button" aria-pressed={shown === each} onClick={() => setFilter({ ...filter, shown: each })}>
+                {views[each].name}
+              </button>
+            ))}
+          </fieldset>
+        </search>
+        <p className="sr" role="status">
+          {found.length} tasks shown{pages.done ? '' : ', more on the server'}
+        </p>
+        {found.length === 0 && (pages.done || pages.failed) ? (
+          <Empty title={all.size === 0 ? 'No tasks yet' : 'No task is like that'}>
+            {all.size === 0 ? (
+              <p>
+                Write one here, with <code>npx nightshift new "…"</code>, or through the API.
+              </p>
+            ) : (
+              <p>Try another status or fewer words.</p>
+            )}
+          </Empty>
+        ) : (
+          <Rows tasks={found} selected={selected} suffix={suffix} more={pages} />
+        )}
+      </div>
+      {selected !== undefined && <TaskPanel key={selected} id={selected} back={`/tasks${suffix}`} />}
+    </div>
+  );
+}
+
+function matches({ title, body, repository, id }: TaskView, words: readonly string[]): boolean {
+  const text = `${title}\n${repository ?? ''}\n${id}\n${body ?? ''}`.toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+interface Pages {
+  readonly done: boolean;
+  readonly failed: boolean;
+  /** Fetches the next page, unless one is on its way. */
+  more(): void;
+}
+
+interface Progress {
+  /** Of which list, out of which snapshot. */
+  readonly of: string;
+  readonly cursor: string | null;
+  readonly done: boolean;
+  readonly failed: boolean;
+}
+
+const retryMs = 3_000;
+
+/** The server's list for a filter, page by page, into the store. What is shown comes from the store. */
+function usePages(statuses: readonly TaskStatus[] | undefined, priority: string): Pages {
+  const query = `limit=200${statuses ? `&status=${statuses.join(',')}` : ''}${priority ? `&priority=${priority}` : ''}`;
+  const live = useLive((state) => state.connection.kind === 'live');
+  const snapshot = useLive((state) => state.snapshot);
+  const of = `${query} ${snapshot}`;
+  const [progress, setProgress] = useState<Progress>({ of, cursor: null, done: false, failed: false });
+  const current = progress.of === of ? progress : { of, cursor: null, done: false, failed: false };
+  const busy = useRef('');
+  useEffect(() => {
+    if (!current.failed) return;
+    const timer = setTimeout(() => setProgress((last) => ({ ...last, failed: false })), retryMs);
+    return () => clearTimeout(timer);
+  }, [current.failed]);
+  const more = async (): Promise<void> => {
+    if (current.done || current.failed || busy.current === of || !live) return;
+    busy.current = of;
+    const answer = await get<Page<TaskView>>(`/tasks?${query}${current.cursor === null ? '' : `&cursor=${current.cursor}`}`);
+    if (busy.current !== of) return; // another list meanwhile
+    busy.current = '';
+    if (!answer.ok) {
+      setProgress({ ...current, failed: true });
+      return;
+    }
+    addTasks(answer.value.items);
+    setProgress({ of, cursor: answer.value.nextCursor, done: answer.value.nextCursor === null, failed: false });
+  };
+  return { done: current.done, failed: current.failed || !live, more: () => void more() };
+}
+
+function Rows({
+  tasks,
+  selected,
+  suffix,
+  more,
+}: {
+  readonly tasks: readonly TaskView[];
+  readonly selected: string | undefined;
+  readonly suffix: string;
+  readonly more: Pages;
+}): ReactNode {
+  const list = useRef<HTMLUListElement>(null);
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => setTop(list.current?.offsetTop ?? 0), []);
+  const virtual = useWindowVirtualizer({
+    count: tasks.length,
+    estimateSize: () => 60,
+    overscan: 12,
+    scrollMargin: top,
+    getItemKey: (index) => tasks[index]?.id ?? index,
+  });
+  const rows = virtual.getVirtualItems();
+  const atEnd = (rows.at(-1)?.index ?? -1) >= tasks.length - 30;
+  useEffect(() => {
+    if (atEnd) more.more();
+  });
+
+  const move = (event: KeyboardEvent): void => {
+    const step = event.key === 'ArrowDown' || event.key === 'j' ? 1 : event.key === 'ArrowUp' || event.key === 'k' ? -1 : 0;
+    const at = Number((event.target as HTMLElement).closest('li')?.dataset['index']);
+    const to = at + step;
+    if (step === 0 || Number.isNaN(at) || to < 0 || to >= tasks.length) return;
+    event.preventDefault();
+    virtual.scrollToIndex(to);
+    requestAnimationFrame(() => list.current?.querySelector<HTMLElement>(`li[data-index="${to}"] a`)?.focus());
+  };
+
+  return (
+    <>
+      <ul ref={list} className="rows" style={{ height: virtual.getTotalSize() }} onKeyDown={move} aria-label="Tasks">
+        {rows.map((row) => {
+          const task = tasks[row.index];
+          return (
+            task && (
+              <li
+                key={row.key}
+                data-index={row.index}
+                aria-setsize={more.done ? tasks.length : -1}
+                aria-posinset={row.index + 1}
+                style={{ transform: `translateY(${row.start - top}px)`, height: row.size }}
+              >
+                <Row task={task} current={task.id === selected} to={`/tasks/${task.id}${suffix}`} />
+              </li>
+            )
+          );
+        })}
+      </ul>
+      {!more.done && <p className="soft center">{more.failed ? 'More is on the server.' : 'Loading more…'}</p>}
+    </>
+  );
+}
+
+function Row({ task, current, to }: { readonly task: TaskView; readonly current: boolean; readonly to: string }): ReactNode {
+  const now = useNow(15_000);
+  return (
+    <Link to={to} className="row-link" aria-current={current ? 'true' : undefined}>
+      <StatusMark status={task.status} />
+      <span className="row-text">
+        <span className="title">{task.title}</span>
+        <span className="soft truncate">
+          {wordOf(task.status)}
+          {task.repository !== null && ` · ${task.repository.replace(/^.*\/\/[^/]+\//, '').replace(/\.git$/, '')}`}
+          {task.reason !== null && ` · ${task.reason.message}`}
+        </span>
+      </span>
+      {task.priority !== 'medium' && <span className={`chip ${task.priority}`}>{priorityNames[task.priority]}</span>}
+      <time className="soft tabular" dateTime={task.createdAt}>
+        {ago(task.createdAt, now)}
+      </time>
+    </Link>
+  );
+}

@@ -1,0 +1,117 @@
+import { type ReactNode, useEffect, useState } from 'react';
+import { call, get } from '../data/api.ts';
+import { useLive, useNow } from '../data/use.ts';
+import type { Page, WorkspaceView } from '../data/views.ts';
+import { Address, Empty } from '../parts/text.tsx';
+import { toast } from '../parts/toast.tsx';
+import { Link } from '../router.tsx';
+import { ago } from '../text/time.ts';
+
+/** The checkouts on the disks of the nodes. They go by themselves; who needs the room now need not wait for that. */
+export function Workspaces(): ReactNode {
+  const live = useLive((state) => state.connection.kind === 'live');
+  const [page, setPage] = useState<Page<WorkspaceView>>();
+  const [refused, setRefused] = useState<string>();
+
+  const load = async (cursor: string | null, before: readonly WorkspaceView[]): Promise<void> => {
+    const answer = await get<Page<WorkspaceView>>(`/workspaces?limit=100${cursor === null ? '' : `&cursor=${cursor}`}`);
+    if (!answer.ok) {
+      setRefused(answer.refusal.message);
+      return;
+    }
+    setRefused(undefined);
+    setPage({ items: [...before, ...answer.value.items], nextCursor: answer.value.nextCursor });
+  };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: again when the connection is back, and only then
+  useEffect(() => {
+    if (live) void load(null, []);
+  }, [live]);
+
+  const remove = async (workspace: WorkspaceView): Promise<void> => {
+    const answer = await call<undefined>('DELETE', `/workspaces/${workspace.id}`);
+    if (!answer.ok) toast('bad', answer.refusal.message);
+    else {
+      toast('good', 'Its files are gone');
+      setPage((shown) => shown && { ...shown, items: shown.items.filter(({ id }) => id !== workspace.id) });
+    }
+  };
+
+  return (
+    <div className="page">
+      <header className="page-head">
+        <div>
+          <h1>Workspaces</h1>
+          <p className="soft">A checkout for each run on a repository. Its branch is kept when its files go.</p>
+        </div>
+      </header>
+      {page === undefined ? (
+        <p className="soft" role="status">
+          {refused ?? (live ? 'Loading…' : 'This list is not kept for reading offline.')}
+        </p>
+      ) : page.items.length === 0 ? (
+        <Empty title="No workspace is on the disk">
+          <p>A task with a repository gets one when its run begins. It goes an hour after a success, and three days after a failure.</p>
+        </Empty>
+      ) : (
+        <>
+          <ul className="list">
+            {page.items.map((workspace) => (
+              <Row key={workspace.id} workspace={workspace} remove={() => remove(workspace)} />
+            ))}
+          </ul>
+          {page.nextCursor !== null && (
+            <button type="button" onClick={() => load(page.nextCursor, page.items)}>
+              More
+            </button>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+const looks: Readonly<Record<WorkspaceView['status'], readonly [word: string, tone: string]>> = {
+  active: ['In use', 'live'],
+  completed: ['Done', 'good'],
+  error: ['Kept for a look', 'bad'],
+  cleaning: ['Being removed', 'calm'],
+  removed: ['Removed', 'calm'],
+};
+
+function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonly remove: () => Promise<void> }): ReactNode {
+  const now = useNow(30_000);
+  const [busy, setBusy] = useState(false);
+  const title = useLive((state) => state.tasks.get(workspace.taskId)?.title);
+  const [word, tone] = looks[workspace.status];
+  return (
+    <li className="card item">
+      <div className="grow">
+        <Link to={`/runs/${workspace.runId}`} className="title">
+          {title ?? workspace.branch}
+        </Link>
+        <p className="step plain">
+          <Address text={workspace.repository} /> · {workspace.ref} · made {ago(workspace.createdAt, now)}
+          {workspace.cleanupAt !== null && `, goes ${ago(workspace.cleanupAt, now)}`}
+        </p>
+      </div>
+      <span className={`badge ${tone}`}>{word}</span>
+      {workspace.status !== 'active' && (
+        <div className="row">
+          <button
+            type="button"
+            className="small"
+            disabled={busy}
+            aria-label={`Remove the files of ${title ?? workspace.branch}`}
+            onClick={async () => {
+              setBusy(true);
+              await remove();
+              setBusy(false);
+            }}
+          >
+            Remove
+          </button>
+        </div>
+      )}
+    </li>
+  );
+}

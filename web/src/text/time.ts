@@ -1,0 +1,34 @@
+/** How long, for people: two units at most. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
+  const seconds = ms / 1_000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+/** How long it has taken so far: whole seconds, for it is read while it changes. */
+export const elapsed = (ms: number): string => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1_000))} s` : duration(ms));
+
+/** How long ago, coarser the longer ago it is. A time that is still to come is told as such. */
+export function ago(iso: string, now: number): string {
+  const ms = now - Date.parse(iso);
+  if (ms < -5_000) return `in ${coarse(-ms)}`;
+  return ms < 5_000 ? 'just now' : `${coarse(ms)} ago`;
+}
+
+function coarse(ms: number): string {
+  const minutes = ms / 60_000;
+  if (minutes < 1) return `${Math.floor(ms / 1_000)} s`;
+  if (minutes < 60) return `${Math.floor(minutes)} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
+  return `${Math.floor(minutes / 1_440)} days`;
+}
+
+export const clockTime = (when: number | string): string =>
+  new Date(when).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+
+export const fullTime = (when: number | string): string => new Date(when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' });
