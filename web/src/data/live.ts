@@ -62,7 +62,8 @@ let started = false;
 export async function start(): Promise<void> {
   if (started) return;
   started = true;
-  const kept = await recall();
+  // What an older version kept may have another form; then there is nothing to begin with.
+  const kept = await recall().catch(() => undefined);
   if (kept && state.session === undefined) {
     transcripts = kept.transcripts;
     lastHeard = kept.asOf;
@@ -293,7 +294,7 @@ function throttled(ms: number, action: () => Promise<unknown>): () => void {
 }
 
 /** The server counts: it alone knows of tasks that were never shown here. */
-const countSoon = throttled(1_000, async () => {
+const countSoon = throttled(2_000, async () => {
   const answer = await get<QueueView>('/queue');
   if (answer.ok) set({ queue: answer.value });
 });
@@ -438,11 +439,16 @@ async function* history(id: string, query: string): AsyncGenerator<readonly Even
   }
 }
 
+const transcriptLimit = 20;
+
 function putTranscript(id: string, transcript: Transcript): void {
   if (transcripts.get(id) === transcript) return;
   const next = new Map(transcripts);
   next.delete(id);
-  transcripts = next.set(id, transcript);
+  next.set(id, transcript);
+  // Those looked at longest ago go first; they can be read again.
+  for (const old of next.keys()) if (next.size > transcriptLimit && !open.has(old)) next.delete(old);
+  transcripts = next;
   scheduleTold();
 }
 

@@ -75,7 +75,7 @@ function Hunks({ file }: { readonly file: FileDiff }): ReactNode {
               </tr>
             ) : null}
             {hunk.lines.map((line) => (
-              <tr key={`${line.before ?? ''} ${line.after ?? ''} ${line.kind}`} className={line.kind}>
+              <tr key={line.at} className={line.kind}>
                 <td className="number">{line.before}</td>
                 <td className="number">{line.after}</td>
                 <td className="text">

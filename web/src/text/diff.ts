@@ -19,6 +19,8 @@ export interface Line {
   readonly text: string;
   readonly before: number | undefined;
   readonly after: number | undefined;
+  /** Its place in the hunk. */
+  readonly at: number;
 }
 
 export function parseDiff(patch: string): readonly FileDiff[] {
@@ -75,10 +77,11 @@ function parseHunks(lines: readonly string[]): readonly Hunk[] {
     const hunk = hunks.at(-1);
     if (!hunk) continue;
     const text = line.slice(1);
-    if (line.startsWith('+')) hunk.lines.push({ kind: 'added', text, before: undefined, after: after++ });
-    else if (line.startsWith('-')) hunk.lines.push({ kind: 'removed', text, before: before++, after: undefined });
-    else if (line.startsWith('\\')) hunk.lines.push({ kind: 'note', text: text.trim(), before: undefined, after: undefined });
-    else hunk.lines.push({ kind: 'same', text, before: before++, after: after++ });
+    const at = hunk.lines.length;
+    if (line.startsWith('+')) hunk.lines.push({ kind: 'added', text, before: undefined, after: after++, at });
+    else if (line.startsWith('-')) hunk.lines.push({ kind: 'removed', text, before: before++, after: undefined, at });
+    else if (line.startsWith('\\')) hunk.lines.push({ kind: 'note', text: text.trim(), before: undefined, after: undefined, at });
+    else hunk.lines.push({ kind: 'same', text, before: before++, after: after++, at });
   }
   return hunks;
 }
