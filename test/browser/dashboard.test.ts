@@ -355,6 +355,10 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
       const visitor = await visit(browser, address, { colorScheme, reducedMotion: 'reduce' });
       const { page } = visitor;
       const check = async (what: string): Promise<void> => {
+        const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
+        expect(await page.evaluate(overflow), `${what} scrolls sideways`).toBeLessThanOrEqual(0);
+        // On a phone the pages are made of the same parts; what is laid out anew there is looked at again.
+        if (/390$/.test(what) && !/^\/tasks\/|^\/ at|new task/.test(what)) return;
         const { violations } = await new AxeBuilder({ page })
           .options({ resultTypes: ['violations'] })
           .setLegacyMode()
@@ -363,8 +367,6 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
           violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`),
           what,
         ).toEqual([]);
-        const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
-        expect(await page.evaluate(overflow), `${what} scrolls sideways`).toBeLessThanOrEqual(0);
       };
       await page.goto(address);
       await page.getByLabel('API key').waitFor();
