@@ -89,7 +89,7 @@ function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonl
         <Link to={`/runs/${workspace.runId}`} className="title">
           {title ?? workspace.branch}
         </Link>
-        <p className="step plain">
+        <p className="step whole">
           <Address text={workspace.repository} /> · {workspace.ref} · made {ago(workspace.createdAt, now)}
           {workspace.cleanupAt !== null && `, goes ${ago(workspace.cleanupAt, now)}`}
         </p>
