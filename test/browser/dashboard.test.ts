@@ -112,9 +112,12 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.getByRole('button', { name: 'Create the task' }).click();
     await heading('Fix the failing test').waitFor();
     await page.getByRole('link', { name: /^Run 1/ }).click();
+    await page.locator('.transcript li').first().waitFor();
+    await page.locator('.run-line').getByText('Succeeded').waitFor();
+    // It has followed the end meanwhile, and holds only what is near that.
+    await page.evaluate('scrollTo(0, 0)');
     await page.locator('.transcript').getByText('I will look at the code and run the tests.').waitFor();
     await page.locator('.fold.tool', { hasText: 'Edit' }).waitFor();
-    await page.locator('.run-line').getByText('Succeeded').waitFor();
     await page.locator('.result').getByText('3 passed, 0 failed').waitFor();
     expect(await page.locator('.delivery .command code').textContent()).toMatch(/^git fetch \S+ nightshift\//);
     const call = page.locator('.fold.tool', { hasText: 'node --test' }).first();
