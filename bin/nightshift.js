@@ -10,6 +10,9 @@ const bundled = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.u
 
 if (process.features.typescript) {
   const { enableCompileCache } = await import('node:module');
+  const { setFlagsFromString } = await import('node:v8');
+  // Young memory that has grown while starting is never given back; a server spends most of its time at rest.
+  setFlagsFromString('--max-semi-space-size=6');
   // Halves the start-up. A folder that cannot be written only means that it stays as slow as the first time.
   enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
   await import(main.href);

@@ -104,7 +104,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     // A comment is never taken for a command, whatever engine is the default here.
     const github = createGitHub(config, { store, clock, log, engine: 'claude', version });
     const mail = { store, clock, newId, chance: Math.random, log, node: home.nodeId };
-    const connectors: readonly Connector[] = [...(github.on ? [github.on] : []), ...connectorsOf(config, { store, clock, newId, log })];
+    const connectors: readonly Connector[] = [
+      ...(github.on ? [github.on] : []),
+      ...(await connectorsOf(config, { store, clock, newId, log })),
+    ];
     const alerts = alertChannels(config, { clock, node: home.nodeId });
     const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts];
     const outbox = createOutbox({ ...mail, channels });

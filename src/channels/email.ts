@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createTransport } from 'nodemailer';
+import type { Transporter } from 'nodemailer';
 import { headline, type Notice } from '../domain/notice.ts';
 import type { Channel, Sending } from '../outbox/channel.ts';
 
@@ -16,12 +16,18 @@ export function emailChannel({
   readonly to: string;
   readonly from?: string | undefined;
 }): Channel {
-  const transport = createTransport(smtpUrl, { connectionTimeout: 15_000, greetingTimeout: 15_000, socketTimeout: 30_000 } as object);
+  // Loaded with the first mail: most servers send none.
+  let opening: Promise<Transporter> | undefined;
+  const open = async (): Promise<Transporter> => {
+    const { createTransport } = await import('nodemailer');
+    return createTransport(smtpUrl, { connectionTimeout: 15_000, greetingTimeout: 15_000, socketTimeout: 30_000 } as object);
+  };
   return {
     name: 'email',
     async send({ key, revision, body }, signal) {
       const notice = body as Notice;
-      const sending = transport.sendMail({
+      opening ??= open();
+      const sending = (await opening).sendMail({
         from: from ?? to,
         to,
         subject: headline(notice),

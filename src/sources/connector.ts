@@ -2,7 +2,11 @@ import type { Inbox } from '../inbox/inbox.ts';
 import type { Door, Source } from '../inbox/source.ts';
 import type { Reporter } from '../outbox/announce.ts';
 import type { Channel } from '../outbox/channel.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
+import type { Log } from '../platform/log.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { Store } from '../store/store.ts';
 
 /** One service outside, with as much of it as there is: work that comes in, words that go out, and a look out for both. */
 export interface Connector {
@@ -17,4 +21,11 @@ export interface Connector {
 interface Into {
   readonly inbox: Pick<Inbox, 'receive'>;
   readonly queue: Pick<Queue, 'cancel'>;
+}
+
+export interface ConnectorParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
 }
