@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
@@ -31,6 +33,10 @@ import { createGateway } from './messages.ts';
 import { onlyProvider } from './models.ts';
 import { createPrices } from './prices.ts';
 import { anthropicProvider } from './providers/anthropic.ts';
+import type { ModelRequest } from './providers/provider.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const model = 'claude-sonnet-4-5';
 const noLimits: Limits = { day: null, ceiling: null, proactive: null, run: null, conversation: null };
@@ -71,6 +77,7 @@ for (const dialect of dialects) {
       nodeId = 'nod_1',
       patienceMs = 60_000,
       prices = {},
+      onAsked = () => undefined,
     }: {
       limits?: Partial<Limits>;
       clock?: Clock;
@@ -78,6 +85,7 @@ for (const dialect of dialects) {
       nodeId?: string;
       patienceMs?: number;
       prices?: Parameters<typeof createPrices>[0];
+      onAsked?: (request: ModelRequest) => void;
     } = {}) {
       const booked: LedgerEntry[] = [];
       const pauses: string[] = [];
@@ -101,7 +109,13 @@ for (const dialect of dialects) {
         () => budgets.stop(),
       );
       const gateway = createGateway({
-        models: onlyProvider(provider),
+        models: onlyProvider({
+          name: provider.name,
+          answer(request, signal) {
+            onAsked(request);
+            return provider.answer(request, signal);
+          },
+        }),
         credentials,
         clock,
         log: silentLog,
@@ -109,14 +123,14 @@ for (const dialect of dialects) {
         onUsage: () => undefined,
       });
       const known = new Map<string, string>();
-      const ask = async (caller: Caller, body: object = {}, signal?: AbortSignal): Promise<Response> => {
+      const ask = async (caller: Caller, body: object | string = {}, signal?: AbortSignal): Promise<Response> => {
         const credential = known.get(caller.runId) ?? credentials.issue(caller);
         known.set(caller.runId, credential);
         return gateway.fetch(
           new Request('http://localhost/v1/messages', {
             method: 'POST',
             headers: { 'x-api-key': credential },
-            body: JSON.stringify({ model, max_tokens: 2_000, stream: true, messages: [], ...body }),
+            body: typeof body === 'string' ? body : JSON.stringify({ model, max_tokens: 2_000, stream: true, messages: [], ...body }),
             ...(signal === undefined ? {} : { signal }),
           }),
         );
@@ -183,6 +197,42 @@ for (const dialect of dialects) {
       // It may have been read before the agent left: what was sent is booked, and marked as reckoned.
       expect(booked).toMatchObject([{ end: 'abandoned', status: null, estimated: true, outputTokens: 0, inputTokens: held?.input_tokens }]);
       expect(await counter('day:2026-01-01')).toMatchObject({ reserved: 0 });
+    });
+
+    test('that nobody can write down again is settled all the same', async () => {
+      const { ask, budgets } = open();
+      const nested = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+      const answer = await ask(callerOf('run_1'), `{"model":"${model}","messages":${nested}}`);
+      expect(answer.status).toBe(500);
+      await budgets.settled('run_1');
+      expect(await reservations()).toEqual([]);
+      expect(budgets.pending).toBe(0);
+    });
+
+    test('does not keep its request in memory while its answer comes', async () => {
+      const asked: WeakRef<object>[] = [];
+      const { ask } = open({ onAsked: ({ message, body }) => void asked.push(new WeakRef(message), new WeakRef(body as object)) });
+      const goOn = Promise.withResolvers<void>();
+      upstream.behaves(async (response) => {
+        const [start, ...others] = textEvents('Done.', model);
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.write(start);
+        await goOn.promise;
+        response.end(others.join(''));
+      });
+      const answer = await ask(callerOf('run_1'), { system: 'x'.repeat(100_000) });
+      const reader = answer.body?.getReader();
+      await reader?.read();
+      try {
+        await until('the request to be gone', () => {
+          collectGarbage();
+          return asked.every((each) => each.deref() === undefined);
+        });
+        expect(asked).toHaveLength(2);
+      } finally {
+        goOn.resolve();
+        while (!(await reader?.read())?.done);
+      }
     });
 
     test('that was refused costs nothing, and is in the ledger', async () => {

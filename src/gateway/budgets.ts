@@ -35,7 +35,7 @@ import { append } from '../store/journal.ts';
 import { type Booking, book, chargesOf, isProactive } from '../store/ledger.ts';
 import type { Store, Tx } from '../store/store.ts';
 import type { Caller } from './caller.ts';
-import { keptShort, surchargeOf, tokensIn, worstCase } from './estimate.ts';
+import { surchargeOf, tokensIn, worstCase } from './estimate.ts';
 import type { ModelCall } from './model-call.ts';
 import type { Served } from './models.ts';
 import { type Consumption, canonicalName, costOf, dearer, type Price, type Prices } from './prices.ts';
@@ -69,9 +69,9 @@ interface Tried {
   readonly latencyMs: number;
 }
 
-/** A call that is paid for: made with this request, which may ask for a shorter answer, and settled exactly once. */
+/** A call that is paid for, as long as its answer is kept within so many tokens. To be settled exactly once. */
 type Opened =
-  | { readonly kind: 'open'; readonly request: ModelRequest; settle(call: ModelCall): void }
+  | { readonly kind: 'open'; readonly outputTokens: number; settle(call: ModelCall): void }
   | { readonly kind: 'refused'; readonly answer: Response };
 
 /**
@@ -257,14 +257,16 @@ export function createBudgets(parts: BudgetParts): Budgets {
       case 'granted': {
         const { reservation } = answer;
         pending.set(reservation.id, pendingOf(reservation.runId));
-        return {
-          kind: 'open',
-          request: keptShort(request, reservation.outputTokens),
-          settle: (call) => void enter({ reservation, entry: entryOf(reservation, request, call) }),
-        };
+        return { kind: 'open', outputTokens: reservation.outputTokens, settle: settlementOf(reservation, surchargeOf(request.message)) };
       }
     }
   }
+
+  /** Made apart from the request, which would otherwise live as long as the answer. */
+  const settlementOf =
+    (reservation: Reservation, surcharge: number) =>
+    (call: ModelCall): void =>
+      void enter({ reservation, entry: entryOf(reservation, surcharge, call) });
 
   function overBudget(request: ModelRequest, refusal: Extract<Answer, { kind: 'refused' }>, latencyMs: number): Response {
     const { caller } = request;
@@ -289,11 +291,11 @@ export function createBudgets(parts: BudgetParts): Budgets {
     ...(scope === 'run' || scope === 'task' ? {} : { until: nextUtcDay(clock.now()) }),
   });
 
-  function entryOf(reservation: Reservation, { message }: ModelRequest, call: ModelCall): LedgerEntry {
+  function entryOf(reservation: Reservation, surcharge: number, call: ModelCall): LedgerEntry {
     const { inputTokens, outputTokens, microUsd, ...from } = reservation;
     const { used, estimated } = consumptionOf(reservation, call);
     const price = priceOf(call.model, call.served?.model, reservation.model);
-    const cost = costOf(price, used, surchargeOf(message));
+    const cost = costOf(price, used, surcharge);
     return {
       ...from,
       provider: call.served?.provider ?? null,

@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Budgets } from './budgets.ts';
 import type { Credentials } from './credentials.ts';
+import { keptShort } from './estimate.ts';
 import { keptAwake } from './keep-awake.ts';
 import type { ModelCall } from './model-call.ts';
 import type { Models, Served } from './models.ts';
@@ -96,13 +97,13 @@ async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSign
       done('refused');
       return opened.answer;
     }
-    const paid = opened?.request ?? request;
-    call = beginCall(parts, paid, began, opened?.settle);
+    call = beginCall(parts, request, began, opened?.settle);
     if (away.signal.aborted) {
       call.answered(clientGone, null);
       done('abandoned');
       return errorAnswer({ status: clientGone, message: 'The agent left before anybody was asked.' });
     }
+    const paid = opened ? keptShort(request, opened.outputTokens) : request;
     const { response, served } = await parts.models.answer(paid, away.signal);
     call.answered(response.status, served);
     return observed(response, away, done);
@@ -161,7 +162,7 @@ interface Call {
 
 function beginCall(
   { clock, log, onUsage }: GatewayParts,
-  { caller, endpoint, message }: ModelRequest,
+  { caller, endpoint, message: { model: asked } }: ModelRequest,
   began: number,
   settle: ((call: ModelCall) => void) | undefined,
 ): Call {
@@ -178,7 +179,7 @@ function beginCall(
     end(end, observed) {
       if (reported) return;
       reported = true;
-      const model = observed?.model ?? served?.model ?? (typeof message.model === 'string' ? message.model : null);
+      const model = observed?.model ?? served?.model ?? (typeof asked === 'string' ? asked : null);
       const usage = observed?.usage ?? null;
       const latencyMs = clock.monotonic() - began;
       const call = { caller, served, model, usage, observed: observed ?? null, end, status, firstByteMs, latencyMs };

@@ -100,8 +100,9 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
     signal.addEventListener('abort', abort, { once: true });
     request.once('response', (response) => {
       settled();
-      // What fails from here on fails the response. The listener below would hold the request's body for as long as that lasts.
-      request.removeAllListeners('error').on('error', () => undefined);
+      // What fails from here on fails the response. The listener below would hold the request's body for as long as that
+      // lasts, and so would any other that is made here.
+      request.removeAllListeners('error').on('error', ignore);
       resolve({ kind: 'answered', response });
     });
     request.on('error', (error: NodeJS.ErrnoException) => {
@@ -114,6 +115,8 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
     request.end(body ?? undefined);
   });
 }
+
+const ignore = (): void => undefined;
 
 async function pass(
   response: IncomingMessage,
