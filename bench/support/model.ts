@@ -3,11 +3,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createCredentials } from '../../src/gateway/credentials.ts';
 import { createGateway } from '../../src/gateway/messages.ts';
-import { onlyProvider } from '../../src/gateway/models.ts';
 import { rehearsalProvider } from '../../src/gateway/providers/rehearsal.ts';
 import { parseScript } from '../../src/gateway/rehearsal/script.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLog } from '../../src/platform/log.ts';
+import { onlyProvider } from '../../test/support/only-provider.ts';
 import type { Scope } from './scope.ts';
 
 /** A model on loopback that Nightshift and the bare SDK are both pointed at, so that neither has a shorter way to it. */

@@ -12,6 +12,7 @@ import {
   startUpstream,
   textEvents,
 } from '../../test/support/model-upstream.ts';
+import { onlyProvider } from '../../test/support/only-provider.ts';
 import { until } from '../../test/support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import { type Limits, microUsd, utcDay } from '../domain/budget.ts';
@@ -29,11 +30,14 @@ import type { Store } from '../store/store.ts';
 import { type Budgets, createBudgets } from './budgets.ts';
 import type { Caller } from './caller.ts';
 import { createCredentials } from './credentials.ts';
+import { createKeys } from './keys.ts';
 import { createGateway } from './messages.ts';
-import { onlyProvider } from './models.ts';
+import type { Models } from './models.ts';
 import { createPrices } from './prices.ts';
 import { anthropicProvider } from './providers/anthropic.ts';
 import type { ModelRequest } from './providers/provider.ts';
+import { createRoutedModels } from './routed-models.ts';
+import { meterFor } from './usage.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -77,6 +81,8 @@ for (const dialect of dialects) {
       nodeId = 'nod_1',
       patienceMs = 60_000,
       prices = {},
+      standIns = [],
+      models,
       onAsked = () => undefined,
     }: {
       limits?: Partial<Limits>;
@@ -85,6 +91,8 @@ for (const dialect of dialects) {
       nodeId?: string;
       patienceMs?: number;
       prices?: Parameters<typeof createPrices>[0];
+      standIns?: readonly string[];
+      models?: Models;
       onAsked?: (request: ModelRequest) => void;
     } = {}) {
       const booked: LedgerEntry[] = [];
@@ -99,7 +107,7 @@ for (const dialect of dialects) {
         nodeId,
         prices: createPrices(prices),
         defaults: { ...noLimits, ...limits },
-        standIns: () => [],
+        standIns: () => standIns,
         emergency: async () => void pauses.push('paused'),
         onBooked: (entry) => void booked.push(entry),
         patienceMs,
@@ -109,13 +117,15 @@ for (const dialect of dialects) {
         () => budgets.stop(),
       );
       const gateway = createGateway({
-        models: onlyProvider({
-          name: provider.name,
-          answer(request, signal) {
-            onAsked(request);
-            return provider.answer(request, signal);
-          },
-        }),
+        models:
+          models ??
+          onlyProvider({
+            name: provider.name,
+            answer(request, signal) {
+              onAsked(request);
+              return provider.answer(request, signal);
+            },
+          }),
         credentials,
         clock,
         log: silentLog,
@@ -243,6 +253,57 @@ for (const dialect of dialects) {
       expect(await counter('day:2026-01-01')).toMatchObject({ spent: 0, reserved: 0 });
     });
 
+    test('whose whole answer has come is complete, though nobody waits for the connection to end', async () => {
+      const { ask, budgets } = open();
+      upstream.behaves((response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.write(textEvents('Done.', model).join(''));
+      });
+      const reader = (await ask(callerOf('run_1'))).body?.getReader();
+      await reader?.read();
+      await reader?.cancel();
+      await budgets.settled('run_1');
+      expect(await ledger()).toMatchObject([{ ended: 'complete', estimated: 0, output_tokens: 9 }]);
+    });
+
+    test('that was given up while it waited for a provider costs nothing', async () => {
+      const clock = new ManualClock();
+      const models = createRoutedModels({
+        chain: [
+          {
+            name: 'claude',
+            keys: createKeys({
+              provider: 'claude',
+              secrets: () => ['sk-key'],
+              connect: (apiKey) => anthropicProvider({ baseUrl: upstream.url, apiKey }, clock),
+              clock,
+              chance: () => 0.5,
+            }),
+            nameOf: (name) => name,
+            listsModels: false,
+          },
+        ],
+        fallbackModel: undefined,
+        models: [],
+        patienceMs: 60_000,
+        clock,
+        chance: () => 0.5,
+        onTry: () => undefined,
+        onWaiting: () => undefined,
+      });
+      undo.push(() => models.close());
+      const { ask, budgets } = open({ clock, models });
+      upstream.behaves(refuses(529, 'Overloaded'));
+      const gone = new AbortController();
+      const answer = ask(callerOf('run_1'), {}, gone.signal);
+      await until('the call to wait', () => models.describe().waiting.length === 1);
+      gone.abort();
+      await answer;
+      await budgets.settled('run_1');
+      expect(await ledger()).toMatchObject([{ ended: 'abandoned', status: 499, cost_micro_usd: 0, estimated: 0 }]);
+      expect(await reservations()).toEqual([]);
+    });
+
     test('that was cut off is booked with what was seen of it, and marked as reckoned', async () => {
       const { call } = open();
       upstream.behaves(cutsOff);
@@ -261,6 +322,16 @@ for (const dialect of dialects) {
       expect(entry).toMatchObject({ ended: 'complete', estimated: 1 });
       expect(entry?.input_tokens).toBeGreaterThan(5_000);
       expect(entry?.output_tokens).toBeGreaterThan(900);
+    });
+
+    test('whose answer claims to have cost nothing is reckoned as well', async () => {
+      const { call } = open();
+      upstream.behaves(costs(0, 0));
+      await call(callerOf('run_1'), { system: 'x'.repeat(10_000) });
+      const [entry] = await ledger();
+      expect(entry).toMatchObject({ ended: 'complete', estimated: 1 });
+      expect(entry?.input_tokens).toBeGreaterThan(1_000);
+      expect(entry?.output_tokens).toBeGreaterThan(0);
     });
 
     test('of a model that nobody knows costs as much as the dearest, and that is said once', async () => {
@@ -282,6 +353,48 @@ for (const dialect of dialects) {
       expect(entry).toMatchObject({ model: 'nul??[31m', input_tokens: 100_000_000 });
       expect(Number.isSafeInteger(entry?.cost_micro_usd)).toBe(true);
       expect((await counter('run:run_1'))?.reserved).toBe(0);
+    });
+
+    test('is held at the dearest of all that may answer, for what is read and for what is written', async () => {
+      const { ask } = open({ standIns: ['claude-opus-5-5'] });
+      const answers = [await ask(callerOf('run_1'), { system: 'x'.repeat(500_000) }), await ask(callerOf('run_2'))];
+      const held = new Map((await reservations()).map(({ run_id, micro_usd }) => [run_id, micro_usd]));
+      // Of a long prompt, the model that was asked for is the dearer one; of a short one, it is the other.
+      expect(held.get('run_1')).toBeGreaterThanOrEqual(250_000 * 6 + 2_000 * 22.5);
+      expect(held.get('run_2')).toBeGreaterThanOrEqual(2_000 * 20);
+      for (const answer of answers) await answer.text();
+    });
+
+    test('that another model answered has the price of that one, also when nobody knows it', async () => {
+      const { budgets, booked } = open({ standIns: ['no-such-model'] });
+      const message = { model, max_tokens: 2_000, messages: [] };
+      const request: ModelRequest = {
+        caller: callerOf('run_1'),
+        endpoint: 'messages',
+        query: '',
+        headers: new Headers(),
+        body: Buffer.from(JSON.stringify(message)),
+        message,
+      };
+      const opened = await budgets.open(request, new AbortController().signal);
+      if (opened.kind !== 'open') throw new Error('refused');
+      const meter = meterFor('application/json');
+      meter.see(
+        Buffer.from(JSON.stringify({ type: 'message', model: 'no-such-model', usage: { input_tokens: 100, output_tokens: 1_000 } })),
+      );
+      opened.settle({
+        caller: request.caller,
+        served: { provider: 'openrouter', model: 'no-such-model', keyId: null },
+        model: 'no-such-model',
+        usage: null,
+        observed: meter.end(),
+        end: 'complete',
+        status: 200,
+        firstByteMs: 1,
+        latencyMs: 2,
+      });
+      await budgets.settled('run_1');
+      expect(booked).toMatchObject([{ model: 'no-such-model', costMicroUsd: 100 * 15 + 1_000 * 75 }]);
     });
 
     test('has the price that the settings give its model', async () => {

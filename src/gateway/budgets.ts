@@ -38,7 +38,8 @@ import type { Caller } from './caller.ts';
 import { surchargeOf, tokensIn, worstCase } from './estimate.ts';
 import type { ModelCall } from './model-call.ts';
 import type { Served } from './models.ts';
-import { type Consumption, canonicalName, costOf, dearer, type Price, type Prices } from './prices.ts';
+import type { Price } from './price-table.ts';
+import { type Consumption, canonicalName, costOf, type Prices } from './prices.ts';
 import { errorAnswer, type ModelRequest } from './providers/provider.ts';
 
 export interface BudgetParts {
@@ -50,7 +51,7 @@ export interface BudgetParts {
   readonly prices: Prices;
   /** Where the owner has set nothing else. */
   readonly defaults: Limits;
-  /** Other models that may answer in the place of the one that is asked for: the dearest of all is reserved for. */
+  /** By what other names it may be answered, and by what other models: the dearest of all is reserved for. */
   readonly standIns: (model: string) => readonly string[];
   /** The day's ceiling is reached: nothing more is to be started until the owner says so. */
   readonly emergency: () => Promise<void>;
@@ -237,10 +238,9 @@ export function createBudgets(parts: BudgetParts): Budgets {
 
   async function open(request: ModelRequest, signal: AbortSignal): Promise<Opened> {
     const began = clock.monotonic();
-    const price = priceAsked(request);
     let answer: Answer;
     try {
-      answer = await reserve({ request, worst: worstCase(request, price) }, signal);
+      answer = await reserve({ request, worst: worstCase(request, pricesAsked(request)) }, signal);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       log.warn(
@@ -294,7 +294,8 @@ export function createBudgets(parts: BudgetParts): Budgets {
   function entryOf(reservation: Reservation, surcharge: number, call: ModelCall): LedgerEntry {
     const { inputTokens, outputTokens, microUsd, ...from } = reservation;
     const { used, estimated } = consumptionOf(reservation, call);
-    const price = priceOf(call.model, call.served?.model, reservation.model);
+    // What was asked for says nothing about the price of what stood in for it.
+    const price = priceOf(call.model, call.served?.model ?? reservation.model);
     const cost = costOf(price, used, surcharge);
     return {
       ...from,
@@ -357,10 +358,10 @@ export function createBudgets(parts: BudgetParts): Budgets {
     pending.delete(id);
   }
 
-  function priceAsked({ message: { model } }: ModelRequest): Price {
-    if (typeof model !== 'string') return prices.dearest;
-    const own = priceOf(model);
-    return parts.standIns(model).reduce((most, name) => dearer(most, priceOf(name)), own);
+  /** Of every model that may answer. */
+  function pricesAsked({ message: { model } }: ModelRequest): readonly Price[] {
+    if (typeof model !== 'string') return [prices.dearest];
+    return [model, ...parts.standIns(model)].map((name) => priceOf(name));
   }
 
   /** That of the first name that is known. */
@@ -452,14 +453,18 @@ function consumptionOf(
 ): { readonly used: Consumption; readonly estimated: boolean } {
   const extras = { cacheWrite1hTokens: observed?.cacheWrite1hTokens ?? 0, webSearches: observed?.webSearches ?? 0 };
   if (status !== null && status >= 400) return { used: { ...nothing, ...extras }, estimated: false };
-  const reported = observed?.usage;
-  if (reported && end === 'complete') return { used: { ...reported, ...extras }, estimated: false };
   const said = Math.min(reservation.outputTokens, tokensIn(observed?.outputBytes ?? 0));
+  const reported = observed?.usage;
+  // Some servers report noughts. Nothing is answered without anything being read.
+  const read = reported && reported.inputTokens + reported.cacheReadTokens + reported.cacheWriteTokens > 0 ? reported : undefined;
+  const written = reported && end === 'complete' && (reported.outputTokens > 0 || said === 0) ? reported.outputTokens : undefined;
   return {
-    used: reported
-      ? { ...reported, ...extras, outputTokens: Math.max(reported.outputTokens, said) }
-      : { ...nothing, ...extras, inputTokens: reservation.inputTokens, outputTokens: said },
-    estimated: true,
+    used: {
+      ...(read ?? { ...nothing, inputTokens: reservation.inputTokens }),
+      ...extras,
+      outputTokens: written ?? Math.max(reported?.outputTokens ?? 0, said),
+    },
+    estimated: !read || written === undefined,
   };
 }
 

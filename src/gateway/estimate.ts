@@ -1,5 +1,6 @@
 import { type WorstCase, wholeMicroUsd } from '../domain/budget.ts';
-import { type Price, priceAt, webSearchMicroUsd } from './prices.ts';
+import type { Price } from './price-table.ts';
+import { dearestOf, priceAt, webSearchMicroUsd } from './prices.ts';
 import type { MessagesBody, ModelRequest } from './providers/provider.ts';
 
 /** Code and prose take three to four bytes a token, dense data two; so this is on the safe side of what is usually sent. */
@@ -21,12 +22,12 @@ export function surchargeOf({ speed, inference_geo: region }: MessagesBody): num
   return (speed === 'fast' ? 6 : 1) * (region === 'us' ? 1.1 : 1);
 }
 
-/** The most that a request can cost at a price. Upward throughout: what turns out cheaper is given back. */
-export function worstCase({ body, message }: Pick<ModelRequest, 'body' | 'message'>, price: Price): WorstCase {
+/** The most that a request can cost at any of these prices. Upward throughout: what turns out cheaper is given back. */
+export function worstCase({ body, message }: Pick<ModelRequest, 'body' | 'message'>, prices: readonly Price[]): WorstCase {
   const inputTokens = inputTokensOf(body, message);
   const surcharge = surchargeOf(message);
   // All of it may be cached, which costs more than reading it.
-  const { input, cacheWrite, cacheWrite1h, output } = priceAt(price, inputTokens);
+  const { input, cacheWrite, cacheWrite1h, output } = dearestOf(prices.map((price) => priceAt(price, inputTokens)));
   const caches = body?.includes('cache_control') === true;
   const perInputToken = !caches ? input : body?.includes('"1h"') ? Math.max(input, cacheWrite1h) : Math.max(input, cacheWrite);
   return {
@@ -64,7 +65,7 @@ function inputTokensOf(body: Buffer | null, message: MessagesBody): number {
 }
 
 function outputTokensOf({ max_tokens: asked }: MessagesBody): number {
-  return typeof asked === 'number' && Number.isSafeInteger(asked) && asked > 0 ? Math.min(asked, longestOutput) : longestOutput;
+  return typeof asked === 'number' && Number.isSafeInteger(asked) && asked >= 0 ? Math.min(asked, longestOutput) : longestOutput;
 }
 
 function thinkingBudget({ thinking }: MessagesBody): number | undefined {

@@ -20,11 +20,11 @@ import {
   startUpstream,
   textEvents,
 } from '../../test/support/model-upstream.ts';
+import { onlyProvider } from '../../test/support/only-provider.ts';
 import { until } from '../../test/support/server-process.ts';
 import { silentLog } from '../platform/log.ts';
 import { createCredentials } from './credentials.ts';
 import { createGateway, type ModelCall } from './messages.ts';
-import { onlyProvider } from './models.ts';
 import { anthropicProvider } from './providers/anthropic.ts';
 
 const providerKey = 'sk-the-providers-own-key';

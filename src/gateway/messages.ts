@@ -7,7 +7,7 @@ import type { Credentials } from './credentials.ts';
 import { keptShort } from './estimate.ts';
 import { keptAwake } from './keep-awake.ts';
 import type { ModelCall } from './model-call.ts';
-import type { Models, Served } from './models.ts';
+import { leftUnasked, type Models, type Served } from './models.ts';
 import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest } from './providers/provider.ts';
 import { type Meter, meterFor, type Observed } from './usage.ts';
 
@@ -98,24 +98,20 @@ async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSign
       return opened.answer;
     }
     call = beginCall(parts, request, began, opened?.settle);
-    if (away.signal.aborted) {
-      call.answered(clientGone, null);
-      done('abandoned');
-      return errorAnswer({ status: clientGone, message: 'The agent left before anybody was asked.' });
-    }
     const paid = opened ? keptShort(request, opened.outputTokens) : request;
-    const { response, served } = await parts.models.answer(paid, away.signal);
+    const { response, served } = away.signal.aborted
+      ? { response: leftUnasked(), served: null }
+      : await parts.models.answer(paid, away.signal);
     call.answered(response.status, served);
-    return observed(response, away, done);
+    if (!away.signal.aborted || response.ok) return observed(response, away, done);
+    done('abandoned'); // nobody will read it
+    return response;
   } catch (error) {
     done(away.signal.aborted ? 'abandoned' : 'cut');
     if (!away.signal.aborted) parts.log.error({ err: error, runId: request.caller.runId }, 'a provider broke');
     return errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' });
   }
 }
-
-/** For nobody to read: the client has closed the connection. */
-const clientGone = 499;
 
 /** The same answer, watched as it passes. The reader sets the pace: nothing is fetched that nobody has asked for. */
 function observed(response: Response, away: AbortController, done: (end: ModelCall['end'], observed?: Observed) => void): Response {
@@ -126,6 +122,11 @@ function observed(response: Response, away: AbortController, done: (end: ModelCa
   }
   const meter: Meter = meterFor(response.headers.get('content-type') ?? '');
   const reader = response.body.getReader();
+  /** What had come to its own end is complete, however its connection ends. */
+  const over = (otherwise: 'cut' | 'abandoned'): void => {
+    const seen = meter.end();
+    done(refused || seen.errorType !== undefined ? 'refused' : seen.complete ? 'complete' : otherwise, seen);
+  };
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -136,16 +137,15 @@ function observed(response: Response, away: AbortController, done: (end: ModelCa
             controller.enqueue(value);
           }
           if (!ended) return;
-          const seen = meter.end();
-          done(refused || seen.errorType !== undefined ? 'refused' : seen.complete ? 'complete' : 'cut', seen);
+          over('cut');
           controller.close();
         } catch (error) {
-          done(away.signal.aborted ? 'abandoned' : 'cut', meter.end());
+          over(away.signal.aborted ? 'abandoned' : 'cut');
           controller.error(error);
         }
       },
       async cancel(reason) {
-        done('abandoned', meter.end());
+        over('abandoned');
         away.abort();
         await reader.cancel(reason).catch(() => undefined); // it is over either way
       },

@@ -1,4 +1,4 @@
-import type { ModelRequest, Provider } from './providers/provider.ts';
+import { errorAnswer, type ModelRequest } from './providers/provider.ts';
 
 /** Who answered a request, and as what. */
 export interface Served {
@@ -14,17 +14,16 @@ interface Answered {
   readonly served: Served;
 }
 
-/** All that is behind the door: whichever provider, key and model it takes to get an answer. It promises what a provider does. */
+/**
+ * All that is behind the door: whichever provider, key and model it takes to get an answer. It promises what a provider
+ * does, but for one thing: when the signal aborts while nobody is being asked, that is an answer too, for nothing was spent.
+ */
 export interface Models {
   answer(request: ModelRequest, signal: AbortSignal): Promise<Answered>;
 }
 
-export function onlyProvider(provider: Provider): Models {
-  return {
-    async answer(request, signal) {
-      const { model } = request.message;
-      const response = await provider.answer(request, signal);
-      return { response, served: { provider: provider.name, model: typeof model === 'string' ? model : null, keyId: null } };
-    },
-  };
-}
+/** For nobody to read: the client has closed the connection. */
+const clientGone = 499;
+
+export const leftUnasked = (): Response =>
+  errorAnswer({ status: clientGone, message: 'The agent left before anybody was asked, or could be asked again.' });

@@ -2,7 +2,7 @@ import { wholeMicroUsd } from '../domain/budget.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import { type Price, priceTable } from './price-table.ts';
 
-export type { Price };
+type FlatPrice = Omit<Price, 'long'>;
 
 /** As a setting: what is left out follows from the input's price, as it does with Claude. */
 export interface PriceSetting {
@@ -31,7 +31,7 @@ export const webSearchMicroUsd = 10_000;
 export function createPrices(overrides: Readonly<Record<string, PriceSetting>> = {}): Prices {
   const table = new Map(Object.entries(priceTable));
   for (const [name, price] of Object.entries(overrides)) table.set(canonicalName(name), complete(price));
-  const dearest = [...table.values()].reduce((most, price) => dearer(most, worstOf(price)), free);
+  const dearest = dearestOf([...table.values()].map((price) => price.long?.price ?? price));
   return { find: (model) => table.get(canonicalName(model)), dearest };
 }
 
@@ -70,14 +70,18 @@ export function costOf(price: Price, used: Consumption, surcharge = 1): number {
 }
 
 /** Of a call that reads so many tokens. */
-export const priceAt = (price: Price, read: number): Omit<Price, 'long'> =>
+export const priceAt = (price: Price, read: number): FlatPrice =>
   price.long !== undefined && read > price.long.above ? price.long.price : price;
 
-export const dearer = (a: Price, b: Price): Price => (b.output > a.output || (b.output === a.output && b.input > a.input) ? b : a);
-
-const worstOf = (price: Price): Price => price.long?.price ?? price;
-
-const free: Price = { input: 0, output: 0, cacheWrite: 0, cacheWrite1h: 0, cacheRead: 0 };
+/** At least as dear as each of them, whatever a call consists of. */
+export const dearestOf = (prices: readonly FlatPrice[]): FlatPrice =>
+  prices.reduce((most, price) => ({
+    input: Math.max(most.input, price.input),
+    output: Math.max(most.output, price.output),
+    cacheWrite: Math.max(most.cacheWrite, price.cacheWrite),
+    cacheWrite1h: Math.max(most.cacheWrite1h, price.cacheWrite1h),
+    cacheRead: Math.max(most.cacheRead, price.cacheRead),
+  }));
 
 const complete = ({ input, output, cacheWrite, cacheWrite1h, cacheRead }: PriceSetting): Price => ({
   input,

@@ -1,5 +1,13 @@
+/** What asks for more is a mistake, and would shut a provider out for ever. */
+const longestMs = 86_400_000;
+
 /** How long a provider wants to be left alone: milliseconds, seconds, or a date; undefined when it does not say. */
 export function retryAfterMs(headers: Headers, now: number): number | undefined {
+  const said = saidMs(headers, now);
+  return said === undefined ? undefined : Math.min(said, longestMs);
+}
+
+function saidMs(headers: Headers, now: number): number | undefined {
   const milliseconds = number(headers.get('retry-after-ms'));
   if (milliseconds !== undefined) return milliseconds;
   const said = headers.get('retry-after');

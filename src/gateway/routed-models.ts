@@ -3,7 +3,7 @@ import type { Clock } from '../platform/clock.ts';
 import { type Breaker, type BreakerState, createBreaker } from './breaker.ts';
 import type { Caller } from './caller.ts';
 import type { Key, KeyState, Keys } from './keys.ts';
-import type { Models, Served } from './models.ts';
+import { leftUnasked, type Models, type Served } from './models.ts';
 import { errorAnswer, type ModelRequest } from './providers/provider.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { createWaitingRoom, type Turn } from './waiting-room.ts';
@@ -87,7 +87,7 @@ interface Journey {
   refusal: { readonly response: Response; readonly served: Served } | undefined;
 }
 
-type Step = { readonly kind: 'try'; readonly way: Way; readonly key: Key } | { readonly kind: 'closed' | 'late' | 'stop' };
+type Step = { readonly kind: 'try'; readonly way: Way; readonly key: Key } | { readonly kind: 'closed' | 'late' | 'stop' | 'left' };
 
 /** Counting tokens is a courtesy: nobody waits for it long. */
 const shortPatienceMs = 10_000;
@@ -191,6 +191,9 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
     });
     try {
       return await room.enter(caller.runId, () => nextStep(journey), signal);
+    } catch (error) {
+      if (signal.aborted) return { kind: 'left' };
+      throw error;
     } finally {
       cancelTimer();
       if (told) parts.onWaiting(caller, null);
@@ -291,7 +294,7 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
         for (;;) {
           const step = await turnOf(journey, signal);
           if (step.kind === 'late' && clock.monotonic() - journey.began >= noticeableMs) becomeImpatient(request.caller.runId);
-          if (step.kind === 'stop') report(parts, journey);
+          if (step.kind === 'stop' || step.kind === 'left') report(parts, journey);
           if (step.kind !== 'try') return theEnd(journey, step.kind);
           report(parts, journey);
           const answered = await attempt(journey, step.way, step.key, signal);
@@ -334,7 +337,7 @@ function report({ onTry }: RoutingParts, journey: Journey): void {
 }
 
 /** Where nothing can be asked any more, the first refusal is the answer; where time ran out, the last thing that went wrong. */
-function theEnd({ last, refusal, ways: [first] }: Journey, kind: 'closed' | 'late' | 'stop'): Answered {
+function theEnd({ last, refusal, ways: [first] }: Journey, kind: 'closed' | 'late' | 'stop' | 'left'): Answered {
   const told = kind === 'closed' ? (refusal ?? last) : kind === 'late' ? (last ?? refusal) : undefined;
   if (told) {
     const { response, served } = told;
@@ -343,9 +346,11 @@ function theEnd({ last, refusal, ways: [first] }: Journey, kind: 'closed' | 'lat
     return { response, served };
   }
   const response =
-    kind === 'stop'
-      ? errorAnswer({ status: 503, message: 'Nightshift is stopping.' })
-      : errorAnswer({ status: 503, message: 'No provider can answer for a long while.', headers: { 'x-should-retry': 'false' } });
+    kind === 'left'
+      ? leftUnasked()
+      : kind === 'stop'
+        ? errorAnswer({ status: 503, message: 'Nightshift is stopping.' })
+        : errorAnswer({ status: 503, message: 'No provider can answer for a long while.', headers: { 'x-should-retry': 'false' } });
   return { response, served: { provider: first?.upstream.name ?? 'none', model: first?.model ?? null, keyId: null } };
 }
 

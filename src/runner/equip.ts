@@ -140,7 +140,8 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     nodeId,
     prices: createPrices(settings.prices),
     defaults: settings.limits,
-    standIns: () => (settings.models.fallback === undefined ? [] : [settings.models.fallback]),
+    standIns: (model) =>
+      [model, settings.models.fallback ?? model].flatMap((asked) => [asked, ...providers.map(({ nameOf }) => nameOf(asked))]),
     emergency: () => base.queue.pause('the daily ceiling'),
     onBooked: settings.onBooked,
   });

@@ -6,7 +6,6 @@ import type { Outcome } from '../../src/domain/outcome.ts';
 import type { Task } from '../../src/domain/task.ts';
 import { createCredentials } from '../../src/gateway/credentials.ts';
 import { createGateway, type ModelCall } from '../../src/gateway/messages.ts';
-import { onlyProvider } from '../../src/gateway/models.ts';
 import type { ModelRequest, Provider } from '../../src/gateway/providers/provider.ts';
 import { rehearsalProvider } from '../../src/gateway/providers/rehearsal.ts';
 import { parseScript } from '../../src/gateway/rehearsal/script.ts';
@@ -14,6 +13,7 @@ import { systemClock } from '../../src/platform/clock.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { ConversationRequest, Engine, EngineEvent, EngineRequest } from '../../src/runner/engines/engine.ts';
 import { callerOf } from './callers.ts';
+import { onlyProvider } from './only-provider.ts';
 import { processesWith } from './server-process.ts';
 
 export interface Performance {
