@@ -20,7 +20,7 @@ interface Issued {
 const prefix = 'nsr.';
 const dayMs = 86_400_000;
 
-/** A credential ends by itself after `lifeMs`, should nobody revoke it. */
+/** A credential that is not used for `lifeMs` ends by itself, should nobody revoke it. A run that waits may last for days. */
 export function createCredentials(clock: Clock, lifeMs = dayMs): Credentials {
   const issued = new Map<string, Issued>();
   return {
@@ -38,9 +38,13 @@ export function createCredentials(clock: Clock, lifeMs = dayMs): Credentials {
       if (presented === undefined || runId === undefined) return undefined;
       const known = issued.get(runId);
       if (!known || !timingSafeEqual(known.hash, hashOf(presented))) return undefined;
-      if (known.endsAt > clock.monotonic()) return known.caller;
-      issued.delete(runId);
-      return undefined;
+      const now = clock.monotonic();
+      if (known.endsAt <= now) {
+        issued.delete(runId);
+        return undefined;
+      }
+      issued.set(runId, { ...known, endsAt: now + lifeMs });
+      return known.caller;
     },
   };
 }
