@@ -66,11 +66,11 @@ export function admit(caps: readonly Cap[], worst: WorstCase): Admission {
   return { kind: 'granted', outputTokens: now, microUsd: costWith(worst, now), tokens: worst.inputTokens + now };
 }
 
-/** The longest answer that a rest pays for; below 0 when it does not even pay for the request. */
+/** The longest answer that a rest pays for; below 0, the further the more is missing, when it does not even pay for the request. */
 function outputWithin(scope: CapScope, rest: number, worst: WorstCase): number {
   if (scope === 'proactive') return Math.min(worst.outputTokens, rest - worst.inputTokens);
   const left = rest - worst.inputMicroUsd;
-  if (left < 0 || worst.outputMicroUsdPerToken === 0) return left < 0 ? -1 : worst.outputTokens;
+  if (left < 0 || worst.outputMicroUsdPerToken === 0) return left < 0 ? left : worst.outputTokens;
   return Math.min(worst.outputTokens, Math.floor(left / worst.outputMicroUsdPerToken));
 }
 

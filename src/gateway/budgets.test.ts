@@ -503,6 +503,12 @@ for (const dialect of dialects) {
       expect(pauses).toEqual(['paused']);
     });
 
+    test('at a ceiling that is the budget of the day as well has the queue paused', async () => {
+      const { call, pauses } = open({ limits: { day: 30_800, ceiling: 30_800 } });
+      for (const status of [200, 200, 402]) expect(await call(callerOf('run_1'), { max_tokens: 1_000 })).toBe(status);
+      expect(pauses).toEqual(['paused']);
+    });
+
     test('of proactive work is stopped by its tokens; talk is not', async () => {
       const { call } = open({ limits: { proactive: 2_300 } });
       const proactive = callerOf('run_1', { kind: 'proactive' });

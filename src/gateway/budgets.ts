@@ -441,8 +441,9 @@ function capsOf(
       ? { scope: 'run', limit: limits.run, counter: `run:${runId}` }
       : { scope: 'task', limit: own, counter: `task:${taskId}` },
     ...(kind === 'proactive' ? [{ scope: 'proactive', limit: limits.proactive, counter: `proactive:${day}` } as const] : []),
-    { scope: 'day', limit: limits.day, counter: `day:${day}` },
+    // Where both are the same, what counts is that nothing is to be started.
     { scope: 'ceiling', limit: limits.ceiling, counter: `day:${day}` },
+    { scope: 'day', limit: limits.day, counter: `day:${day}` },
   ];
 }
 
