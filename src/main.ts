@@ -173,6 +173,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       run: (claim, signal) => runTask(equipment.runner, claim, signal),
     });
 
+    const { gateway, models } = equipment;
+    const providersNow = () => models?.describe() ?? { providers: [], breakers: [], waiting: [] };
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
@@ -181,7 +183,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       home.nodeId,
       () => clock.monotonic(),
       { runs: () => dispatcher.active, watchers: () => feed.watchers },
-      { limits, now: () => clock.now(), pending: equipment.pendingCalls },
+      { limits, now: () => clock.now(), pending: equipment.pendingCalls, providers: providersNow },
     );
     const watching = watchJournal(feed, (events) => metrics.observe(events), log);
     undo.push(() => watching.stop());
@@ -242,11 +244,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       },
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
       isStopping: () => stopping,
-      providers: () => models?.describe() ?? { providers: [], breakers: [], waiting: [] },
+      providers: providersNow,
       resetBreaker: (id) => models?.reset(id) ?? false,
     });
     const api = getRequestListener(app.fetch, { hostname: config.host });
-    const { gateway, models } = equipment;
     // Before the owner's authentication: a run shows its own credential there, and has no other.
     const server = await listen((incoming, outgoing) => {
       if (gateway && incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);

@@ -3,6 +3,7 @@ import { inUsd, type Limits, utcDay } from '../domain/budget.ts';
 import type { CallEnd, LedgerEntry } from '../domain/spending.ts';
 import { findCounters, limitsIn, noCounter } from '../store/budgets.ts';
 import type { Store } from '../store/store.ts';
+import type { ProvidersState } from './providers-state.ts';
 
 export interface CallMetricsParts {
   readonly store: Store;
@@ -10,7 +11,10 @@ export interface CallMetricsParts {
   readonly now: () => number;
   /** Calls of this node that are paid for and not settled yet. */
   readonly pending: () => number;
+  readonly providers: () => ProvidersState;
 }
+
+const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 /** Names of models come from outside; more than so many are one. */
 const mostModels = 100;
@@ -22,7 +26,8 @@ function statusOf(end: CallEnd): string {
 }
 
 /** Counts what this node's model calls come to, as they enter the ledger. */
-export function countCalls(registry: Registry, { store, limits, now, pending }: CallMetricsParts): (entry: LedgerEntry) => void {
+export function countCalls(registry: Registry, parts: CallMetricsParts): (entry: LedgerEntry) => void {
+  const { store, limits, now, pending } = parts;
   const registers = [registry];
   const requests = new Counter({
     name: 'agent_llm_requests_total',
@@ -59,6 +64,24 @@ export function countCalls(registry: Registry, { store, limits, now, pending }: 
     registers,
     collect() {
       this.set(pending());
+    },
+  });
+  new Gauge({
+    name: 'agent_llm_breaker_state',
+    help: 'Breakers of this node: 0 closed, 1 half open, 2 open',
+    labelNames: ['provider', 'model'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { provider, model, state } of parts.providers().breakers) this.set({ provider, model }, breakerStates[state]);
+    },
+  });
+  new Gauge({
+    name: 'agent_llm_calls_waiting',
+    help: 'Model calls of this node that wait for a provider',
+    registers,
+    collect() {
+      this.set(parts.providers().waiting.reduce((sum, { calls: many }) => sum + many, 0));
     },
   });
   new Gauge({

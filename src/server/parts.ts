@@ -13,23 +13,8 @@ import type { Authenticate } from './auth.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics.ts';
 import type { Pages } from './pages/pages.ts';
+import type { ProvidersState } from './providers-state.ts';
 import type { Sessions } from './sessions.ts';
-
-interface ProvidersState {
-  readonly providers: readonly {
-    readonly name: string;
-    readonly keys: readonly { readonly id: string | null; readonly state: 'ok' | 'limited' | 'rejected'; readonly until: number | null }[];
-  }[];
-  readonly breakers: readonly {
-    readonly id: string;
-    readonly provider: string;
-    readonly model: string;
-    readonly state: 'closed' | 'open' | 'half-open';
-    readonly failures: number;
-    readonly until: number | null;
-  }[];
-  readonly waiting: readonly { readonly runId: string; readonly calls: number }[];
-}
 
 export interface ServerParts {
   readonly store: Store;

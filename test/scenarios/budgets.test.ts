@@ -148,6 +148,8 @@ describe('the money of a run', () => {
     expect(metrics).toMatch(/cost_total_per_model_usd\{model="claude-sonnet-4-5"\} [0-9.]+/);
     expect(metrics).toMatch(/\ndaily_cost_remaining_usd 4\d\./);
     expect(metrics).toMatch(/\nagent_budget_reservations 0\n/);
+    expect(metrics).toMatch(/\nagent_llm_breaker_state\{provider="rehearsal",model="claude-sonnet-4-5"\} 0\n/);
+    expect(metrics).toMatch(/\nagent_llm_calls_waiting 0\n/);
   });
 
   test('is known after a SIGKILL in the middle of a call: booked at the most that it can have cost', async () => {
