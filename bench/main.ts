@@ -6,6 +6,7 @@ import { concurrentRuns } from './suites/concurrent-runs.ts';
 import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
 import { firstRequest } from './suites/first-request.ts';
+import { gateway } from './suites/gateway.ts';
 import { idle } from './suites/idle.ts';
 import { restart } from './suites/restart.ts';
 import { resume } from './suites/resume.ts';
@@ -29,6 +30,7 @@ const suites: readonly Suite[] = [
   firstRequest,
   resume,
   concurrentRuns,
+  gateway,
   bigWorkspace,
 ];
 const names = suites.flatMap((suite) => suite.names);

@@ -14,6 +14,9 @@ export interface Sizes {
   readonly tasksPerServer: number;
   /** How many at once, and how often. */
   readonly concurrent: readonly { readonly runs: number; readonly rounds: number }[];
+  /** Model streams: how many at once, how many in a round, and how many rounds. */
+  readonly streams: readonly { readonly width: number; readonly streams: number; readonly rounds: number }[];
+  readonly reservations: number;
   readonly resumes: number;
   readonly sandboxStarts: number;
   readonly big: { readonly files: number; readonly historyMiB: number; readonly rounds: number };
@@ -38,6 +41,12 @@ export const fullSizes: Sizes = {
     { runs: 8, rounds: 2 },
     { runs: 16, rounds: 1 },
   ],
+  streams: [
+    { width: 1, streams: 300, rounds: 4 },
+    { width: 50, streams: 1_500, rounds: 4 },
+    { width: 500, streams: 3_000, rounds: 4 },
+  ],
+  reservations: 1_000,
   resumes: 5,
   sandboxStarts: 100,
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
@@ -60,6 +69,12 @@ export const quickSizes: Sizes = {
     { runs: 1, rounds: 1 },
     { runs: 4, rounds: 1 },
   ],
+  streams: [
+    { width: 1, streams: 50, rounds: 2 },
+    { width: 50, streams: 200, rounds: 2 },
+    { width: 500, streams: 500, rounds: 2 },
+  ],
+  reservations: 100,
   resumes: 1,
   sandboxStarts: 20,
   big: { files: 5_000, historyMiB: 32, rounds: 1 },
