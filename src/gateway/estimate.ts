@@ -10,10 +10,14 @@ const longestInput = 1_000_000;
 const longestOutput = 128_000;
 /** A picture costs by its size in pixels, up to somewhat less than this; its bytes say nothing. */
 const tokensPerImage = 5_000;
-/** A document that is fetched by the provider: up to a hundred pages. */
-const tokensPerRemoteDocument = 300_000;
+/** Up to a hundred pages, of which each is read as text and as a picture. */
+const tokensPerDocument = 300_000;
+/** Of a document that comes along: its pages are packed, so that many tokens take few bytes. */
+const tokensPerPackedByte = 1.5;
 /** Where a request does not say how often the provider may search the web for it. */
 const usualSearches = 10;
+/** What one search or fetch of the provider's own adds to what is read. */
+const tokensPerFind = 20_000;
 /** An answer of fewer tokens than this does not even hold a tool call. */
 const leastOutput = 1_024;
 
@@ -32,7 +36,7 @@ export function worstCase({ body, message }: Pick<ModelRequest, 'body' | 'messag
   const perInputToken = !caches ? input : body?.includes('"1h"') ? Math.max(input, cacheWrite1h) : Math.max(input, cacheWrite);
   return {
     inputTokens,
-    inputMicroUsd: wholeMicroUsd(inputTokens * perInputToken * surcharge) + searchesOf(message) * webSearchMicroUsd,
+    inputMicroUsd: wholeMicroUsd(inputTokens * perInputToken * surcharge) + usesOf(message, 'web_search') * webSearchMicroUsd,
     outputTokens: outputTokensOf(message),
     outputMicroUsdPerToken: output * surcharge,
     leastOutputTokens: thinkingBudget(message) === undefined ? leastOutput : 2 * leastOutput,
@@ -61,7 +65,8 @@ export const tokensIn = (bytes: number): number => Math.ceil(bytes / bytesPerTok
 function inputTokensOf(body: Buffer | null, message: MessagesBody): number {
   const attached = attachments(message.messages, 0);
   const text = Math.max(0, (body?.length ?? 0) - attached.bytes);
-  return Math.min(longestInput, tokensIn(text) + attached.tokens);
+  const found = (usesOf(message, 'web_search') + usesOf(message, 'web_fetch')) * tokensPerFind;
+  return Math.min(longestInput, Math.ceil(tokensIn(text) + attached.tokens + found));
 }
 
 function outputTokensOf({ max_tokens: asked }: MessagesBody): number {
@@ -73,11 +78,12 @@ function thinkingBudget({ thinking }: MessagesBody): number | undefined {
   return typeof thinking.budget_tokens === 'number' ? thinking.budget_tokens : undefined;
 }
 
-function searchesOf({ tools }: MessagesBody): number {
+/** How often the provider may use a tool of its own. */
+function usesOf({ tools }: MessagesBody, name: string): number {
   if (!Array.isArray(tools)) return 0;
   return tools.reduce((sum: number, tool: unknown) => {
     const { type, max_uses: uses } = (tool ?? {}) as { type?: unknown; max_uses?: unknown };
-    if (typeof type !== 'string' || !type.startsWith('web_search')) return sum;
+    if (typeof type !== 'string' || !type.startsWith(name)) return sum;
     return sum + (typeof uses === 'number' && uses > 0 ? Math.min(uses, 1_000) : usualSearches);
   }, 0);
 }
@@ -97,7 +103,12 @@ function attachments(value: unknown, depth: number): Attached {
     if (type === 'image') {
       tokens += tokensPerImage;
       if (kind === 'base64' && typeof data === 'string') bytes += data.length;
-    } else if (type === 'document' && (kind === 'url' || kind === 'file')) tokens += tokensPerRemoteDocument;
+    } else if (type === 'document' && (kind === 'url' || kind === 'file')) {
+      tokens += tokensPerDocument;
+    } else if (type === 'document' && kind === 'base64' && typeof data === 'string') {
+      tokens += Math.min(tokensPerDocument, data.length * tokensPerPackedByte);
+      bytes += data.length;
+    }
     if (depth < 4 && Array.isArray(content)) {
       const inside = attachments(content, depth + 1);
       bytes += inside.bytes;
