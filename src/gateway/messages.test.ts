@@ -47,10 +47,12 @@ function open({
   baseUrl = upstream.url,
   clock = new ManualClock(),
   onUsage,
+  mostHeldBytes,
 }: {
   baseUrl?: string;
   clock?: ManualClock;
   onUsage?: () => void;
+  mostHeldBytes?: number;
 } = {}) {
   const calls: ModelCall[] = [];
   const credentials = createCredentials(clock);
@@ -61,6 +63,7 @@ function open({
     credentials,
     clock,
     log: silentLog,
+    ...(mostHeldBytes === undefined ? {} : { mostHeldBytes }),
     onUsage(call) {
       calls.push(call);
       onUsage?.();
@@ -158,6 +161,31 @@ describe('a request', () => {
     expect(answers.map(({ status }) => status)).toEqual([400, 400, 413, 404]);
     expect(answers.map(({ headers }) => headers.get('x-should-retry'))).toEqual(answers.map(() => 'false'));
     expect(upstream.seen).toEqual([]);
+  });
+
+  test('is refused for a moment while its run has too much here that nobody answers', async () => {
+    const { ask, gateway, credentials } = open({ mostHeldBytes: 25_000 });
+    const large = { stream: true, system: 'x'.repeat(10_000) };
+    upstream.behaves(hangs, hangs, says('Hello.'));
+    const gone = new AbortController();
+    const credential = credentials.issue(callerOf('run_2'));
+    const waits = () =>
+      gateway.fetch(
+        new Request('http://localhost/v1/messages', {
+          method: 'POST',
+          headers: { 'x-api-key': credential },
+          body: JSON.stringify(large),
+          signal: gone.signal,
+        }),
+      );
+    const waiting = [waits(), waits()];
+    await until('both to be asked', () => upstream.seen.length === 2);
+    const refused = await waits();
+    expect([refused.status, refused.headers.get('retry-after'), (await errorOf(refused)).type]).toEqual([429, '5', 'rate_limit_error']);
+    // Others are not held up by it, and an answer that has begun weighs nothing.
+    for (let i = 0; i < 5; i++) expect((await ask(large)).status).toBe(200);
+    gone.abort();
+    await Promise.all(waiting);
   });
 
   test('without the credential of a run in progress gets nowhere', async () => {

@@ -20,6 +20,8 @@ export interface GatewayParts {
   readonly log: Log;
   /** Who pays for the calls. Without it nobody does, and nothing is limited: for tests of what is around it. */
   readonly budgets?: Budgets;
+  /** How much of its requests a run may have here that nobody has begun to answer. */
+  readonly mostHeldBytes?: number;
   onUsage(call: ModelCall): void;
 }
 
@@ -54,14 +56,15 @@ const maxBodyBytes = 32 * 1024 * 1024;
 
 /** The door that agents reach models through: authorises, passes on, and reports every call. It holds no keys itself. */
 export function createGateway(parts: GatewayParts): Gateway {
+  const loads = createLoads(parts.mostHeldBytes ?? 8 * maxBodyBytes);
   return {
-    fetch: (request) => answer(parts, request),
-    handle: (incoming, outgoing) => serve((request) => answer(parts, request), incoming, outgoing),
-    listen: (socketPath, runId) => listenOn(socketPath, (request) => answer(parts, request, runId)),
+    fetch: (request) => answer(parts, loads, request),
+    handle: (incoming, outgoing) => serve((request) => answer(parts, loads, request), incoming, outgoing),
+    listen: (socketPath, runId) => listenOn(socketPath, (request) => answer(parts, loads, request, runId)),
   };
 }
 
-async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string): Promise<Response> {
+async function answer(parts: GatewayParts, loads: Loads, request: Incoming, onlyRun?: string): Promise<Response> {
   const caller = parts.credentials.check(credentialIn(request.headers));
   if (caller === undefined || (onlyRun !== undefined && caller.runId !== onlyRun)) {
     return errorAnswer({ status: 401, message: 'This credential is not that of a run in progress.' });
@@ -69,14 +72,16 @@ async function answer(parts: GatewayParts, request: Incoming, onlyRun?: string):
   const { pathname, search } = new URL(request.url);
   const endpoint = endpointOf(request.method, pathname);
   if (!endpoint) return errorAnswer({ status: 404, message: `There is nothing at ${request.method} ${pathname}.` });
-  const body = endpoint === 'models' ? null : await readBody(request);
-  if (body === 'gone') return errorAnswer({ status: 400, message: 'The request broke off.' });
-  if (body === 'too-large') {
-    return errorAnswer({ status: 413, message: `A request may carry at most ${maxBodyBytes / 1024 / 1024} MB.` });
+  const load = loads(caller.runId);
+  const body = endpoint === 'models' ? null : await readBody(request, load);
+  const message = body === null ? {} : typeof body === 'string' ? undefined : parseBody(body);
+  if (typeof body === 'string' || !message) {
+    load.putDown();
+    return unreadable(typeof body === 'string' ? body : 'no-object');
   }
-  const message = body === null ? {} : parseBody(body);
-  if (!message) return errorAnswer({ status: 400, message: 'The body is not a JSON object.' });
-  const asked = ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal);
+  const asked = ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal).finally(
+    load.putDown,
+  );
   return endpoint === 'messages' && message.stream === true ? keptAwake(asked, parts.clock) : asked;
 }
 
@@ -209,7 +214,58 @@ const meaningful = /^(?:anthropic-(?!organization)|x-stainless-|x-claude-|x-app$
 
 const passedOn = (headers: Headers): Headers => new Headers([...headers].filter(([name]) => meaningful.test(name)));
 
-async function readBody(request: Incoming): Promise<Buffer | 'too-large' | 'gone'> {
+type Unreadable = 'too-large' | 'too-much' | 'gone' | 'no-object';
+
+function unreadable(why: Unreadable): Response {
+  switch (why) {
+    case 'too-large':
+      return errorAnswer({ status: 413, message: `A request may carry at most ${maxBodyBytes / 1024 / 1024} MB.` });
+    case 'too-much':
+      return errorAnswer({
+        status: 429,
+        message: 'This run has too many large requests under way. Try again.',
+        headers: { 'retry-after': '5' },
+      });
+    case 'gone':
+      return errorAnswer({ status: 400, message: 'The request broke off.' });
+    case 'no-object':
+      return errorAnswer({ status: 400, message: 'The body is not a JSON object.' });
+  }
+}
+
+/** What a request weighs, counted with those of its run. */
+interface Load {
+  /** False when that would be too much. */
+  add(bytes: number): boolean;
+  putDown(): void;
+}
+
+type Loads = (runId: string) => Load;
+
+/** An agent can send faster than a provider answers, and waiting requests would fill the memory of the server for all. */
+function createLoads(most: number): Loads {
+  const held = new Map<string, number>();
+  return (runId) => {
+    let own = 0;
+    return {
+      add(bytes) {
+        const all = (held.get(runId) ?? 0) + bytes;
+        if (all > most) return false;
+        own += bytes;
+        held.set(runId, all);
+        return true;
+      },
+      putDown() {
+        const left = (held.get(runId) ?? 0) - own;
+        if (left > 0) held.set(runId, left);
+        else held.delete(runId);
+        own = 0;
+      },
+    };
+  };
+}
+
+async function readBody(request: Incoming, load: Load): Promise<Buffer | Exclude<Unreadable, 'no-object'>> {
   if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) return 'too-large';
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -217,6 +273,7 @@ async function readBody(request: Incoming): Promise<Buffer | 'too-large' | 'gone
     for await (const chunk of request.body ?? []) {
       size += chunk.length;
       if (size > maxBodyBytes) return 'too-large';
+      if (!load.add(chunk.length)) return 'too-much';
       chunks.push(chunk);
     }
   } catch {
