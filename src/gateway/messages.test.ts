@@ -452,6 +452,26 @@ test('the socket opens for this user alone, and goes away', async () => {
   expect(existsSync(socket)).toBe(false);
 });
 
+test('a request that turns out too large is told so, also when it did not say how large it is', async () => {
+  const { gateway, credential } = open();
+  const socketPath = join(directory, 'model.sock');
+  const door = await gateway.listen(socketPath, 'run_1');
+  undo.push(() => door.close());
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const request = requestHttp({ socketPath, path: '/v1/messages', method: 'POST', headers: { 'x-api-key': credential } }, resolve);
+    request.on('error', reject);
+    const piece = Buffer.alloc(1024 * 1024, 'x');
+    let left = 33;
+    const more = (): void => {
+      while (left-- > 0) if (!request.write(piece)) return;
+    };
+    request.on('drain', more);
+    more();
+  });
+  expect(answer.statusCode).toBe(413);
+  answer.resume();
+});
+
 test('a socket that a killed server left behind is in nobody’s way', async () => {
   const { gateway, credential } = open();
   const socket = join(directory, 'model.sock');
