@@ -459,13 +459,15 @@ for (const dialect of dialects) {
       expect(await counter('day:2026-01-01')).toMatchObject({ spent: 30_600, reserved: 0 });
     });
 
-    test('that waits too long is told to try again', async () => {
-      const { ask } = open({ limits: { day: 40_000 }, patienceMs: 0 });
+    test('that waits too long is told to try again, and is in the ledger', async () => {
+      const { ask, budgets } = open({ limits: { day: 40_000 }, patienceMs: 0 });
       const first = await ask(callerOf('run_1'));
       const second = await ask(callerOf('run_2'));
       expect(second.status).toBe(529);
       expect(second.headers.get('x-should-retry')).toBeNull();
       expect(second.headers.get('retry-after')).toBe('5');
+      await budgets.settled('run_2');
+      expect(await ledger()).toMatchObject([{ run_id: 'run_2', ended: 'over-budget', cost_micro_usd: 0 }]);
       await first.body?.cancel();
     });
 

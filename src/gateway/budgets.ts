@@ -251,6 +251,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
     }
     switch (answer.kind) {
       case 'wait':
+        enterUnasked(request, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
         return { kind: 'refused', answer: tryLater('The budget is held by other calls that are under way.', 5) };
       case 'refused':
         return { kind: 'refused', answer: overBudget(request, answer, clock.monotonic() - began) };
@@ -271,10 +272,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
   function overBudget(request: ModelRequest, refusal: Extract<Answer, { kind: 'refused' }>, latencyMs: number): Response {
     const { caller } = request;
     const message = overBudgetMessage(refusal.scope, refusal.limit, refusal.spent);
-    void enter({
-      reservation: undefined,
-      entry: { ...nothingSpent(caller, latencyMs), model: knownModel(request.message.model), end: 'over-budget' },
-    });
+    enterUnasked(request, latencyMs, 'over-budget');
     if (refusal.scope === 'ceiling' && refusal.usedUp) {
       parts.emergency().catch((error: unknown) => log.error({ err: error }, 'the queue could not be paused; the next call tries again'));
     }
@@ -282,6 +280,11 @@ export function createBudgets(parts: BudgetParts): Budgets {
     // 402 is what the API itself says about money. Nothing but an error will do: a made-up answer would be taken for the
     // model's own, and a summary of the conversation would then read that the budget is used up, and nothing else.
     return errorAnswer({ status: 402, type: 'billing_error', message, headers: { 'x-should-retry': 'false' } });
+  }
+
+  /** What never left the house is in the ledger all the same. */
+  function enterUnasked({ caller, message }: ModelRequest, latencyMs: number, end: 'over-budget' | 'abandoned'): void {
+    void enter({ reservation: undefined, entry: { ...nothingSpent(caller, latencyMs), model: knownModel(message.model), end } });
   }
 
   const outcomeOf = (scope: CapScope, message: string): Outcome => ({
