@@ -92,6 +92,11 @@ for (const dialect of dialects) {
         ...(afterMs === undefined ? {} : { afterMs }),
       });
 
+    test('takes more wishes at the same time than the database has connections, on a node that has just started', async () => {
+      const filed = Array.from({ length: 40 }, (_, n) => store.write((tx) => queue.enqueue(tx, [wish(`wish ${n}`)])));
+      expect((await Promise.all(filed)).flatMap((each) => each.map(({ kind }) => kind))).toEqual(Array(40).fill('created'));
+    });
+
     describe('order', () => {
       test('gives high before medium before low, and older before younger', async () => {
         for (const [title, priority] of [

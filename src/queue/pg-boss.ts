@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts';
 import type { Line } from './queue.ts';
 
 const queueName = 'tasks';
+const noJob = '00000000-0000-0000-0000-000000000000';
 
 /**
  * pg-boss sorts by a 32-bit priority, highest first, then by age. Each of our priorities gets a band of it, in which the
@@ -33,6 +34,9 @@ export async function pgBossLine(store: Store, report: (error: Error) => void): 
     await boss.start();
     await boss.createQueue(queueName, { policy: 'standard', retryLimit: 0, expireInSeconds: 86_399 });
   });
+  // pg-boss looks a queue up at its first use and then knows it. It does so with a connection of its own, so that must not
+  // be left to the transactions that use it: many at once would each hold one connection and wait for another.
+  await boss.deleteJob(queueName, noJob);
 
   return {
     async offer(tx, entries) {
