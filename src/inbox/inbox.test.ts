@@ -123,6 +123,23 @@ for (const dialect of dialects) {
       expect(await titles()).toEqual(['the same comment']);
     });
 
+    test('gives up on what the store will never take, shows why, and goes on with the rest', async () => {
+      meaning = ({ key }) => work(key, key.startsWith('poison') ? { trust: null as never } : {});
+      const { inbox } = await open('nod_a');
+      await inbox.start();
+      // More of them than there are hands.
+      await Promise.all(Array.from({ length: 40 }, (_, i) => inbox.receive(arrival(`poison-${i}`))));
+      await inbox.receive(arrival('sound'));
+      await settled('done');
+      const failed = await until('all to be given up', async () => {
+        clock.advance(10_000);
+        const found = await listDeliveries(store.read, { state: 'failed' }, { before: null, limit: 500 });
+        return found.length === 40 && found;
+      });
+      expect(failed[0]?.reason?.code).toBe('not-storable');
+      expect(await titles()).toEqual(['sound']);
+    });
+
     test('keeps what nobody understands, says so in the journal, and reads it again when it is replayed', async () => {
       meaning = () => {
         throw new Error('a comma where none should be');

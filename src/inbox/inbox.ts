@@ -1,4 +1,5 @@
 import { backoffMs } from '../domain/backoff.ts';
+import { StoreUnavailable } from '../domain/errors.ts';
 import { idPrefixes } from '../domain/id.ts';
 import type { Delivery, Origin } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
@@ -63,6 +64,7 @@ export interface Inbox {
 /** Most deliveries ask for nothing and are settled at once: the more are taken together, the fewer commits there are. */
 const workers = 32;
 const maxAttempts = 40;
+const storeTries = 5;
 const retryBackoff = { baseMs: 1_000, capMs: 10 * 60_000 };
 /** Bodies of this size are stored each on its own, so that a group of them never fills the memory. */
 const largeBody = 256 * 1024;
@@ -101,26 +103,19 @@ export function createInbox(parts: InboxParts): Inbox {
   });
 
   async function work(delivery: Delivery, signal: AbortSignal): Promise<void> {
-    const reading = await read(delivery, signal);
-    if (signal.aborted) return;
+    let reading = await read(delivery, signal);
     // Until the end is stored nobody else may take it, so this waits for the store as long as it takes.
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        await (reading.kind === 'work' ? acceptInTurn({ delivery, reading }) : store.write((tx) => settle(tx, delivery, reading)));
-        return;
+        return await store.write((tx) => settle(tx, delivery, reading));
       } catch (error) {
         log.warn({ err: error, delivery: delivery.id }, 'could not store what came of a delivery; trying again');
+        // A store that is there and does not take it will not take it later either: then that is what is stored.
+        if (!(error instanceof StoreUnavailable) && attempt >= storeTries) reading = unreadable('not-storable', notStorable(error));
         await wait(clock, backoffMs(attempt, parts.chance(), { baseMs: 200, capMs: 10_000 }), signal);
       }
     }
   }
-
-  // One after the other: each waits for the lock on triggers anyway, and would wait with a connection in its hand, of which
-  // PostgreSQL's pool has few, and the line may want another.
-  const acceptInTurn = gather(async ([each]: readonly { readonly delivery: Delivery; readonly reading: Reading }[]) => {
-    if (each) await store.write((tx) => settle(tx, each.delivery, each.reading));
-    return [undefined];
-  }, 1);
 
   async function read(delivery: Delivery, signal: AbortSignal): Promise<Reading> {
     const source = sources.get(delivery.source);
@@ -154,8 +149,7 @@ export function createInbox(parts: InboxParts): Inbox {
   }
 
   async function accept(tx: Tx, delivery: Delivery, wanted: readonly Wanted[], now: number): Promise<void> {
-    // Two deliveries of one trigger would each find it new, and one of them make its tasks in vain.
-    await tx.lock('triggers');
+    // Of two deliveries of one trigger at the same moment the later one fails on its origin, and is run again.
     const known = await knownTriggers(
       tx.db,
       delivery.source,
@@ -239,6 +233,9 @@ async function holdTwins(tx: Tx, submissions: readonly Submission[]): Promise<Re
 }
 
 const takenUp: Reason = { code: 'already-taken-up', message: 'What it asks for was taken up before.' };
+
+const notStorable = (error: unknown): string =>
+  `The store does not take what it asks for (${error instanceof Error ? error.message : String(error)}). Mend its source and replay it.`;
 
 const unreadable = (code: string, message: string): Reading => ({ kind: 'failed', reason: { code, message } });
 
