@@ -21,8 +21,8 @@ export function documentedList(wire: Wire, key: string | undefined): MemoryList 
       allPages(async (offset) => {
         const answered = await ask({ method: 'GET', path: `/tasks?status=pending&limit=${pageSize}&offset=${offset}` }, signal);
         if (!answered.ok) return answered;
-        const items = itemsIn(answered.value.body);
-        return items ? { ok: true, value: items } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
+        const page = itemsIn(answered.value.body);
+        return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
       }),
     async report(id, status, reason, signal) {
       const body = { status, ...(reason === undefined ? {} : { reason }) };

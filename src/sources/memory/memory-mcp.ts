@@ -65,9 +65,9 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
       allPages(async (offset) => {
         const answered = await ask('/api/tasks/list', { status: 'pending', limit: pageSize, offset }, signal);
         if (!answered.ok) return answered;
-        const items = itemsIn(answered.value.body);
-        return items
-          ? { ok: true, value: items }
+        const page = itemsIn(answered.value.body);
+        return page
+          ? { ok: true, value: page }
           : fail({ kind: 'not-understood', message: 'The answer to /api/tasks/list holds no tasks.' });
       }),
     async report(id, status, reason, signal) {
