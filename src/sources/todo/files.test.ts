@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../../test/support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../../test/support/stores.ts';
+import { meaningOf } from '../../domain/meaning.ts';
 import type { Task } from '../../domain/task.ts';
 import { createInbox, type Inbox } from '../../inbox/inbox.ts';
 import { createAnnouncer } from '../../outbox/announce.ts';
@@ -15,7 +16,7 @@ import { createQueue } from '../../queue/durable-queue.ts';
 import { pgBossLine } from '../../queue/pg-boss.ts';
 import type { Line, Queue } from '../../queue/queue.ts';
 import { sqliteLine } from '../../queue/sqlite.ts';
-import { originsOf } from '../../store/inbox.ts';
+import { insertOrigins, originsOf } from '../../store/inbox.ts';
 import { enrol } from '../../store/nodes.ts';
 import type { Store } from '../../store/store.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
@@ -215,6 +216,34 @@ for (const dialect of dialects) {
       for (const _ of [1, 2, 3]) await work();
       await expect.poll(() => readFileSync(other, 'utf8')).toBe('* [x] write the docs!');
       await expect.poll(() => readFileSync(file, 'utf8')).not.toContain('[ ]');
+    });
+
+    test('do not call off what somebody else wants too, until nobody does', async () => {
+      const other = join(directory, 'OTHER.md');
+      await write('- [ ] Write the docs', '- [ ] Mend the login', '- [ ] one');
+      writeFileSync(other, '- [ ] Write the docs');
+      await scanFile(parts(), other);
+      await becomes('Write the docs: queued', 'Mend the login: queued', 'one: queued');
+      const docs = await taskCalled('Write the docs');
+      await until('both to be taken up', async () => (await originsOf(store.read, [docs.id])).length === 2);
+      const login = await taskCalled('Mend the login');
+      await store.write((tx) => insertOrigins(tx, [{ taskId: login.id, source: 'github', trigger: 'o/r/issue/1', address: {} }]));
+      await write('- [x] Mend the login');
+      await becomes('Write the docs: queued', 'Mend the login: queued', 'one: cancelled');
+      writeFileSync(other, '');
+      await scanFile(parts(), other);
+      await becomes('Write the docs: cancelled', 'Mend the login: queued', 'one: cancelled');
+    });
+
+    test('do not call off work that was asked for elsewhere before', async () => {
+      const about = { title: 'Write the docs', repository: '/srv/app' };
+      const wish = { ...about, source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'low', dedupeKey: meaningOf(about) } as const;
+      await queue.submit(wish);
+      await write('- [ ] Write the docs', '- [ ] one');
+      await becomes('Write the docs: queued', 'one: queued');
+      await until('it to be taken up', async () => (await originsOf(store.read, [(await taskCalled('Write the docs')).id])).length === 1);
+      await write('');
+      await becomes('Write the docs: queued', 'one: cancelled');
     });
 
     test('are watched: what is written, replaced in one step, or comes to be is taken in by itself', async () => {

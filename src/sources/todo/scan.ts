@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { idPrefixes } from '../../domain/id.ts';
-import { isWaiting, type Priority } from '../../domain/task.ts';
+import { isWaiting, type Priority, type Task } from '../../domain/task.ts';
 import { type Clock, wait } from '../../platform/clock.ts';
 import type { NewId } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Queue } from '../../queue/queue.ts';
-import { type Arrival, insertArrivals } from '../../store/inbox.ts';
+import { type Arrival, insertArrivals, originsOf } from '../../store/inbox.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { findTask } from '../../store/tasks.ts';
-import { addOverdue, itemsOfFile, keepOverdue, overdueOf, saveItems, type TodoRow } from '../../store/todo.ts';
+import { addOverdue, findItems, itemsOfFile, keepOverdue, overdueOf, saveItems, type TodoRow } from '../../store/todo.ts';
 import { whatBecameOf } from '../../store/triggers.ts';
 import { readTodo } from './files.ts';
 import { matchItems } from './identity.ts';
@@ -139,10 +139,10 @@ async function callOff({ store, queue }: ScanParts, file: string): Promise<boole
     todoSource,
     overdue.flatMap(({ triggers }) => triggers),
   );
-  const taskIds = [...became.values()].flatMap(({ taskId }) => taskId ?? []);
+  const taskIds = [...new Set([...became.values()].flatMap(({ taskId }) => taskId ?? []))];
   for (const id of taskIds.toSorted().toReversed()) {
     const task = await findTask(store.read, id);
-    if (task && isWaiting(task.status)) await queue.cancel(id, todoSource);
+    if (task && isWaiting(task.status) && !(await isWantedElsewhere(store, task))) await queue.cancel(id, todoSource);
   }
   let left = false;
   for (const { key, triggers } of overdue) {
@@ -151,6 +151,19 @@ async function callOff({ store, queue }: ScanParts, file: string): Promise<boole
     await store.write((tx) => keepOverdue(tx, key, open));
   }
   return left;
+}
+
+/** One task may be the wish of several: of other sources, of whoever filed it, or of another item, here or in another file. */
+async function isWantedElsewhere({ read }: Pick<Store, 'read'>, { id, source }: Task): Promise<boolean> {
+  if (source !== todoSource) return true;
+  const origins = await originsOf(read, [id]);
+  if (origins.some((origin) => origin.source !== todoSource)) return true;
+  const items = await findItems(
+    read,
+    origins.map(({ trigger }) => trigger.slice(0, trigger.lastIndexOf('@'))),
+  );
+  const wanted = new Set([...items.values()].filter(({ place, checked }) => place !== null && !checked).map(triggerOf));
+  return origins.some(({ trigger }) => wanted.has(trigger));
 }
 
 const wishOf = (
