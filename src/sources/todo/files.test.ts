@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -203,6 +203,19 @@ for (const dialect of dialects) {
       expect(readFileSync(file, 'utf8').split('\n')[failed === 'one' ? 1 : 2]).toBe('   > Nightshift: failed: the tests are red');
       await scanFile(parts(), file);
       await becomes(`${failed}: failed`, `${failed === 'one' ? 'two' : 'one'}: queued`);
+    });
+
+    test('get a note without losing a byte that is not text, a line break, or who may write to them', async () => {
+      const before = Buffer.concat([Buffer.from('- [ ] one\r\n'), Buffer.from([0xff, 0xfe, 0x0a]), Buffer.from('the end\r')]);
+      writeFileSync(file, before);
+      chmodSync(file, 0o666);
+      await scanFile(parts(), file);
+      await becomes('one: queued');
+      await work('failed');
+      await expect.poll(() => readFileSync(file, 'latin1')).toContain('> Nightshift:');
+      const note = Buffer.from('\r\n  > Nightshift: failed: the tests are red');
+      expect(readFileSync(file).equals(Buffer.concat([before.subarray(0, 9), note, before.subarray(9)]))).toBe(true);
+      expect(statSync(file).mode & 0o777).toBe(0o666);
     });
 
     test('that hold the same words twice make two tasks; the same wish in another file is the same task, and both are ticked', async () => {

@@ -11,7 +11,7 @@ import { matchItems } from './identity.ts';
 import { noteMark, parseTodos, type TodoItem } from './parse.ts';
 import { todoSource } from './scan.ts';
 import type { TodoAddress } from './source.ts';
-import { tickBox } from './tick.ts';
+import { lineAt, tickBox } from './tick.ts';
 
 /** Ticks what is done; where it is wanted, leaves a note below what failed. */
 export function todoReporter(entries: readonly TodoFiles[]): Reporter {
@@ -53,7 +53,7 @@ export function todoChannel(store: Store): Channel {
         const line = lines[item.line] ?? '';
         if (kind === 'note') return await writeNote(file, read.text, item, note ?? '');
         const ticked = await tickBox(file, item.line, line);
-        return ticked.kind === 'moved' ? later('being-edited', 'Somebody is editing the file.', 1_000) : { kind: 'sent', ref: null };
+        return ticked.kind === 'moved' ? beingEdited : { kind: 'sent', ref: null };
       } catch (error) {
         return later('unwritable', `The file cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)}).`, 60_000);
       }
@@ -70,31 +70,42 @@ async function findItem(store: Store, file: string, key: string, items: readonly
   return items[keys.indexOf(key)];
 }
 
-/** A line of its own below the item. The whole file is written anew, so this is only done where it was asked for. */
+/** A line of its own below the item, and every other byte as it was. The whole file is written anew, so only where it was asked for. */
 async function writeNote(file: string, text: string, { line }: TodoItem, note: string): Promise<Sending> {
   const path = await realpath(file);
-  const end = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
-  const lines = text.split(/\r\n|\n|\r/);
-  const indent = ' '.repeat(/^\s*(?:[-*+]|\d{1,9}[.)])\s+/.exec(lines[line] ?? '')?.[0].length ?? 2);
+  const bytes = await readFile(path);
+  const [own, below] = [lineAt(bytes, line), lineAt(bytes, line + 1)];
+  if (!own || bytes.toString('utf8') !== text) return beingEdited;
+  const textOf = (at: typeof own): string => bytes.subarray(at.start, at.end).toString('utf8');
+  const indent = ' '.repeat(/^\s*(?:[-*+]|\d{1,9}[.)])\s+/.exec(textOf(own))?.[0].length ?? 2);
   const written = `${indent}${noteMark} ${note.replaceAll(/\s+/g, ' ').slice(0, 300)}`;
-  if (lines[line + 1] === written) return { kind: 'sent', ref: null };
-  lines.splice(line + 1, lines[line + 1]?.trimStart().startsWith(noteMark) ? 1 : 0, written);
+  if (below && textOf(below) === written) return { kind: 'sent', ref: null };
+  const earlier = below && textOf(below).trimStart().startsWith(noteMark) ? below : undefined;
+  const lineBreak = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
+  const noted = Buffer.concat([
+    bytes.subarray(0, earlier?.start ?? own.end),
+    Buffer.from(earlier ? written : `${lineBreak}${written}`),
+    bytes.subarray(earlier?.end ?? own.end),
+  ]);
   const beside = join(dirname(path), `.${basename(path)}.nightshift`);
   const { mode } = await stat(path);
   await rm(beside, { force: true });
-  const file_ = await open(beside, 'wx', mode);
+  const copy = await open(beside, 'wx', mode);
   try {
-    await file_.writeFile(lines.join(end));
-    await file_.sync();
+    await copy.chmod(mode & 0o777); // open has left out what the umask takes away
+    await copy.writeFile(noted);
+    await copy.sync();
   } finally {
-    await file_.close();
+    await copy.close();
   }
-  if ((await readFile(path, 'utf8')) !== text) {
+  if (!(await readFile(path)).equals(bytes)) {
     await rm(beside, { force: true });
-    return later('being-edited', 'Somebody is editing the file.', 1_000);
+    return beingEdited;
   }
   await rename(beside, path);
   return { kind: 'sent', ref: null };
 }
 
 const later = (code: string, why: string, afterMs: number): Sending => ({ kind: 'retry', code, message: why, afterMs, doubtful: false });
+
+const beingEdited = later('being-edited', 'Somebody is editing the file.', 1_000);

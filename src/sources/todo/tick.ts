@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 
 export type Ticked =
   | { readonly kind: 'ticked' | 'already' }
@@ -12,19 +12,26 @@ export type Ticked =
 export async function tickBox(path: string, line: number, expected: string): Promise<Ticked> {
   const file = await open(path, 'r+');
   try {
-    const bytes = await file.readFile();
-    const start = startOf(bytes, line);
-    if (start === undefined) return { kind: 'moved' };
-    const end = lineEnd(bytes, start);
-    if (bytes.subarray(start, end).toString('utf8') !== expected) return { kind: 'moved' };
-    const box = boxIn(bytes.subarray(start, end).toString('latin1'));
-    if (box === undefined) return { kind: 'moved' };
-    const at = start + box;
-    if (bytes[at + 1] !== space) return { kind: 'already' };
-    return (await replaceIf(file, at)) ? { kind: 'ticked' } : { kind: 'moved' };
+    return await tickIn(file, path, line, expected);
   } finally {
     await file.close();
   }
+}
+
+/** The same in a file that is open. If another has taken its place by then, the tick went into one that nobody sees. */
+export async function tickIn(file: FileHandle, path: string, line: number, expected: string): Promise<Ticked> {
+  const bytes = await file.readFile();
+  const found = lineAt(bytes, line);
+  if (found === undefined) return { kind: 'moved' };
+  const { start, end } = found;
+  if (bytes.subarray(start, end).toString('utf8') !== expected) return { kind: 'moved' };
+  const box = boxIn(bytes.subarray(start, end).toString('latin1'));
+  if (box === undefined) return { kind: 'moved' };
+  const at = start + box;
+  if (bytes[at + 1] === space && !(await replaceIf(file, at))) return { kind: 'moved' };
+  const [ours, theirs] = await Promise.all([file.stat(), stat(path)]);
+  if (ours.ino !== theirs.ino || ours.dev !== theirs.dev) return { kind: 'moved' };
+  return { kind: bytes[at + 1] === space ? 'ticked' : 'already' };
 }
 
 const space = 0x20;
@@ -43,14 +50,16 @@ const boxIn = (line: string): number | undefined => {
   return found ? found[0].length : undefined;
 };
 
-function startOf(bytes: Buffer, line: number): number | undefined {
+/** Where a line begins and ends, counted in bytes, without its break. */
+export function lineAt(bytes: Buffer, line: number): { readonly start: number; readonly end: number } | undefined {
   let start = 0;
+  let end = lineEnd(bytes, start);
   for (let passed = 0; passed < line; passed++) {
-    const end = lineEnd(bytes, start);
     if (end >= bytes.length) return undefined;
     start = end + (bytes[end] === 0x0d && bytes[end + 1] === 0x0a ? 2 : 1);
+    end = lineEnd(bytes, start);
   }
-  return start;
+  return { start, end };
 }
 
 function lineEnd(bytes: Buffer, from: number): number {

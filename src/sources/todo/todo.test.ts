@@ -1,11 +1,12 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type KnownItem, matchItems } from './identity.ts';
 import { parseTodos } from './parse.ts';
-import { tickBox } from './tick.ts';
+import { tickBox, tickIn } from './tick.ts';
 
 describe('the to-dos of a file', () => {
   test('are its list items with a box, in order, with what stands in them', () => {
@@ -211,6 +212,19 @@ describe('ticking a box', () => {
     expect(await tickBox(path, 0, '- [ ] two')).toEqual({ kind: 'moved' });
     expect(await tickBox(path, 7, '- [ ] two')).toEqual({ kind: 'moved' });
     expect(readFileSync(path, 'utf8')).toBe('- [ ] one\n- [ ] two\n');
+  });
+
+  test('is done again when an editor has put another file in its place meanwhile', async () => {
+    writeFileSync(path, '- [ ] one\n');
+    const file = await open(path, 'r+');
+    try {
+      writeFileSync(`${path}.new`, 'Words.\n- [ ] one\n');
+      renameSync(`${path}.new`, path);
+      expect(await tickIn(file, path, 0, '- [ ] one')).toEqual({ kind: 'moved' });
+    } finally {
+      await file.close();
+    }
+    expect(readFileSync(path, 'utf8')).toBe('Words.\n- [ ] one\n');
   });
 
   test('goes through a link to the file behind it', async () => {
