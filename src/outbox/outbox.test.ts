@@ -49,6 +49,7 @@ for (const dialect of dialects) {
         log: silentLog,
         node,
         channels: [
+          { name: 'other', send: async (message) => arrives(message) },
           {
             name: 'test',
             send: async (message) => answer(message),
@@ -88,6 +89,27 @@ for (const dialect of dialects) {
     afterEach(async () => {
       for (const step of undo.splice(0).reverse()) await step();
       await database.remove();
+    });
+
+    test('sends through other channels while one hangs, however much waits there', async () => {
+      let goOn = (): void => undefined;
+      const hanging = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      answer = async (message) => {
+        await hanging;
+        return arrives(message);
+      };
+      const outbox = await open('nod_a');
+      for (let i = 0; i < 30; i++) await put(outbox, `somebody ${i}`, 'words', `words ${i}`);
+      await outbox.start();
+      await store.write((tx) =>
+        outbox.put(tx, [{ channel: 'other', recipient: 'owner', kind: 'alert', key: 'alert', body: 'the first one hangs' }]),
+      );
+      await count('sent', 1);
+      expect(arrived).toEqual(['owner: the first one hangs']);
+      goOn();
+      await count('sent', 31);
     });
 
     test('sends nothing of a transaction that was undone', async () => {

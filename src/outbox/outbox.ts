@@ -34,6 +34,11 @@ export interface OutboxParts {
   readonly channels: readonly Channel[];
 }
 
+interface Sent {
+  readonly message: Message;
+  readonly result: Sending;
+}
+
 export type Handled =
   | { readonly ok: true; readonly message: Message }
   | { readonly ok: false; readonly status: 404 | 409; readonly code: string; readonly detail: string };
@@ -52,6 +57,7 @@ export interface Outbox {
   stop(): Promise<void>;
 }
 
+/** Of each channel. */
 const senders = 8;
 const sendLimitMs = 60_000;
 /** With the backoff below: about a day. */
@@ -60,43 +66,44 @@ const retryBackoff = { baseMs: 1_000, capMs: 15 * 60_000 };
 
 export function createOutbox(parts: OutboxParts): Outbox {
   const { store, clock, newId, log, node } = parts;
-  const channels = new Map(parts.channels.map((channel) => [channel.name, channel]));
-  /** Channels that want no more for now, until when by the monotonic clock. */
-  const resting = new Map<string, number>();
+  const pumps = parts.channels.map((channel) => pumpOf(channel));
 
-  const awake = (): readonly string[] => [...channels.keys()].filter((name) => (resting.get(name) ?? 0) <= clock.monotonic());
+  /** Each channel has hands of its own: one that hangs keeps all of them, and none of the others'. */
+  function pumpOf(channel: Channel): Pump<Message> {
+    /** Until when, by the monotonic clock, the channel wants no more. */
+    let restsUntil = 0;
+    return new Pump<Message>({
+      name: `outbox, ${channel.name}`,
+      clock,
+      log,
+      capacity: senders,
+      take: async (free) => {
+        if (restsUntil > clock.monotonic()) return [];
+        return store.write(async (tx) => {
+          // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
+          if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
+          return takeMessages(tx, node, channel.name, free, clock.now());
+        });
+      },
+      nextDue: () => nextMessage(store.read, channel.name, clock.now()),
+      async work(message, signal) {
+        const sending = await deliver(channel, message, signal);
+        const { result } = sending;
+        if (result.kind === 'retry' && result.wholeChannel) {
+          const ms = result.afterMs ?? retryBackoff.capMs;
+          restsUntil = clock.monotonic() + ms;
+          log.warn({ channel: channel.name, seconds: Math.round(ms / 1_000) }, 'a channel wants no more for now');
+        }
+        await keep(sending, signal);
+      },
+    });
+  }
 
-  const rest = (name: string, ms: number): void => {
-    resting.set(name, clock.monotonic() + ms);
-    log.warn({ channel: name, seconds: Math.round(ms / 1_000) }, 'a channel wants no more for now');
-  };
-
-  const pump = new Pump<Message>({
-    name: 'outbox',
-    clock,
-    log,
-    capacity: senders,
-    take: async (free) => {
-      const open = awake();
-      if (open.length === 0) return [];
-      return store.write(async (tx) => {
-        // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
-        if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
-        return takeMessages(tx, node, open, free, clock.now());
-      });
-    },
-    nextDue: () => nextMessage(store.read, clock.now()),
-    work,
-  });
-
-  async function work(message: Message, signal: AbortSignal): Promise<void> {
-    const sending = await deliver(message, signal);
-    const { result } = sending;
-    if (result.kind === 'retry' && result.wholeChannel) rest(message.channel, result.afterMs ?? retryBackoff.capMs);
+  async function keep({ message, result }: Sent, signal: AbortSignal): Promise<void> {
     // What became of it must be stored, or nobody could take it up again before the next start.
     for (let attempt = 1; ; attempt++) {
       try {
-        return await store.write((tx) => record(tx, sending.message, result));
+        return await store.write((tx) => record(tx, message, result));
       } catch (error) {
         if (signal.aborted) return;
         log.warn({ err: error, message: message.id }, 'could not store what became of a message; trying again');
@@ -106,8 +113,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
   }
 
   /** One attempt. If an earlier one may have arrived, it is looked for first, and then corrected rather than said again. */
-  async function deliver(message: Message, stop: AbortSignal): Promise<{ readonly message: Message; readonly result: Sending }> {
-    const channel = channels.get(message.channel) as Channel;
+  async function deliver(channel: Channel, message: Message, stop: AbortSignal): Promise<Sent> {
     const limit = new AbortController();
     const cancel = clock.after(sendLimitMs, () => limit.abort());
     const signal = AbortSignal.any([stop, limit.signal]);
@@ -142,6 +148,9 @@ export function createOutbox(parts: OutboxParts): Outbox {
     return postponeMessage(tx, message.id, node, { reason, notBefore: now + waitMs, doubtful, ref: message.ref });
   }
 
+  const wake = (): void => {
+    for (const pump of pumps) pump.wake();
+  };
   let unsubscribe = (): void => undefined;
 
   async function handle(id: string, what: string, act: (tx: Tx) => Promise<boolean>): Promise<Handled> {
@@ -163,13 +172,13 @@ export function createOutbox(parts: OutboxParts): Outbox {
     async start() {
       await store.write((tx) => releaseMessages(tx, node));
       unsubscribe = store.onCommit((topic) => {
-        if (topic === 'outbox') pump.wake();
+        if (topic === 'outbox') wake();
       });
-      pump.wake();
+      wake();
     },
     async stop() {
       unsubscribe();
-      await pump.stop();
+      await Promise.all(pumps.map((pump) => pump.stop()));
     },
   };
 }

@@ -70,16 +70,15 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
 export async function takeMessages(
   tx: Tx,
   node: string,
-  channels: readonly string[],
+  channel: string,
   limit: number,
   now: number,
 ): Promise<readonly Message[]> {
-  if (channels.length === 0 || limit < 1) return [];
   let query = tx.db
     .selectFrom('outbox')
     .select(['id', 'doubtful'])
     .where('state', '=', waiting)
-    .where('channel', 'in', channels)
+    .where('channel', '=', channel)
     .where('not_before', '<=', now)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
     .where(
@@ -107,11 +106,12 @@ export async function takeMessages(
 }
 
 /** When the next message may go; of those under way nothing is said. */
-export async function nextMessage(db: Kysely<Schema>, now: number): Promise<number | null> {
+export async function nextMessage(db: Kysely<Schema>, channel: string, now: number): Promise<number | null> {
   const row = await db
     .selectFrom('outbox')
     .select((select) => select.fn.min('not_before').as('next'))
     .where('state', '=', waiting)
+    .where('channel', '=', channel)
     .where('holder', 'is', null)
     .where('not_before', '>', now)
     .executeTakeFirst();
