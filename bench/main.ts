@@ -13,6 +13,7 @@ import { resume } from './suites/resume.ts';
 import { sandboxStart } from './suites/sandbox-start.ts';
 import { submissions } from './suites/submissions.ts';
 import type { Suite } from './suites/suite.ts';
+import { webhooks } from './suites/webhooks.ts';
 import { openBench } from './support/bench.ts';
 import { describeMachine } from './support/machine.ts';
 import { renderSection, type Section } from './support/report.ts';
@@ -24,6 +25,7 @@ const suites: readonly Suite[] = [
   restart,
   events,
   submissions,
+  webhooks,
   endToEnd,
   atSize,
   sandboxStart,

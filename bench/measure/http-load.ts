@@ -1,3 +1,4 @@
+import { createHmac, randomUUID } from 'node:crypto';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { summary } from '../support/stats.ts';
 
@@ -7,6 +8,8 @@ export interface HttpLoad {
   readonly connections: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
+  /** Deliveries of GitHub that are signed with this, in place of tasks. */
+  readonly webhookSecret?: string;
   /** Requests begun per second however long the answers take; without it, each connection asks again at its answer. */
   readonly perSecond?: number;
 }
@@ -19,10 +22,14 @@ export interface HttpLoadResult {
   readonly failures: number;
 }
 
-/** Submits tasks over HTTP with keep-alive and counts only answers of 201. */
+/** So long after the last was due, what has not been answered has failed. */
+const patienceMs = 2_000;
+
+/** Submits tasks or deliveries over HTTP with keep-alive, and counts only answers that say that they are stored. */
 export async function loadOverHttp(load: HttpLoad): Promise<HttpLoadResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: load.connections, scheduling: 'fifo' });
   const post = postTo(load, agent);
+  const stored = load.webhookSecret === undefined ? 201 : 200;
   const samples: number[] = [];
   let failures = 0;
   let count = 0;
@@ -31,10 +38,11 @@ export async function loadOverHttp(load: HttpLoad): Promise<HttpLoadResult> {
 
   /** `since` is when the request was due: waiting for a free connection is part of what a client sees. */
   const submit = async (since: number): Promise<void> => {
-    const status = await post(++count);
+    const status = await post(++count).catch(() => 0);
     const now = performance.now();
-    if (since < measureFrom || now > end) return;
-    if (status === 201) samples.push(now - since);
+    // Asked for at fixed times, a late answer is late, and not one that does not count.
+    if (since < measureFrom || (load.perSecond === undefined && now > end)) return;
+    if (status === stored) samples.push(now - since);
     else failures += 1;
   };
 
@@ -44,7 +52,9 @@ export async function loadOverHttp(load: HttpLoad): Promise<HttpLoadResult> {
     };
     await Promise.all(Array.from({ length: load.connections }, lane));
   } else {
+    const giveUp = setTimeout(() => agent.destroy(), end + patienceMs - performance.now());
     await openLoop(load.perSecond, end, submit);
+    clearTimeout(giveUp);
   }
   agent.destroy();
   const { p50, p99, max } = summary(samples);
@@ -64,23 +74,55 @@ async function openLoop(perSecond: number, end: number, submit: (since: number) 
   await Promise.all(under);
 }
 
-function postTo({ address, token }: HttpLoad, agent: Agent): (n: number) => Promise<number> {
-  const { hostname, port } = new URL(address);
+function postTo(load: HttpLoad, agent: Agent): (n: number) => Promise<number> {
+  const { hostname, port } = new URL(load.address);
   return (n) => {
-    const body = JSON.stringify({
-      title: `Mend the flaky test number ${n}`,
-      body: '["true"]',
-      engine: 'command',
-      repository: 'https://example.org/team/project.git',
-    });
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const { path, headers: own, body } = load.webhookSecret === undefined ? taskOf(n, load.token) : deliveryOf(n, load.webhookSecret);
+    const headers = { ...own, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     return new Promise((resolve, reject) => {
-      const outgoing = request({ method: 'POST', hostname, port, path: '/api/tasks', agent, headers }, (answer: IncomingMessage) => {
+      const outgoing = request({ method: 'POST', hostname, port, path, agent, headers }, (answer: IncomingMessage) => {
         answer.resume();
         answer.once('end', () => resolve(answer.statusCode ?? 0));
       });
       outgoing.once('error', reject);
       outgoing.end(body);
     });
+  };
+}
+
+interface Posted {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+function taskOf(n: number, token: string): Posted {
+  const body = JSON.stringify({
+    title: `Mend the flaky test number ${n}`,
+    body: '["true"]',
+    engine: 'command',
+    repository: 'https://example.org/team/project.git',
+  });
+  return { path: '/api/tasks', headers: { authorization: `Bearer ${token}` }, body };
+}
+
+/** A comment that asks for nothing, as most do: 10 KB, as GitHub's deliveries have. */
+function deliveryOf(n: number, secret: string): Posted {
+  const user = { login: 'ann', type: 'User' };
+  const body = JSON.stringify({
+    action: 'created',
+    comment: { id: n, body: 'x'.repeat(9_000), user, author_association: 'MEMBER' },
+    issue: { number: 1, title: 'The gate squeaks', labels: [] },
+    repository: { full_name: 'octo/garden', clone_url: 'https://example.org/octo/garden.git', default_branch: 'main' },
+    sender: user,
+  });
+  return {
+    path: '/webhook/github',
+    headers: {
+      'x-github-event': 'issue_comment',
+      'x-github-delivery': randomUUID(),
+      'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`,
+    },
+    body,
   };
 }

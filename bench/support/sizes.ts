@@ -19,6 +19,7 @@ export interface Sizes {
   readonly reservations: number;
   readonly resumes: number;
   readonly sandboxStarts: number;
+  readonly mail: { readonly arrivals: number; readonly messages: number; readonly todoItems: number };
   readonly big: { readonly files: number; readonly historyMiB: number; readonly rounds: number };
 }
 
@@ -49,6 +50,7 @@ export const fullSizes: Sizes = {
   reservations: 1_000,
   resumes: 5,
   sandboxStarts: 100,
+  mail: { arrivals: 300, messages: 2_000, todoItems: 10_000 },
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
 };
 
@@ -77,5 +79,6 @@ export const quickSizes: Sizes = {
   reservations: 100,
   resumes: 1,
   sandboxStarts: 20,
+  mail: { arrivals: 30, messages: 200, todoItems: 1_000 },
   big: { files: 5_000, historyMiB: 32, rounds: 1 },
 };
