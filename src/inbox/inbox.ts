@@ -70,6 +70,7 @@ const retryBackoff = { baseMs: 1_000, capMs: 10 * 60_000 };
 const largeBody = 256 * 1024;
 const keepBodiesMs = 30 * 86_400_000;
 const pruneEveryMs = 3_600_000;
+const pruneAtOnce = 1_000;
 
 export function createInbox(parts: InboxParts): Inbox {
   const { store, queue, clock, newId, log, node } = parts;
@@ -197,8 +198,11 @@ export function createInbox(parts: InboxParts): Inbox {
   let unsubscribe = (): void => undefined;
   let pruning: Regular | undefined;
 
-  async function prune(): Promise<void> {
-    const dropped = await store.write((tx) => dropBodies(tx, clock.now() - keepBodiesMs, 1_000));
+  async function prune(stopping: AbortSignal): Promise<void> {
+    let dropped = 0;
+    for (let some = pruneAtOnce; some === pruneAtOnce && !stopping.aborted; dropped += some) {
+      some = await store.write((tx) => dropBodies(tx, clock.now() - keepBodiesMs, pruneAtOnce));
+    }
     if (dropped > 0) log.info({ dropped }, 'old deliveries lost their bodies');
   }
 
