@@ -294,6 +294,14 @@ describe('settings with a structure', () => {
 
   test.each([
     ['schedules: nightly', 'schedules: Invalid input'],
+    [
+      'webhooks: [{name: a, secret: 12345678x, task: {title: x, engine: command, body: "{{run}}"}}]',
+      'webhooks[0].task.body: has {{…}}, so what is posted would be run as a command',
+    ],
+    [
+      'webhooks: [{name: a, secret: 12345678x, trust: owner, task: {title: x, repository: "{{path}}"}}]',
+      'webhooks[0].task.repository: has {{…}}, so what is posted could name a directory of this machine',
+    ],
     ['schedules: [{name: a, cron: "0 3 * * *", task: {}}]', 'schedules[0].task.title'],
     ['schedules: [{name: a, cron: "61 * * * *", task: {title: x}}]', 'schedules[0].cron: "61 * * * *" is no use'],
     ['schedules: [{name: a, cron: "0 3 * * *", when: now, task: {title: x}}]', 'Unrecognized key: "when"'],

@@ -71,27 +71,40 @@ const todoFiles = z
 const locateTodos = (list: z.output<typeof todoFiles>, absolute: (path: string) => string): z.output<typeof todoFiles> =>
   list.map((entry) => ({ ...entry, path: absolute(entry.path) }));
 
-const webhookSchema = z.strictObject({
-  name: word,
-  secret: z.string().min(8),
-  signatureHeader: z
-    .string()
-    .regex(/^[a-z0-9-]{1,60}$/i)
-    .default('x-hub-signature-256'),
-  when: z.record(z.string(), z.string()).default({}),
-  about: z.string().min(1).exactOptional(),
-  trust: z.enum(trustLevels).default('untrusted'),
-  task: z.strictObject({
-    title: z.string().min(1).max(500),
-    body: z.string().exactOptional(),
-    repository: z.string().min(1).exactOptional(),
-    ref: z.string().min(1).exactOptional(),
-    priority: z.enum(priorities).default('high'),
-    engine: word.default('claude'),
-    verify: argv.exactOptional(),
-    budgetUsd: z.number().positive().exactOptional(),
-  }),
-});
+const webhookSchema = z
+  .strictObject({
+    name: word,
+    secret: z.string().min(8),
+    signatureHeader: z
+      .string()
+      .regex(/^[a-z0-9-]{1,60}$/i)
+      .default('x-hub-signature-256'),
+    when: z.record(z.string(), z.string()).default({}),
+    about: z.string().min(1).exactOptional(),
+    trust: z.enum(trustLevels).default('untrusted'),
+    task: z.strictObject({
+      title: z.string().min(1).max(500),
+      body: z.string().exactOptional(),
+      repository: z.string().min(1).exactOptional(),
+      ref: z.string().min(1).exactOptional(),
+      priority: z.enum(priorities).default('high'),
+      engine: word.default('claude'),
+      verify: argv.exactOptional(),
+      budgetUsd: z.number().positive().exactOptional(),
+    }),
+  })
+  .superRefine(({ trust, task }, context) => {
+    // Whoever signs passes on what others wrote, and none of those is to choose what is run here or what is read.
+    if (task.engine === 'command' && isFilled(task.body)) {
+      context.addIssue({ code: 'custom', path: ['task', 'body'], message: 'has {{…}}, so what is posted would be run as a command' });
+    }
+    if (trust === 'owner' && isFilled(task.repository)) {
+      const message = 'has {{…}}, so what is posted could name a directory of this machine; say trust: known';
+      context.addIssue({ code: 'custom', path: ['task', 'repository'], message });
+    }
+  });
+
+const isFilled = (text: string | undefined): boolean => text?.includes('{{') === true;
 
 const scheduleSchema = z
   .strictObject({

@@ -30,7 +30,8 @@ export interface WebhookSetting {
 
 const webhookSourceOf = (name: string): string => `webhook:${name}`;
 
-const deliveryHeaders = ['idempotency-key', 'webhook-id', 'x-request-id', 'x-delivery-id'];
+/** Only what stays the same when a delivery comes again: many proxies give every request an id of its own. */
+const deliveryHeaders = ['idempotency-key', 'webhook-id'];
 
 /** Lets in what carries the signature. A sender that names its deliveries is recognised by that, others by their content. */
 export function webhookDoor({ name, secret, signatureHeader }: WebhookSetting): Door {
