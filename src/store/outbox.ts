@@ -67,13 +67,7 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
  * The first waiting message of each recipient, if it is due and no living node sends it; from now on `node` does, and
  * whether it arrives is in doubt until its sender says so.
  */
-export async function takeMessages(
-  tx: Tx,
-  node: string,
-  channel: string,
-  limit: number,
-  now: number,
-): Promise<readonly Message[]> {
+export async function takeMessages(tx: Tx, node: string, channel: string, limit: number, now: number): Promise<readonly Message[]> {
   let query = tx.db
     .selectFrom('outbox')
     .select(['id', 'doubtful'])

@@ -103,9 +103,7 @@ export const pageSize = 100;
 const maxPages = 100;
 
 /** Page by page to the end, each item once: while we read, the list moves under us. */
-export async function allPages(
-  page: (offset: number) => Promise<MemoryAnswer<Page>>,
-): Promise<MemoryAnswer<readonly MemoryItem[]>> {
+export async function allPages(page: (offset: number) => Promise<MemoryAnswer<Page>>): Promise<MemoryAnswer<readonly MemoryItem[]>> {
   const all = new Map<string, MemoryItem>();
   for (let at = 0; at < maxPages; at++) {
     const read = await page(at * pageSize);
