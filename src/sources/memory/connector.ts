@@ -8,11 +8,12 @@ export function memoryConnector(
   { url, key, everyMs }: { readonly url: string; readonly key: string | undefined; readonly everyMs: number },
   parts: ConnectorParts,
 ): Connector {
-  const link = memoryLink({ baseUrl: url, clock: parts.clock }, key);
+  const list = url.replace(/\/+$/, '');
+  const link = memoryLink({ baseUrl: list, clock: parts.clock }, key);
   return {
     source: memoryItems,
-    channel: memoryChannel(link),
+    channel: memoryChannel(link, list),
     reporter: memoryReporter,
-    start: () => pollMemory({ ...parts, link, list: url, everyMs }),
+    start: () => pollMemory({ ...parts, link, list, everyMs }),
   };
 }

@@ -16,6 +16,7 @@ import { pgBossLine } from '../../queue/pg-boss.ts';
 import type { Line, Queue } from '../../queue/queue.ts';
 import { sqliteLine } from '../../queue/sqlite.ts';
 import { enrol } from '../../store/nodes.ts';
+import { listMessages } from '../../store/outbox.ts';
 import type { Store } from '../../store/store.ts';
 import { listTasks } from '../../store/tasks.ts';
 import { type MemoryLink, memoryLink } from './link.ts';
@@ -54,7 +55,7 @@ for (const dialect of dialects) {
       link = memoryLink({ baseUrl: server.url, clock: systemClock }, key);
       const line: Line = store.dialect === 'sqlite' ? sqliteLine : await pgBossLine(store, () => undefined);
       const base = { store, clock: systemClock, newId, chance: () => 0, log: silentLog, node };
-      const outbox = createOutbox({ ...base, channels: [memoryChannel(link)] });
+      const outbox = createOutbox({ ...base, channels: [memoryChannel(link, server.url)] });
       const announcer = createAnnouncer(outbox, [memoryReporter]);
       queue = createQueue({ ...base, line, defaultEngine: 'command', changed: announcer.changed });
       const inbox = createInbox({ ...base, queue, sources: [memoryItems], taken: announcer.taken });
@@ -116,6 +117,21 @@ for (const dialect of dialects) {
       });
       await expect.poll(standing).toEqual(['Mend the login: failed', 'Mend the login: queued']);
       await says('a', 'in_progress');
+    });
+
+    test('is not mistaken for another list that has items under the same ids, nor told of theirs', async () => {
+      put('1', 'Mend the login');
+      await poll();
+      await says('1', 'in_progress');
+      put('1', 'Paint the gate');
+      expect(await pollOnce({ ...parts(), list: 'http://another/' }, never)).toBeUndefined();
+      await expect.poll(standing).toEqual(['Mend the login: queued', 'Paint the gate: queued']);
+      const dead = await until(
+        'it to be given up',
+        async () => (await listMessages(store.read, { state: 'dead' }, { before: null, limit: 9 }))[0],
+      );
+      expect(dead.reason?.code).toBe('other-list');
+      expect(server.tasks.get('1')?.status).toBe('pending');
     });
 
     test('that still says pending because it has not heard yet makes no second task', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { idPrefixes } from '../../domain/id.ts';
 import { isClosed } from '../../domain/task.ts';
 import { type Clock, wait } from '../../platform/clock.ts';
@@ -13,6 +14,12 @@ import type { MemoryFailure, MemoryItem } from './list.ts';
 
 export const memorySource = 'memory';
 
+/** What is delivered for an item. */
+export interface ListedItem {
+  readonly list: string;
+  readonly item: MemoryItem;
+}
+
 export interface PollParts {
   readonly store: Store;
   readonly clock: Clock;
@@ -24,7 +31,9 @@ export interface PollParts {
   readonly everyMs: number;
 }
 
-const triggerOf = (item: string, revision: number): string => `${item}@${revision}`;
+/** Another list has other items, even under the same ids. */
+const triggerOf = (list: string, item: string, revision: number): string =>
+  `${createHash('sha256').update(list).digest('hex').slice(0, 8)}/${item}@${revision}`;
 export const statusKey = (trigger: string): string => `${trigger}:status`;
 
 /** After so many failures in a row the next look comes so much later. */
@@ -83,7 +92,7 @@ async function takeIn({ clock, newId, list }: PollParts, tx: Tx, items: readonly
   const wanted: { readonly item: MemoryItem; readonly revision: number }[] = [];
   for (const item of items) {
     const last = revisions.get(item.id) ?? 0;
-    if (last === 0 || (await isWantedAgain(tx, triggerOf(item.id, last), askedAt))) wanted.push({ item, revision: last + 1 });
+    if (last === 0 || (await isWantedAgain(tx, triggerOf(list, item.id, last), askedAt))) wanted.push({ item, revision: last + 1 });
   }
   await saveRevisions(
     tx,
@@ -94,10 +103,10 @@ async function takeIn({ clock, newId, list }: PollParts, tx: Tx, items: readonly
     ({ item, revision }): Arrival => ({
       id: newId(idPrefixes.delivery),
       source: memorySource,
-      key: triggerOf(item.id, revision),
+      key: triggerOf(list, item.id, revision),
       kind: 'item',
       headers: {},
-      body: Buffer.from(JSON.stringify(item)),
+      body: Buffer.from(JSON.stringify({ list, item } satisfies ListedItem)),
     }),
   );
   await insertArrivals(tx, arrivals, clock.now());

@@ -9,8 +9,7 @@ import type { MemoryAddress } from './source.ts';
 
 type Status = Parameters<MemoryList['report']>[1];
 
-interface Report {
-  readonly item: string;
+interface Report extends MemoryAddress {
   readonly status: Status;
   readonly reason?: string;
 }
@@ -19,21 +18,19 @@ interface Report {
 export const memoryReporter: Reporter = {
   source: memorySource,
   // At once, so that somebody else who looks at the list leaves it to us.
-  taken: async (_, task, { address, trigger }) => [
-    message(task, trigger, { item: (address as MemoryAddress).item, status: 'in_progress' }),
-  ],
+  taken: async (_, task, { address, trigger }) => [message(task, trigger, { ...(address as MemoryAddress), status: 'in_progress' })],
   async changed(_, task, { address, trigger }) {
-    const { item } = address as MemoryAddress;
+    const where = address as MemoryAddress;
     switch (task.status) {
       case 'running':
-        return [message(task, trigger, { item, status: 'in_progress' })];
+        return [message(task, trigger, { ...where, status: 'in_progress' })];
       case 'succeeded':
-        return [message(task, trigger, { item, status: 'completed' })];
+        return [message(task, trigger, { ...where, status: 'completed' })];
       case 'failed':
       case 'escalated':
       case 'over-budget':
       case 'cancelled':
-        return [message(task, trigger, { item, status: 'blocked', reason: task.reason?.message ?? 'It was called off.' })];
+        return [message(task, trigger, { ...where, status: 'blocked', reason: task.reason?.message ?? 'It was called off.' })];
       default:
         return [];
     }
@@ -50,10 +47,13 @@ const message = (task: Task, trigger: string, body: Report): OutgoingMessage => 
 });
 
 /** To say the same twice is to say it once here, so nothing has to be looked for. */
-export const memoryChannel = (link: MemoryLink): Channel => ({
+export const memoryChannel = (link: MemoryLink, ours: string): Channel => ({
   name: memorySource,
   async send({ body, ref }, signal) {
-    const { item, status, reason } = body as Report;
+    const { list, item, status, reason } = body as Report;
+    if (list !== ours) {
+      return { kind: 'refused', code: 'other-list', message: 'It is for another list than the one that MEMORY_MCP_URL names now.' };
+    }
     const told = await link.use((list) => list.report(item, status, reason, signal), signal);
     return told.ok || told.failure.kind === 'no-such-item' ? { kind: 'sent', ref } : sendingOf(told.failure);
   },

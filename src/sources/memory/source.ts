@@ -1,10 +1,11 @@
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Reading, Source } from '../../inbox/source.ts';
-import type { MemoryItem } from './list.ts';
-import { memorySource } from './poll.ts';
+import { type ListedItem, memorySource } from './poll.ts';
 
 /** What is needed to tell the list. */
 export interface MemoryAddress {
+  /** Where the item is; ids of one list say nothing in another. */
+  readonly list: string;
   readonly item: string;
 }
 
@@ -12,12 +13,12 @@ export interface MemoryAddress {
 export const memoryItems: Source = {
   name: memorySource,
   async read({ key }, body): Promise<Reading> {
-    const item = JSON.parse(body.toString('utf8')) as MemoryItem;
+    const { list, item } = JSON.parse(body.toString('utf8')) as ListedItem;
     const [first = '', ...rest] = item.description.split('\n');
     const title = first.replaceAll(/\s+/g, ' ').trim().slice(0, 500);
     const repository = item.tags.map((tag) => /^repo(?:sitory)?:(\S+)$/i.exec(tag)?.[1]).find((url) => url !== undefined) ?? null;
     const details = [first.length > 500 ? first : '', ...rest].join('\n').trim();
-    const address: MemoryAddress = { item: item.id };
+    const address: MemoryAddress = { list, item: item.id };
     return {
       kind: 'work',
       wanted: [
