@@ -248,6 +248,26 @@ for (const dialect of dialects) {
       await becomes('Write the docs: cancelled', 'Mend the login: queued', 'one: cancelled');
     });
 
+    test('are taken in again only when they say something else', async () => {
+      let writes = 0;
+      const counting: Store = Object.assign(Object.create(store) as Store, {
+        write: (change: Parameters<Store['write']>[0]) => {
+          writes += 1;
+          return store.write(change);
+        },
+      });
+      const scan = async (text: string): Promise<number> => {
+        writes = 0;
+        writeFileSync(file, text);
+        await scanFile({ ...parts(), store: counting }, file);
+        return writes;
+      };
+      expect(await scan('- [ ] one')).toBe(1);
+      expect(await scan('- [ ] one')).toBe(0);
+      expect(await scan('- [ ] one\n- [ ] two')).toBe(1);
+      await becomes('one: queued', 'two: queued');
+    });
+
     test('do not call off work that was asked for elsewhere before', async () => {
       const about = { title: 'Write the docs', repository: '/srv/app' };
       const wish = { ...about, source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'low', dedupeKey: meaningOf(about) } as const;

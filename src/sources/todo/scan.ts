@@ -6,6 +6,7 @@ import type { NewId } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { type Arrival, insertArrivals, originsOf } from '../../store/inbox.ts';
+import { readSetting, writeSetting } from '../../store/settings.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { findTask } from '../../store/tasks.ts';
 import { addOverdue, findItems, itemsOfFile, keepOverdue, overdueOf, saveItems, type TodoRow } from '../../store/todo.ts';
@@ -52,16 +53,24 @@ export const triggerOf = ({ key, revision }: Pick<TodoRow, 'key' | 'revision'>):
 export async function scanFile(parts: ScanParts, file: string): Promise<void> {
   const read = await readTodo(file);
   if (read.ok) {
-    const items = parseTodos(read.text);
-    await parts.store.write(async (tx) => {
-      await tx.lock('todo');
-      await takeIn(parts, tx, file, items);
-    });
+    const { store } = parts;
+    const hash = createHash('sha256').update(read.text).digest('base64url');
+    // A file is looked at again every few minutes; a long one that says what it said costs next to nothing then.
+    if ((await readSetting(store.read, takenIn(file))) !== hash) {
+      const items = parseTodos(read.text);
+      await store.write(async (tx) => {
+        await tx.lock('todo');
+        await takeIn(parts, tx, file, items);
+        await writeSetting(tx, takenIn(file), hash);
+      });
+    }
   } else {
     parts.log[read.gone ? 'info' : 'warn']({ file, why: read.why }, 'a TODO file was not read');
   }
   for (let look = 0; look < looks && (await callOff(parts, file)); look++) await wait(parts.clock, 100);
 }
+
+const takenIn = (file: string): string => `todo:${file}`;
 
 /** So often a delivery that is being read at this moment is waited for; after that the next scan sees to it. */
 const looks = 20;
