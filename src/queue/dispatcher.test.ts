@@ -139,6 +139,33 @@ describe('dispatcher', () => {
     expect([mine.signal.aborted, lost.signal.reason, running.get('new')?.signal.aborted]).toEqual([false, 'lease-lost', false]);
   });
 
+  test('a task that comes back before its lost run has ended waits for that end: both would work in one workspace', async () => {
+    const ends: (() => void)[] = [];
+    const begun: { readonly claim: Claim; readonly signal: AbortSignal }[] = [];
+    await dispatcher.drain(0, AbortSignal.abort());
+    const lingering = async (claim: Claim, signal: AbortSignal): Promise<Ran> => {
+      begun.push({ claim, signal });
+      await new Promise<void>((resolve) => ends.push(resolve));
+      await queue.settle({ taskId: claim.task.id, runId: claim.run.id, outcome: { kind: 'succeeded' } });
+      return 'ran';
+    };
+    dispatcher = new Dispatcher({ queue, store, clock, log: silentLog, node: 'node-a', capacity: 3, run: lingering });
+    dispatcher.start();
+    const id = await submit('shared');
+    await until('the first run', () => begun.length === 1);
+    await queue.takeOver('node-a');
+    await until('the second run to be claimed', () => {
+      clock.advance(1_000);
+      return dispatcher.active === 2;
+    });
+    expect([begun.length, begun[0]?.signal.reason]).toEqual([1, 'lease-lost']);
+    ends[0]?.();
+    await until('the second run', () => begun.length === 2);
+    expect(begun[1]?.signal.aborted).toBe(false);
+    ends[1]?.();
+    await until('the end', async () => (await status(id)) === 'succeeded');
+  });
+
   test('finds a claim whose answer got lost, and not before the second look', async () => {
     const held = async (): Promise<readonly string[]> => ['run_nobody_runs'];
     expect(await dispatcher.reconcile(held)).toEqual([]);

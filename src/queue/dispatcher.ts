@@ -21,6 +21,7 @@ export type Ran = 'ran' | 'host-unfit';
 export type StopCause = 'called-off' | 'lease-lost' | 'draining';
 
 interface Running {
+  readonly taskId: string;
   readonly controller: AbortController;
   readonly done: Promise<void>;
 }
@@ -137,13 +138,21 @@ export class Dispatcher {
 
   private launch(claim: Claim): void {
     const controller = new AbortController();
-    const done = this.parts.run(claim, controller.signal).then((ran) => {
+    const done = this.ended(claim.task.id).then(async () => {
+      const ran = await this.parts.run(claim, controller.signal);
       this.running.delete(claim.run.id);
       if (ran === 'host-unfit') this.rest();
       if (!this.stopping) this.fill();
     });
-    this.running.set(claim.run.id, { controller, done });
+    this.running.set(claim.run.id, { taskId: claim.task.id, controller, done });
     if (this.stopping) controller.abort('draining' satisfies StopCause);
+  }
+
+  /** A task that came back has lost the run that may still be at work for it here: the two would meet in its workspace. */
+  private async ended(taskId: string): Promise<void> {
+    const earlier = [...this.running.values()].filter((running) => running.taskId === taskId);
+    for (const { controller } of earlier) controller.abort('lease-lost' satisfies StopCause);
+    await Promise.all(earlier.map(({ done }) => done));
   }
 
   /** What this machine cannot run now, another may, or this one later: the safety look tries again when the rest is over. */
