@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
@@ -29,6 +29,7 @@ import { artifactsIn } from './artifacts.ts';
 import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
+import { patiently } from './recorder.ts';
 import type { RepositoryRules } from './repositories.ts';
 
 export interface PlaceParts {
@@ -114,12 +115,23 @@ export async function openPlace(
   const { workspace, resumed } = found;
   const directory = workspace?.tree ?? scratchOf(parts.runsDirectory, run.id);
   const undo: (() => unknown)[] = [];
+  const remove = (path: string): Promise<boolean> => removeTree(path, parts, new AbortController().signal);
   const leave = async (kept: Kept): Promise<void> => {
-    for (const step of undo.splice(0).toReversed()) await step();
-    if (workspace && kept !== 'resumable') await parts.workspaces.close(workspace.id, kept);
-    if (kept !== 'resumable') await rm(sessionDirectoryOf(parts, claim), { recursive: true, force: true });
+    const steps = undo.splice(0).toReversed();
+    if (workspace && kept !== 'resumable') {
+      steps.push(() => patiently(parts.clock, signal, () => parts.workspaces.close(workspace.id, kept)));
+    }
+    if (kept !== 'resumable') steps.push(() => remove(sessionDirectoryOf(parts, claim)));
     // Nothing goes on in one: the next run of the task gets its own.
-    if (!workspace) await removeTree(directory, parts, new AbortController().signal);
+    if (!workspace) steps.push(() => remove(directory));
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        // The others are to be taken down all the same, and how the run ended stands. What is left, the sweep finds.
+        parts.log.warn({ err: error, runId: run.id }, "a part of the run's place could not be taken down");
+      }
+    }
   };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -145,8 +157,10 @@ export async function openPlace(
     if (opening) undo.push(() => opening.close());
     const enclosure = opening?.sandboxed ? opening : undefined;
     if (enclosure) undo.push(enclosure.guard((reason) => exceeded({ kind: 'failed', reason, retryable: false })));
-    const watch = watchQuota(directory, parts.quota, parts.clock, ({ exceeded: what }) => exceeded(tooMuch(parts.quota, what)));
-    undo.push(() => watch.stop());
+    for (const written of [directory, ...(conversation ? [conversation.sessionDirectory] : [])]) {
+      const watch = watchQuota(written, parts.quota, parts.clock, ({ exceeded: what }) => exceeded(tooMuch(parts.quota, what)));
+      undo.push(() => watch.stop());
+    }
     return {
       ok: true,
       place: {
@@ -304,7 +318,7 @@ const howItGoesOn = (conversation: ConversationRequest | undefined): string =>
     : 'Goes on with the session of the run that was interrupted, in its workspace.';
 
 const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
-  failed('quota-exceeded', `The workspace holds more ${what ?? 'data'} than a run may: ${quota.bytes} bytes, ${quota.files} files.`);
+  failed('quota-exceeded', `The run wrote more ${what ?? 'data'} than it may keep: ${quota.bytes} bytes, ${quota.files} files.`);
 
 async function openWorkspace(
   { workspaces, repositories }: PlaceParts,

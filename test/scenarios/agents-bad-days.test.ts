@@ -98,6 +98,8 @@ describe('when the model has a bad day', () => {
     'breaks-off': [cutsOff],
     'talks-nonsense': [garbles],
     'shows-a-page': [showsPage],
+    // Beside its workspace an agent can write to one place only: where its session is kept.
+    hoards: [calls('Bash', { command: 'head -c 60000000 /dev/zero > "$CLAUDE_CONFIG_DIR/hoard"; sleep 600', description: 'Hoard' })],
   };
   const answering: Behaviour = (response, request) => {
     const word = Object.keys(faults).find((each) => request.body.includes(each));
@@ -117,6 +119,7 @@ describe('when the model has a bad day', () => {
       llmBaseUrl: passing.url,
       runTimeoutSeconds: '25',
       maxConcurrentRuns: '4',
+      workspaceMegabytes: '40',
     });
   });
   afterAll(async () => {
@@ -152,6 +155,7 @@ describe('when the model has a bad day', () => {
       'breaks-off': ['succeeded', undefined],
       'talks-nonsense': ['succeeded', undefined],
       'shows-a-page': ['succeeded', undefined],
+      hoards: ['failed', 'quota-exceeded'],
       fine: ['succeeded', undefined],
       'fine as well': ['succeeded', undefined],
     });
