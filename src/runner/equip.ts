@@ -1,6 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { Limits } from '../domain/budget.ts';
 import { Unusable } from '../domain/errors.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
@@ -26,6 +25,7 @@ import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
 import type { Limits as Quota } from '../workspace/quota.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
+import { agentProgram } from './agent-program.ts';
 import type { Engine } from './engines/engine.ts';
 import { type ConfiguredHook, configuredHooks } from './hooks/configured.ts';
 import { createHooks } from './hooks/registry.ts';
@@ -220,12 +220,6 @@ async function openSandbox({ sandbox: mode, home, owner }: EquipmentSettings, cl
   const { active, summary, remedy } = sandbox.describe();
   log[active ? 'info' : 'warn']({ sandbox: mode, ...(remedy === undefined ? {} : { remedy }) }, summary);
   return sandbox;
-}
-
-/** Where the agent's program and the Node that it may want are installed. */
-function agentProgram(): readonly string[] {
-  const sdk = fileURLToPath(import.meta.resolve('@anthropic-ai/claude-agent-sdk'));
-  return [dirname(dirname(sdk)), dirname(dirname(process.execPath))];
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
