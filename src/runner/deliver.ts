@@ -6,7 +6,7 @@ import type { Credentials } from '../workspace/credentials.ts';
 import type { ChangedFile } from '../workspace/diff.ts';
 import type { Failure } from '../workspace/failure.ts';
 import type { Git } from '../workspace/git.ts';
-import { type Pushed, push } from '../workspace/push.ts';
+import { leftInMirror, type Pushed, push } from '../workspace/push.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { failureOutcome } from './place.ts';
@@ -18,7 +18,10 @@ export interface DeliveryParts {
   readonly clock: Clock;
 }
 
-type Delivered = { readonly ok: true; readonly result: Partial<RunResult> } | { readonly ok: false; readonly outcome: Outcome };
+/** `result` is what there is, also when it could not be brought to where it is wanted. */
+type Delivered =
+  | { readonly ok: true; readonly result: Partial<RunResult> }
+  | { readonly ok: false; readonly outcome: Outcome; readonly result?: Partial<RunResult> };
 
 const nightshift = { name: 'Nightshift', email: 'nightshift@localhost' };
 
@@ -60,8 +63,9 @@ export async function deliver(
   const repository = parseRepository(workspace.repository, { local: true });
   if (!repository.ok) return unfit(repository.failure);
   const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal);
-  if (!pushed.ok) return unfit(pushed.failure);
-  return { ok: true, result: { ...changes, commits: [commit], delivery: deliveryOf(pushed.value) } };
+  const delivery = deliveryOf(pushed.ok ? pushed.value : leftInMirror(workspace, workspace.branch));
+  const result = { ...changes, commits: [commit], delivery };
+  return pushed.ok ? { ok: true, result } : { ...unfit(pushed.failure), result };
 }
 
 /** Only what is told to people: what a branch was at before is between git and us. */
@@ -79,4 +83,4 @@ const fileChange = ({ path, from, kind, additions, deletions, binary }: ChangedF
 
 const nothingChanged: Delivered = { ok: false, outcome: failed('nothing-changed', 'The agent ended without having changed anything.') };
 
-const unfit = (failure: Failure): Delivered => ({ ok: false, outcome: failureOutcome(failure) });
+const unfit = (failure: Failure): Extract<Delivered, { ok: false }> => ({ ok: false, outcome: failureOutcome(failure) });

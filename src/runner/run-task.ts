@@ -157,10 +157,10 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   if (!place.workspace) return outcome;
 
   const delivered = await deliver(parts, claim, place.workspace, current.patchFile, engine.converses, signal);
-  if (signal.aborted) return whyStopped(signal.reason);
-  if (!delivered.ok) return afterInterruption(place, delivered.outcome);
+  // What was committed is there whatever comes of the run, and who looks for it has to find it.
   current.result = { ...current.result, ...delivered.result };
-  return outcome;
+  if (signal.aborted) return whyStopped(signal.reason);
+  return delivered.ok ? outcome : afterInterruption(place, delivered.outcome);
 }
 
 async function execute(current: Attempt, request: EngineRequest): Promise<Outcome> {

@@ -29,7 +29,7 @@ export async function push(
   branch: string = workspace.branch,
 ): Promise<Result<Pushed>> {
   if (!isBranchName(branch)) return refuse('invalid-ref', `${JSON.stringify(branch)} cannot be the name of a branch.`);
-  if (repository.kind === 'local') return done({ kind: 'left-in-mirror', branch, fetchCommand: fetchCommand(workspace.gitDir, branch) });
+  if (repository.kind === 'local') return done(leftInMirror(workspace, branch));
   const ref = `refs/heads/${branch}`;
   const { gitDir } = workspace;
   const subject = repository.url;
@@ -62,8 +62,12 @@ export async function push(
   });
 }
 
-/** For a person's terminal, in their own checkout. */
-const fetchCommand = (gitDir: string, branch: string): string => `git fetch ${shellQuoted(gitDir)} ${shellQuoted(`${branch}:${branch}`)}`;
+/** The command is for a person's terminal, in their own checkout. */
+export const leftInMirror = ({ gitDir }: Pick<Workspace, 'gitDir'>, branch: string): Extract<Pushed, { kind: 'left-in-mirror' }> => ({
+  kind: 'left-in-mirror',
+  branch,
+  fetchCommand: `git fetch ${shellQuoted(gitDir)} ${shellQuoted(`${branch}:${branch}`)}`,
+});
 
 async function mayReplace(
   git: Git,

@@ -287,6 +287,12 @@ describe.skipIf(missingSandbox)('when a run takes more than its share, or the re
     expect(git(bare, 'rev-parse', `refs/heads/nightshift/${taken.id}-taken`)).toBe(rewritten);
     expect(third.task).toMatchObject({ status: 'failed', reason: { code: 'protected-branch' } });
     for (const { run } of all) expect(run.diff).toContain('+done');
+    // What nobody takes is not lost: it is there for a person to fetch.
+    for (const { run } of [second, third]) {
+      const { fetchCommand } = run.delivery as { fetchCommand: string };
+      execFileSync('sh', ['-c', fetchCommand], { cwd: join(root, 'shared'), stdio: 'ignore' });
+      expect(run.commits).toEqual([git(join(root, 'shared'), 'rev-parse', run.branch ?? '')]);
+    }
     await expectClean(
       database,
       all.map(({ run }) => run),
