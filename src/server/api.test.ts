@@ -209,6 +209,7 @@ for (const dialect of dialects) {
       test('includes routes, and a wrong method says which ones there are', async () => {
         expect(await api.refusal('GET', '/api/nothing')).toMatchObject({ status: 404, code: 'no-such-route' });
         expect(await api.refusal('POST', '/nothing')).toMatchObject({ status: 404, code: 'no-such-route' });
+        expect(await api.refusal('GET', `/api/runs/${ghostRun}/artifacts/`)).toMatchObject({ status: 404, code: 'no-such-route' });
         for (const [method, path, allow] of [
           ['DELETE', '/api/tasks', 'GET, POST'],
           ['PUT', `/api/tasks/${ghostTask}`, 'GET, PATCH'],

@@ -46,7 +46,8 @@ export function createApp(parts: ServerParts): App {
   app.notFound((context) => {
     const { method, path } = context.req;
     const allowed = methodsAt(app, path);
-    if (allowed.length === 0) {
+    // One that takes this method does not take this path after all: a part of it is empty.
+    if (allowed.length === 0 || allowed.includes(method)) {
       return problem(context, { status: 404, code: 'no-such-route', detail: `There is nothing at ${path}. See /api/docs.` });
     }
     return problem(context, {
