@@ -2,29 +2,34 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/clock.ts';
 import { git, write } from '../../test/support/git-world.ts';
 import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { createQueue } from '../queue/durable-queue.ts';
-import type { Claim } from '../queue/queue.ts';
+import type { Claim, Queue } from '../queue/queue.ts';
 import { sqliteLine } from '../queue/sqlite.ts';
 import type { Store } from '../store/store.ts';
+import type { Workspace } from '../workspace/workspace.ts';
 import { type Equipment, equip } from './equip.ts';
-import { openPlace } from './place.ts';
+import { openPlace, type Place } from './place.ts';
 
 let database: TestDatabase;
 let store: Store;
 let equipment: Equipment;
 let repository: string;
+let clock: ManualClock;
+let queue: Queue;
 let claim: Claim;
 
 beforeEach(async () => {
   database = await createDatabase('sqlite');
   store = await database.open();
   const newId = createIds(systemClock);
-  const queue = createQueue({ store, line: sqliteLine, clock: systemClock, newId, chance: () => 0.5, defaultEngine: 'command' });
+  clock = new ManualClock(Date.now());
+  queue = createQueue({ store, line: sqliteLine, clock, newId, chance: () => 0.5, defaultEngine: 'command' });
   equipment = await equip(
     { store, queue, clock: systemClock, newId, log: silentLog, nodeId: 'node-a', nodeMarker: {}, engines: new Map() },
     {
@@ -69,8 +74,7 @@ afterEach(async () => {
   rmSync(repository, { recursive: true, force: true });
 });
 
-test('a place is left without a word when its end cannot be stored: how the run ended stands', async () => {
-  const stop = new AbortController();
+async function open(signal = new AbortController().signal): Promise<Place> {
   const opened = await openPlace(
     equipment.runner,
     claim,
@@ -78,11 +82,39 @@ test('a place is left without a word when its end cannot be stored: how the run 
     () => undefined,
     () => undefined,
     async () => undefined,
-    stop.signal,
+    signal,
   );
   if (!opened.ok) throw new Error(JSON.stringify(opened.outcome));
-  expect(readdirSync(opened.place.directory)).toContain('README.md');
+  return opened.place;
+}
+
+test('a place is left without a word when its end cannot be stored: how the run ended stands', async () => {
+  const stop = new AbortController();
+  const place = await open(stop.signal);
+  expect(readdirSync(place.directory)).toContain('README.md');
   await store.close();
   stop.abort('draining');
-  await expect(opened.place.leave('completed')).resolves.toBeUndefined();
+  await expect(place.leave('completed')).resolves.toBeUndefined();
+});
+
+test('starts over from the last commit when the workspace of the run that was interrupted is gone, and says so', async () => {
+  const { workspaces } = equipment.runner;
+  const interrupted = await open();
+  const workspace = interrupted.workspace as Workspace;
+  write(interrupted.directory, { 'done.txt': 'half of it\n' });
+  const person = { name: 'x', email: 'x@y' };
+  const signal = new AbortController().signal;
+  const wish = { message: 'half', author: person, committer: person, at: Date.now() };
+  expect((await workspaces.commit(workspace, wish, signal)).ok).toBe(true);
+  await interrupted.leave('resumable');
+  await queue.takeOver('node-a');
+  expect(await workspaces.remove(workspace.id, signal)).toBe('removed');
+  clock.advance(3_600_000);
+  await queue.promoteDue();
+  [claim] = (await queue.claim('node-a', 1)) as [Claim];
+  const anew = await open();
+  expect(anew.notice).toMatch(/^Starts over from the last commit/);
+  expect(readdirSync(anew.directory)).toContain('done.txt');
+  expect(anew.workspace?.baseCommit).toBe(workspace.baseCommit);
+  await anew.leave('completed');
 });

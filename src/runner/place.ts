@@ -112,7 +112,7 @@ export async function openPlace(
   if (refused) return { ok: false, outcome: { kind: 'needs-human', reason: refused } };
   const found = await openWorkspace(parts, claim, say, signal);
   if (!found.ok) return found;
-  const { workspace, resumed } = found;
+  const { workspace, begins } = found;
   const directory = workspace?.tree ?? scratchOf(parts.runsDirectory, run.id);
   const undo: (() => unknown)[] = [];
   const remove = (path: string): Promise<boolean> => removeTree(path, parts, new AbortController().signal);
@@ -148,7 +148,9 @@ export async function openPlace(
       cancelGrace();
     });
     const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
-    const conversation = model ? await openConversation(parts, claim, model.model, workspace, resumed, onSession, undo) : undefined;
+    const conversation = model
+      ? await openConversation(parts, claim, model.model, workspace, begins === 'resumed', onSession, undo)
+      : undefined;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
@@ -178,7 +180,7 @@ export async function openPlace(
         enclosure,
         conversation,
         model,
-        notice: resumed ? howItGoesOn(conversation) : undefined,
+        notice: noticeOf(begins, workspace, conversation),
         wrap(command) {
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
           return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
@@ -312,28 +314,43 @@ export const scratchOf = (runsDirectory: string, runId: string): string => join(
 /** Per task, because the next run of an interrupted one goes on with the session in it. */
 const sessionDirectoryOf = ({ sessionsDirectory }: PlaceParts, { task }: Claim): string => join(sessionsDirectory, task.id);
 
-const howItGoesOn = (conversation: ConversationRequest | undefined): string =>
-  conversation?.resume === undefined
-    ? 'Goes on in the workspace of the run that was interrupted, with a new session.'
-    : 'Goes on with the session of the run that was interrupted, in its workspace.';
+/** `anew`: after a run that was interrupted, whose workspace is gone. */
+type Begins = 'fresh' | 'resumed' | 'anew';
+
+function noticeOf(begins: Begins, workspace: Workspace | undefined, conversation: ConversationRequest | undefined): string | undefined {
+  switch (begins) {
+    case 'fresh':
+      return undefined;
+    case 'resumed':
+      return conversation?.resume === undefined
+        ? 'Goes on in the workspace of the run that was interrupted, with a new session.'
+        : 'Goes on with the session of the run that was interrupted, in its workspace.';
+    case 'anew':
+      return workspace?.tip === workspace?.baseCommit
+        ? 'Starts over: the workspace of the run that was interrupted is gone, and it had committed nothing.'
+        : 'Starts over from the last commit of the task: the workspace of the run that was interrupted is gone.';
+  }
+}
 
 const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
   failed('quota-exceeded', `The run wrote more ${what ?? 'data'} than it may keep: ${quota.bytes} bytes, ${quota.files} files.`);
 
 async function openWorkspace(
-  { workspaces, repositories }: PlaceParts,
+  { workspaces, repositories, store }: PlaceParts,
   { task, run }: Claim,
   say: (notice: string) => void,
   signal: AbortSignal,
 ): Promise<
-  | { readonly ok: true; readonly workspace: Workspace | undefined; readonly resumed: boolean }
+  | { readonly ok: true; readonly workspace: Workspace | undefined; readonly begins: Begins }
   | { readonly ok: false; readonly outcome: Outcome }
 > {
-  if (task.repository === null) return { ok: true, workspace: undefined, resumed: false };
+  if (task.repository === null) return { ok: true, workspace: undefined, begins: 'fresh' };
   const left = await workspaces.resume(task.id, run.id);
-  if (left) return { ok: true, workspace: left, resumed: true };
+  if (left) return { ok: true, workspace: left, begins: 'resumed' };
   const repository = parseRepository(task.repository, { local: task.trust === 'owner' });
   if (!repository.ok) return { ok: false, outcome: failureOutcome(repository.failure) };
+  const before = ((await runsOfTasks(store.read, [task.id])).get(task.id) ?? []).filter(({ id }) => id !== run.id).at(-1);
+  const begins = before?.status === 'lost' ? 'anew' : 'fresh';
   const opened = await workspaces.open(
     {
       taskId: task.id,
@@ -343,10 +360,11 @@ async function openWorkspace(
       ref: task.ref,
       history: repositories.historyOf(repository.value.url),
       onLongFetch: say,
+      from: begins === 'anew' ? 'last-commit' : 'base',
     },
     signal,
   );
-  return opened.ok ? { ok: true, workspace: opened.value, resumed: false } : { ok: false, outcome: failureOutcome(opened.failure) };
+  return opened.ok ? { ok: true, workspace: opened.value, begins } : { ok: false, outcome: failureOutcome(opened.failure) };
 }
 
 /** With what git said, on one line: the message may refer to it, and this is the only place where a person sees it. */
