@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
-import { failed, type Outcome } from '../domain/outcome.ts';
+import { failed, hostUnfit, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn } from '../domain/prompt.ts';
 import type { Tier } from '../domain/tier.ts';
@@ -369,6 +369,7 @@ async function openWorkspace(
 
 /** With what git said, on one line: the message may refer to it, and this is the only place where a person sees it. */
 export const failureOutcome = ({ code, message, retryable, detail }: Failure): Outcome => {
+  if (code === 'host-unfit') return hostUnfit(message);
   const said = detail?.replaceAll(/\s+/g, ' ').trim().slice(0, 500) ?? '';
   return failed(code, said === '' ? message : `${message} (${said})`, retryable);
 };

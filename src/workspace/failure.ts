@@ -23,6 +23,7 @@ export type FailureCode =
   | 'mirror-corrupt'
   | 'disk-full'
   | 'git-missing'
+  | 'host-unfit'
   | 'output-too-large'
   | 'timeout'
   | 'cancelled'

@@ -177,6 +177,7 @@ export function createGit(parts: GitParts): Git {
       if (call.workTree !== undefined && !existsSync(call.workTree)) {
         return refuse('workspace-gone', 'The workspace is no longer on disk. Its run starts over in a new one.', { retryable: true });
       }
+      if (exit.host) return refuse('host-unfit', `This machine could not start git: ${exit.message}.`, { retryable: true });
       return refuse('git-missing', `git could not be started (${exit.message}). Install git 2.39.4 or newer on the server.`);
     }
     return { ok: false, failure: explain(what, said, exit, call.subject) };

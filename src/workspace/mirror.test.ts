@@ -303,6 +303,19 @@ describe('a mirror', () => {
       expect(failure(await without.run({ args: ['version'] }, world.stop.signal)).code).toBe('git-missing');
     });
 
+    test('does not call git missing when the machine is out of descriptors', () => {
+      const script = `
+        import { openSync } from 'node:fs';
+        import { systemClock } from ${JSON.stringify(new URL('../platform/clock.ts', import.meta.url).href)};
+        import { createGit } from ${JSON.stringify(new URL('./git.ts', import.meta.url).href)};
+        const git = createGit({ clock: systemClock, path: process.env.PATH });
+        try { for (;;) openSync('/dev/null'); } catch {}
+        const { failure } = await git.run({ args: ['version'] }, new AbortController().signal);
+        console.log(failure.code, failure.retryable);`;
+      const argv = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
+      expect(execFileSync('sh', argv, { encoding: 'utf8' }).trim()).toBe('host-unfit true');
+    });
+
     test('stops git when it prints without end', async () => {
       const pieces: number[] = [];
       const directory = join(world.root, 'bin');
