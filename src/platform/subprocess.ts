@@ -107,9 +107,12 @@ const shortages = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
 /** Whether what was thrown is this machine's trouble with its own files and processes. */
 export const isHostFault = (error: unknown): boolean => hostFaults.has(codeOf(error));
 
+/** Whether this machine was short of something that a program needs to be started. */
+export const isShortage = (error: unknown): boolean => shortages.has(codeOf(error));
+
 const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
 
-const failureOf = (error: unknown): Exit => ({ kind: 'not-started', message: messageOf(error), host: shortages.has(codeOf(error)) });
+const failureOf = (error: unknown): Exit => ({ kind: 'not-started', message: messageOf(error), host: isShortage(error) });
 
 async function* nothing(): AsyncGenerator<Buffer> {}
 

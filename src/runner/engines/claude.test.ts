@@ -1,4 +1,6 @@
-import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { garbles, type ModelUpstream, refuses, startUpstream } from '../../../test/support/model-upstream.ts';
@@ -250,4 +252,23 @@ test('what it cannot begin with is an outcome, too', async () => {
     'session-lost',
     'engine-missing',
   ]);
+});
+
+test('a machine out of descriptors survives the start of an agent, and is not fit for it', () => {
+  const module = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+  const home = mkdtempSync(join(tmpdir(), 'nightshift-descriptors-'));
+  undo.push(() => rmSync(home, { recursive: true, force: true }));
+  const script = `
+    import { openSync } from 'node:fs';
+    import { systemClock } from ${module('../../platform/clock.ts')};
+    import { claudeEngine } from ${module('./claude.ts')};
+    const engine = claudeEngine({ clock: systemClock, asRoot: true, program: '/bin/true' });
+    const model = { baseUrl: 'http://localhost', credential: 'none' };
+    const conversation = { model, sessionDirectory: ${JSON.stringify(home)} };
+    const request = { task: { title: 'x', body: null }, runId: 'run_x', directory: '/', env: {}, conversation };
+    for await (const event of engine.run(request, AbortSignal.abort())); // loads what it needs while it can
+    try { for (;;) openSync('/dev/null'); } catch {}
+    for await (const { outcome } of engine.run(request, new AbortController().signal)) if (outcome) console.log(JSON.stringify(outcome));`;
+  const argv = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
+  expect(JSON.parse(execFileSync('sh', argv, { encoding: 'utf8' }))).toMatchObject({ kind: 'released', reason: { code: 'host-unfit' } });
 });

@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Clock } from '../../../platform/clock.ts';
 import type { Command } from '../../../platform/subprocess.ts';
 
@@ -64,18 +64,22 @@ export function agentProcess(spawnAgent: SpawnAgent, clock: Clock): AgentProcess
 }
 
 function endingOf(child: ChildProcessWithoutNullStreams): Promise<Ending> {
-  let stderr = '';
-  child.stderr.setEncoding('utf8');
-  child.stderr.on('data', (text: string) => {
-    stderr = (stderr + text).slice(-stderrLimit);
-  });
-  child.stdin.on('error', () => undefined); // it ended while it was being written to, and its end says so
-  return new Promise((resolve) => {
+  let said = '';
+  const ending = new Promise<Ending>((resolve) => {
     child.once('error', (notStarted: NodeJS.ErrnoException) => {
-      if (child.pid === undefined) resolve({ code: null, signal: null, notStarted, stderr });
+      if (child.pid === undefined) resolve({ code: null, signal: null, notStarted, stderr: said });
     });
-    child.once('exit', (code, signal) => resolve({ code, signal, stderr }));
+    child.once('exit', (code, signal) => resolve({ code, signal, stderr: said }));
   });
+  const { stdin, stderr }: ChildProcess = child;
+  // Out of descriptors, Node gives a child without pipes; its 'error' event is still to come.
+  if (!stdin || !stderr) return ending;
+  stderr.setEncoding('utf8');
+  stderr.on('data', (text: string) => {
+    said = (said + text).slice(-stderrLimit);
+  });
+  stdin.on('error', () => undefined); // it ended while it was being written to, and its end says so
+  return ending;
 }
 
 function killGroup({ pid }: ChildProcessWithoutNullStreams, signal: NodeJS.Signals): void {

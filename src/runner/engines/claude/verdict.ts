@@ -1,5 +1,6 @@
 import type { SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
-import { failed, type Outcome } from '../../../domain/outcome.ts';
+import { failed, hostUnfit, type Outcome } from '../../../domain/outcome.ts';
+import { isShortage } from '../../../platform/subprocess.ts';
 import type { Ending } from './process.ts';
 
 /** All that is known when a conversation is over. */
@@ -82,6 +83,7 @@ function withoutResult({ ending, thrown, conceal }: Evidence): Outcome {
     if (missing) return engineMissing(thrown ?? '');
     return failed('engine-failed', `The agent engine could not be started. ${shortened(thrown ?? '')}`.trim(), true);
   }
+  if (isShortage(ending.notStarted)) return hostUnfit(`The agent engine could not be started: ${ending.notStarted?.message}.`);
   if (ending.notStarted) return engineMissing(ending.notStarted.message);
   const last = shortened(ending.stderr.trim() === '' ? '' : `Its last words: ${conceal(ending.stderr).trim()}`);
   if (ending.signal !== null) return failed('engine-killed', `The agent engine was killed by ${ending.signal}. ${last}`.trim(), true);
