@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Hook, HookFacts } from '../../src/runner/hooks/hook.ts';
+import { type Hook, type HookFacts, Unasked } from '../../src/runner/hooks/hook.ts';
 import { findTask } from '../../src/store/tasks.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { git, write } from '../support/git-world.ts';
@@ -185,6 +185,25 @@ describe('hooks', () => {
     expect((await ended({ title: 'before' })).task.reason).toEqual({ code: 'refused-by-hook', message: 'The hook no refused it.' });
     server.running.hooks.unregister('no');
     expect((await ended({ title: 'after' })).task.status).toBe('succeeded');
+  });
+
+  test('that this machine cannot start refuse nothing: the task waits, and no attempt is counted', async () => {
+    register({
+      id: 'short',
+      on: 'pre-run',
+      run() {
+        throw new Unasked('true could not be started: spawn EAGAIN.');
+      },
+    });
+    const { id } = await api.submit({ title: 'patient' });
+    const task = await until('it to be given back', async () => {
+      const found = await api.task(id);
+      return found.status === 'queued' && found.runs.length === 1 && found;
+    });
+    expect(task).toMatchObject({ attempts: 0 });
+    expect(await api.run(task.runs[0]?.id ?? '')).toMatchObject({ status: 'released', reason: { code: 'host-unfit' } });
+    server.running.hooks.unregister('short');
+    expect((await api.becomes(id, 'succeeded')).attempts).toBe(1);
   });
 
   test('that hang are ended by a cancel, with all their processes', async () => {

@@ -1,5 +1,5 @@
 import type { HookPoint } from '../../domain/hook.ts';
-import { failed, type Outcome } from '../../domain/outcome.ts';
+import { failed, hostUnfit, type Outcome } from '../../domain/outcome.ts';
 import { noResult, type RunResult } from '../../domain/result.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
@@ -33,7 +33,7 @@ export function hooksOf({ hooks, store, clock }: HookParts, claim: Claim, stop: 
   let told = false;
 
   function fire(facts: HookFacts, signal: AbortSignal): Promise<Heard | undefined> {
-    const tell = (heard: Heard): Promise<void> =>
+    const tell = ({ asked: _, ...heard }: Heard): Promise<void> =>
       put(store, clock, { type: 'run.hook', data: { ...heard, point: facts.point }, taskId: task.id, runId: run.id }, signal);
     return hooks.fire(facts, tell, signal);
   }
@@ -41,6 +41,7 @@ export function hooksOf({ hooks, store, clock }: HookParts, claim: Claim, stop: 
   return {
     async before(place, signal) {
       const heard = await fire(factsOf('pre-run', claim, place, null, null), signal);
+      if (heard?.asked === false) return hostUnfit(`The hook ${heard.id} could not be asked. ${heard.message ?? ''}`.trim());
       return heard && failed('refused-by-hook', refusal(heard));
     },
     async after(outcome, place, result = noResult) {

@@ -2,7 +2,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { type Exit, start, sweep } from '../../platform/subprocess.ts';
 import { clearAway, runMarker } from '../clear-away.ts';
 import { merged } from '../merged.ts';
-import type { Hook, HookAnswer, HookFacts } from './hook.ts';
+import { type Hook, type HookAnswer, type HookFacts, Unasked } from './hook.ts';
 
 export interface ProgramParts {
   readonly clock: Clock;
@@ -81,7 +81,7 @@ export async function ask(
   }
   const exit = await command.exit;
   const said = ends.stderr.trim();
-  if (exit.kind === 'not-started') throw new Error(`${argv[0]} could not be started: ${exit.message}.`);
+  if (exit.kind === 'not-started') throw new (exit.host ? Unasked : Error)(`${argv[0]} could not be started: ${exit.message}.`);
   if (exit.kind === 'killed') throw new Error(`${argv[0]} was killed by ${exit.signal}. ${said}`);
   return { exit, document: documentIn(ends.stdout.trim()), said };
 }

@@ -16,6 +16,9 @@ export interface Hook {
   run(facts: HookFacts, signal: AbortSignal): HookAnswer | Promise<HookAnswer>;
 }
 
+/** Thrown by a hook that could not be asked, because this machine was short of something: that says nothing about the run. */
+export class Unasked extends Error {}
+
 /** Nothing and `true` go on. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a hook that has no objection
 export type HookAnswer = void | boolean | { readonly allow: boolean; readonly reason?: string };

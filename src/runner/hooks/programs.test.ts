@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -89,6 +89,22 @@ describe('a command', () => {
       'PATH',
     ]);
     expect(env).toContain(`NIGHTSHIFT_RUN_ID=${runId}\n`);
+  });
+
+  test('that a machine out of descriptors cannot start has not been asked', () => {
+    const module = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+    const script = `
+      import { openSync } from 'node:fs';
+      import { systemClock } from ${module('../../platform/clock.ts')};
+      import { commandHook } from ${module('./command.ts')};
+      import { createHooks } from ${module('./registry.ts')};
+      const hooks = createHooks(systemClock);
+      hooks.register(commandHook({ id: 'it', on: 'pre-run', timeoutMs: 60_000, argv: ['true'] }, { clock: systemClock, directory: '/', env: {} }));
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const facts = { point: 'pre-run', task: { id: 'tsk_1' }, run: { id: 'run_1' }, workspace: null };
+      console.log(JSON.stringify(await hooks.fire(facts, async () => undefined, new AbortController().signal)));`;
+    const argv = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
+    expect(JSON.parse(execFileSync('sh', argv, { encoding: 'utf8' }))).toMatchObject({ id: 'it', verdict: 'failed', asked: false });
   });
 
   test('goes on with 0, and with any other code refuses with the end of what it said', async () => {

@@ -1,6 +1,6 @@
 import type { HookVerdict } from '../../domain/hook.ts';
 import { type Clock, wait } from '../../platform/clock.ts';
-import type { Hook, HookFacts } from './hook.ts';
+import { type Hook, type HookFacts, Unasked } from './hook.ts';
 
 /** How one hook took it. */
 export interface Heard {
@@ -8,6 +8,8 @@ export interface Heard {
   readonly verdict: HookVerdict;
   readonly durationMs: number;
   readonly message?: string;
+  /** Only when it was not: this machine was short of something. */
+  readonly asked?: false;
 }
 
 export interface Hooks {
@@ -44,7 +46,7 @@ export function createHooks(clock: Clock): Hooks {
   };
 }
 
-type Judged = Pick<Heard, 'verdict' | 'message'>;
+type Judged = Pick<Heard, 'verdict' | 'message' | 'asked'>;
 
 async function call(hook: Hook, facts: HookFacts, clock: Clock, signal: AbortSignal): Promise<Heard> {
   const began = clock.monotonic();
@@ -54,17 +56,22 @@ async function call(hook: Hook, facts: HookFacts, clock: Clock, signal: AbortSig
   const over = new AbortController();
   // A copy for each, so that none can change what the next one is told.
   const judged = (async () => judge(hook, await hook.run(structuredClone(facts), until)))().catch(
-    (error: unknown): Judged => ({ verdict: 'failed', message: error instanceof Error ? error.message : String(error) }),
+    (error: unknown): Judged => ({
+      verdict: 'failed',
+      message: error instanceof Error ? error.message : String(error),
+      ...(error instanceof Unasked ? { asked: false } : {}),
+    }),
   );
   const given = await Promise.race([judged, aborted(until).then(() => wait(clock, patienceMs, over.signal))]);
   cancelLimit();
   over.abort();
-  const { verdict, message } = stopped(hook, signal, limit.signal) ?? given ?? { verdict: 'failed' };
+  const { verdict, message, asked } = stopped(hook, signal, limit.signal) ?? given ?? { verdict: 'failed' };
   return {
     id: hook.id,
     verdict,
     durationMs: Math.round(clock.monotonic() - began),
     ...(message === undefined || message.trim() === '' ? {} : { message: onOneLine(message) }),
+    ...(asked === undefined ? {} : { asked }),
   };
 }
 
