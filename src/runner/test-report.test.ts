@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { temporaryHome } from '../../test/support/stores.ts';
@@ -65,6 +66,14 @@ describe('the counts of a test run', () => {
   });
 });
 
+test.each([
+  ['lines with nothing in them', '\n'.repeat(100_000)],
+  ['a line without end', `Tests: 1 ${'1'.repeat(99_000)}`],
+  ['digits without end', `Tests: ${'1'.repeat(90_000)} total`],
+])('the counts are given up for %s, which would keep the server busy', (_, output) => {
+  expect(countsIn(output)).toBeNull();
+});
+
 describe("a repository's test command", () => {
   const trees: string[] = [];
   afterEach(() => {
@@ -104,5 +113,15 @@ describe("a repository's test command", () => {
     ['a directory has the name', { 'package.json/x': '' }],
   ])('is not made up when %s', async (_name, files) => {
     expect(await commandOf(files)).toBeUndefined();
+  });
+
+  test('is not looked for in what is no plain file: a pipe would be waited for without end', async () => {
+    const tree = temporaryHome();
+    trees.push(tree);
+    execFileSync('mkfifo', [join(tree, 'package.json')]);
+    symlinkSync('/dev/zero', join(tree, 'Cargo.toml'));
+    writeFileSync(join(tree, 'go.mod'), '');
+    truncateSync(join(tree, 'go.mod'), 2 ** 40);
+    expect(await testCommandOf(tree)).toBeUndefined();
   });
 });

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestReport } from '../domain/result.ts';
 
@@ -24,11 +25,16 @@ const closings: readonly ((text: string) => Counts | undefined)[] = [
   },
 ];
 
+const longestLine = 500;
+
 export function countsIn(output: string): Counts | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
   const plain = output.replaceAll(/\u001b\[[\d;]*m/g, '');
+  // What an agent's program prints must not keep the server busy: the search takes the square of what has no words in it.
+  const lines = plain.split('\n').filter((line) => line.length <= longestLine && line.trim() !== '');
+  const text = lines.join('\n');
   for (const closing of closings) {
-    const counts = closing(plain);
+    const counts = closing(text);
     if (counts) return counts;
   }
   return null;
@@ -36,7 +42,7 @@ export function countsIn(output: string): Counts | null {
 
 /** What a repository says its tests are started with, or undefined. Reads only names that everybody knows. */
 export async function testCommandOf(tree: string): Promise<readonly string[] | undefined> {
-  const read = (name: string): Promise<string | undefined> => readFile(join(tree, name), 'utf8').catch(() => undefined);
+  const read = (name: string): Promise<string | undefined> => plainText(join(tree, name));
   const script = testScript(await read('package.json'));
   if (script !== undefined && !/no test specified/.test(script)) return ['npm', 'test', '--silent'];
   if ((await read('Cargo.toml')) !== undefined) return ['cargo', 'test'];
@@ -45,6 +51,21 @@ export async function testCommandOf(tree: string): Promise<readonly string[] | u
     return ['python3', '-m', 'pytest'];
   if (/^test:/m.test((await read('Makefile')) ?? '')) return ['make', 'test'];
   return undefined;
+}
+
+const longestManifest = 1024 * 1024;
+
+/** An agent was there: it may be a link to a device, or a pipe that nobody writes to and that would be waited for without end. */
+async function plainText(path: string): Promise<string | undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  try {
+    const found = await file?.stat();
+    return found?.isFile() && found.size <= longestManifest ? await file?.readFile('utf8') : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    await file?.close();
+  }
 }
 
 function testScript(manifest: string | undefined): string | undefined {
