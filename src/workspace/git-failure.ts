@@ -93,8 +93,9 @@ const signs: readonly Sign[] = [
   },
 ];
 
-export function explain(what: string, said: string, exit: Exclude<Exit, { kind: 'not-started' }>, subject?: string): Failure {
-  const detail = tidyMessage(said);
+export function explain(what: string, words: string, exit: Exclude<Exit, { kind: 'not-started' }>, subject?: string): Failure {
+  const detail = tidyMessage(words);
+  const said = words.split('\n').map(abridged).join('\n');
   // A remote may say anything, but it cannot know the state of our own disk.
   const own = said.replaceAll(/^remote:.*$/gm, '');
   const sign = signs.find(({ pattern, code }) => pattern.test(ownMatters.includes(code) ? own : said));
@@ -116,6 +117,12 @@ export function explain(what: string, said: string, exit: Exclude<Exit, { kind: 
     ...(detail === '' ? {} : { detail }),
   };
 }
+
+const longestLine = 4_000;
+
+/** Looking for signs takes the square of a line's length, and a remote may send one without end. */
+const abridged = (line: string): string =>
+  line.length <= longestLine ? line : `${line.slice(0, longestLine / 2)}…${line.slice(-longestLine / 2)}`;
 
 const ownMatters: readonly FailureCode[] = ['disk-full', 'mirror-corrupt', 'unsafe-content'];
 
