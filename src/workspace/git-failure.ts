@@ -12,6 +12,12 @@ interface Sign {
 /** What git says (in the C locale), and what it means. The first that matches counts, so the special stand before the general. */
 const signs: readonly Sign[] = [
   {
+    pattern: /Resource temporarily unavailable|Cannot allocate memory|Out of memory|Too many open files/i,
+    code: 'host-unfit',
+    message: () => 'This machine was out of processes, memory or descriptors for git.',
+    retryable: true,
+  },
+  {
     pattern: /No space left on device|Disk quota exceeded|unable to write .*: No space/i,
     code: 'disk-full',
     message: () => 'The disk of the server is full. Free some space; the task is tried again later.',
@@ -124,7 +130,7 @@ const longestLine = 4_000;
 const abridged = (line: string): string =>
   line.length <= longestLine ? line : `${line.slice(0, longestLine / 2)}…${line.slice(-longestLine / 2)}`;
 
-const ownMatters: readonly FailureCode[] = ['disk-full', 'mirror-corrupt', 'unsafe-content'];
+const ownMatters: readonly FailureCode[] = ['host-unfit', 'disk-full', 'mirror-corrupt', 'unsafe-content'];
 
 const page = 4_000;
 

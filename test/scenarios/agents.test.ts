@@ -238,7 +238,11 @@ for (const dialect of dialects)
         status: 'failed',
         reason: { code: 'refused-by-hook', message: expect.stringContaining('not on a Friday') },
       });
-      expect(run).toMatchObject({ status: 'failed', delivery: null, diff: expect.stringContaining('+from the agent') });
+      expect(run).toMatchObject({
+        status: 'failed',
+        delivery: { kind: 'left-in-mirror' },
+        diff: expect.stringContaining('+from the agent'),
+      });
     });
 
     test('is stopped by a cancel while it works, with all that it started', async () => {
