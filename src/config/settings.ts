@@ -5,6 +5,7 @@ import { parseCommand } from '../domain/command-line.ts';
 import { hookPoints } from '../domain/hook.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
 import { priorities, trustLevels } from '../domain/task.ts';
+import { tiers } from '../domain/tier.ts';
 import { logLevels } from '../platform/log.ts';
 
 /** Digits and nothing else: what coercion would make of `true`, `[80]` or a blank is not what anybody meant. */
@@ -91,6 +92,9 @@ const webhookSchema = z
       engine: word.default('claude'),
       verify: argv.exactOptional(),
       budgetUsd: z.number().positive().exactOptional(),
+      profile: word.exactOptional(),
+      tier: z.enum(tiers).exactOptional(),
+      labels: z.array(z.string().min(1).max(100)).max(50).exactOptional(),
     }),
   })
   .superRefine(({ trust, task }, context) => {
@@ -121,6 +125,9 @@ const scheduleSchema = z
       engine: word.exactOptional(),
       verify: argv.exactOptional(),
       budgetUsd: z.number().positive().exactOptional(),
+      profile: word.exactOptional(),
+      tier: z.enum(tiers).exactOptional(),
+      labels: z.array(z.string().min(1).max(100)).max(50).exactOptional(),
     }),
   })
   .superRefine(({ cron, timezone }, context) => {

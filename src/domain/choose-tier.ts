@@ -50,7 +50,6 @@ const unrelated: ReadonlySet<string> = new Set([
   'host-unfit',
   'session-busy',
   'session-lost',
-  'not-prepared',
   'network',
   'auth-failed',
   'repository-not-found',

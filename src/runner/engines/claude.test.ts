@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -126,27 +126,6 @@ test('is gone as well when its reader goes away', async () => {
   const stage = await rehearse(undo, { turns: [{ call: { tool: 'Bash', input: { command: slowly } } }] });
   for await (const { type } of engine.run(stage.request, new AbortController().signal)) if (type === 'run.tool-started') break;
   expect(processesOf(stage.runId)).toEqual([]);
-});
-
-test('waits with its first word until the workspace is ready', async () => {
-  const stage = await rehearse(undo, { turns: [{ call: { tool: 'Read', input: { file_path: '{{cwd}}/late.txt' } } }, { say: 'Read.' }] });
-  const { promise: ready, resolve: prepared } = Promise.withResolvers<void>();
-  const performed = perform(engine, { ...stage.request, ready });
-  await until('the program to run', () => stage.child()?.pid !== undefined);
-  expect(stage.asked).toEqual([]);
-  writeFileSync(join(stage.request.directory, 'late.txt'), 'just in time');
-  prepared();
-  const { events } = await performed;
-  expect(events.find(({ type }) => type === 'run.tool-finished')).toMatchObject({
-    data: { failed: false, output: expect.stringContaining('just in time') },
-  });
-});
-
-test('a workspace that cannot be prepared is a failure, and the program goes', async () => {
-  const stage = await rehearse(undo, { turns: [{ say: 'Never said.' }] });
-  const { outcome } = await perform(engine, { ...stage.request, ready: Promise.reject(new Error('no such ref')) });
-  expect(outcome).toMatchObject({ kind: 'failed', reason: { code: 'not-prepared', message: expect.stringContaining('no such ref') } });
-  expect([stage.asked.length, processesOf(stage.runId)]).toEqual([0, []]);
 });
 
 describe('when the model', () => {

@@ -33,7 +33,6 @@ export function claudeEngine(parts: ClaudeParts): Engine {
 
     async *run(request, signal): AsyncGenerator<EngineEvent> {
       const { conversation } = request;
-      request.ready?.catch(() => undefined); // it may fail before anybody waits for it
       if (!conversation) return yield outcome(failed('no-model', 'The claude engine was given no model to talk to.'));
       const sessionId = conversation.resume ?? randomUUID();
       // Two that went on with one session would both seem to work, and the work of one would vanish from it.
@@ -90,16 +89,10 @@ async function* converse(
   let result: SDKResultMessage | undefined;
   let thrown: string | undefined;
   let lastRetryMs: number | undefined;
-  let unprepared: string | undefined;
-  const ready = request.ready?.catch((error: unknown) => {
-    unprepared = messageOf(error);
-    agent.stop();
-  });
   try {
-    // The program starts while the workspace is still being prepared: two thirds of the way to the first request are its own.
-    const [warm] = await Promise.all([start({ options: optionsFor(parts, request, conversation, sessionId, agent) }), ready]);
+    const warm = await start({ options: optionsFor(parts, request, conversation, sessionId, agent) });
     const prompt = conversation.prompt ?? (resumed ? goOn : promptOf(request.task));
-    for await (const message of unprepared === undefined ? warm.query(prompt) : []) {
+    for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
       if (message.type === 'system' && message.subtype === 'api_retry') lastRetryMs = message.retry_delay_ms;
       if (!signal.aborted) yield* orStop(narrator.tell(message), agent);
@@ -109,7 +102,6 @@ async function* converse(
   } finally {
     await end();
   }
-  if (unprepared !== undefined) return yield outcome(failed('not-prepared', `The workspace could not be prepared. ${unprepared}`, true));
   yield outcome(verdict({ result, conceal, thrown, ending: await end(), aborted: signal.aborted, lastRetryMs }));
 }
 

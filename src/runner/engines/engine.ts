@@ -15,11 +15,6 @@ export interface EngineRequest {
   /** What engines with a conversation need besides; others ignore it. */
   readonly conversation?: ConversationRequest;
   /**
-   * Resolves when the directory holds what there is to work on; until then it exists, and may be empty. An engine may get
-   * itself ready meanwhile, but does not look at the directory. When it rejects, the run ends as a failure.
-   */
-  readonly ready?: Promise<unknown>;
-  /**
    * Starts the engine's program with three pipes; the sandbox puts itself around it here. A signal sent to the group of
    * the process must end everything in it. Without this, it is started as it is, in a process group of its own.
    */

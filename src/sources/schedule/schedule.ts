@@ -8,7 +8,8 @@ import type { Store, Tx } from '../../store/store.ts';
 /** Work that is wanted at certain times. */
 export interface Schedule extends Rhythm {
   readonly name: string;
-  readonly task: Pick<Wish, 'title'> & Partial<Pick<Wish, 'body' | 'repository' | 'ref' | 'priority' | 'engine' | 'verify' | 'budgetUsd'>>;
+  readonly task: Pick<Wish, 'title'> &
+    Partial<Pick<Wish, 'body' | 'repository' | 'ref' | 'priority' | 'engine' | 'verify' | 'budgetUsd' | 'profile' | 'tier' | 'labels'>>;
 }
 
 export interface ScheduleParts {

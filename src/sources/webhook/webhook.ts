@@ -1,6 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Priority, Trust } from '../../domain/task.ts';
+import type { Tier } from '../../domain/tier.ts';
 import type { Admission, Door, Reading, Source } from '../../inbox/source.ts';
 import { fill } from './fill.ts';
 
@@ -25,6 +26,9 @@ export interface WebhookSetting {
     readonly engine?: string;
     readonly verify?: readonly string[];
     readonly budgetUsd?: number;
+    readonly profile?: string;
+    readonly tier?: Tier;
+    readonly labels?: readonly string[];
   };
 }
 
