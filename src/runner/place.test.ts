@@ -79,9 +79,7 @@ async function open(signal = new AbortController().signal): Promise<Place> {
     equipment.runner,
     claim,
     { models: false },
-    () => undefined,
-    () => undefined,
-    async () => undefined,
+    { exceeded: () => undefined, say: () => undefined, onSession: async () => undefined },
     signal,
   );
   if (!opened.ok) throw new Error(JSON.stringify(opened.outcome));

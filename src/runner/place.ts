@@ -92,21 +92,29 @@ export interface Place {
 
 export type Opened = { readonly ok: true; readonly place: Place } | { readonly ok: false; readonly outcome: Outcome };
 
+/** Who hears of what happens around a run while it lasts. */
+export interface Listener {
+  /** The run took more than its share, and ends like this. */
+  exceeded(outcome: Outcome): void;
+  /** What its reader should know. */
+  say(notice: string): void;
+  /** Its session has an id; awaited before the first model call. */
+  onSession(sessionId: string): Promise<void>;
+}
+
 /**
  * Prepares the place: a checkout when the task names a repository, a scratch directory otherwise; a door to the models for
- * agents; a sandbox around agents and around whatever comes from a repository. `exceeded` is told when the run takes more
- * than its share, `say` what its reader should know.
+ * agents; a sandbox around agents and around whatever comes from a repository.
  */
 export async function openPlace(
   parts: PlaceParts,
   claim: Claim,
   wants: { readonly models: boolean },
-  exceeded: (outcome: Outcome) => void,
-  say: (notice: string) => void,
-  onSession: (sessionId: string) => Promise<void>,
+  listener: Listener,
   signal: AbortSignal,
 ): Promise<Opened> {
   const { task, run } = claim;
+  const { exceeded, say, onSession } = listener;
   const work = { converses: wants.models, repository: task.repository, trust: task.trust };
   const refused = await refusesWork(parts.sandbox, work);
   if (refused) return { ok: false, outcome: { kind: 'needs-human', reason: refused } };
@@ -135,18 +143,8 @@ export async function openPlace(
   };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    let overBudget: Outcome | undefined;
-    let cancelGrace = (): void => undefined;
-    const unfollow = parts.models?.budgets.follow(run.id, (outcome) => {
-      if (overBudget) return;
-      overBudget = outcome;
-      // The agent has been told and ends by itself; one that does not is ended.
-      cancelGrace = parts.clock.after(overBudgetGraceMs, () => exceeded(outcome));
-    });
-    undo.push(() => {
-      unfollow?.();
-      cancelGrace();
-    });
+    const money = followMoney(parts, run.id, exceeded);
+    undo.push(money.stop);
     const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
     const conversation = model
       ? await openConversation(parts, claim, model.model, workspace, begins === 'resumed', onSession, undo)
@@ -185,7 +183,7 @@ export async function openPlace(
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
           return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
         },
-        overBudget: () => overBudget,
+        overBudget: money.overBudget,
         leave,
       },
     };
@@ -193,6 +191,28 @@ export async function openPlace(
     await leave('error');
     throw error;
   }
+}
+
+/** The agent is told that its money is used up, and ends by itself; one that does not is ended. */
+function followMoney(
+  { models, clock }: PlaceParts,
+  runId: string,
+  exceeded: Listener['exceeded'],
+): { overBudget(): Outcome | undefined; stop(): void } {
+  let overBudget: Outcome | undefined;
+  let cancelGrace = (): void => undefined;
+  const unfollow = models?.budgets.follow(runId, (outcome) => {
+    if (overBudget) return;
+    overBudget = outcome;
+    cancelGrace = clock.after(overBudgetGraceMs, () => exceeded(outcome));
+  });
+  return {
+    overBudget: () => overBudget,
+    stop() {
+      unfollow?.();
+      cancelGrace();
+    },
+  };
 }
 
 /** The run's own way to the models, and the session to go on with if an interrupted run left one. */

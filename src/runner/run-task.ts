@@ -95,9 +95,11 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
       parts,
       claim,
       { models: engine.converses },
-      (outcome) => cut.abort(outcome),
-      (text) => say(parts, current, text),
-      (id) => keepSession(parts, current, id),
+      {
+        exceeded: (outcome) => cut.abort(outcome),
+        say: (notice) => say(parts, current, notice),
+        onSession: (id) => keepSession(parts, current, id),
+      },
       signal,
     );
     if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
