@@ -1,6 +1,6 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { git, write } from '../../test/support/git-world.ts';
@@ -115,4 +115,14 @@ test('starts over from the last commit when the workspace of the run that was in
   expect(readdirSync(anew.directory)).toContain('done.txt');
   expect(anew.workspace?.baseCommit).toBe(workspace.baseCommit);
   await anew.leave('completed');
+});
+
+test('what programs leave in their home is no part of the work, and goes with the run', async () => {
+  const place = await open();
+  const home = String(place.env['HOME']);
+  write(home, { '.npm/log': 'noise' });
+  expect(relative(place.directory, home)).toMatch(/^\.\./);
+  expect(git(place.directory, 'status', '--porcelain')).toBe('');
+  await place.leave('completed');
+  expect(existsSync(home)).toBe(false);
 });

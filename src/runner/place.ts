@@ -121,7 +121,8 @@ export async function openPlace(
   const found = await openWorkspace(parts, claim, say, signal);
   if (!found.ok) return found;
   const { workspace, begins } = found;
-  const directory = workspace?.tree ?? scratchOf(parts.runsDirectory, run.id);
+  const scratch = scratchOf(parts.runsDirectory, run.id);
+  const directory = workspace?.tree ?? scratch;
   const undo: (() => unknown)[] = [];
   const remove = (path: string): Promise<boolean> => removeTree(path, parts, new AbortController().signal);
   const leave = async (kept: Kept): Promise<void> => {
@@ -131,7 +132,7 @@ export async function openPlace(
     }
     if (kept !== 'resumable') steps.push(() => remove(sessionDirectoryOf(parts, claim)));
     // Nothing goes on in one: the next run of the task gets its own.
-    if (!workspace) steps.push(() => remove(directory));
+    steps.push(() => remove(scratch));
     for (const step of steps) {
       try {
         await step();
@@ -142,7 +143,7 @@ export async function openPlace(
     }
   };
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
     const money = followMoney(parts, run.id, exceeded);
     undo.push(money.stop);
     const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
@@ -157,7 +158,7 @@ export async function openPlace(
     if (opening) undo.push(() => opening.close());
     const enclosure = opening?.sandboxed ? opening : undefined;
     if (enclosure) undo.push(enclosure.guard((reason) => exceeded({ kind: 'failed', reason, retryable: false })));
-    for (const written of [directory, ...(conversation ? [conversation.sessionDirectory] : [])]) {
+    for (const written of [directory, ...(workspace ? [scratch] : []), ...(conversation ? [conversation.sessionDirectory] : [])]) {
       const watch = watchQuota(written, parts.quota, parts.clock, ({ exceeded: what }) => exceeded(tooMuch(parts.quota, what)));
       undo.push(() => watch.stop());
     }
@@ -167,7 +168,8 @@ export async function openPlace(
         directory,
         env: {
           PATH: parts.path,
-          HOME: directory,
+          // Never the work tree: what programs leave in their home is not the agent's work. An enclosure has its own.
+          HOME: scratch,
           LANG: 'C.UTF-8',
           NIGHTSHIFT_TASK_ID: task.id,
           NIGHTSHIFT_ARTIFACTS: artifactsIn(directory),
