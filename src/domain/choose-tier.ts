@@ -1,9 +1,10 @@
+import type { CallKind } from './spending.ts';
 import type { Priority } from './task.ts';
 import type { Tier } from './tier.ts';
 
 /** What is known of a piece of work before it begins. */
 export interface TierFacts {
-  readonly kind: 'task' | 'reactive' | 'proactive' | 'review' | 'summary';
+  readonly kind: CallKind;
   readonly title: string;
   readonly body: string | null;
   readonly priority: Priority;

@@ -1,7 +1,13 @@
 import type { TokenUsage } from './usage.ts';
 
+/** What the server itself asks a model; everything else is an agent's call. */
+const questionKinds = ['review', 'summary'] as const;
+export type QuestionKind = (typeof questionKinds)[number];
+
 /** What a model call is for. Reactive talk is never stopped by the budget of proactive work. */
-export type CallKind = 'task' | 'reactive' | 'proactive' | 'review' | 'summary';
+export type CallKind = 'task' | 'reactive' | 'proactive' | QuestionKind;
+
+export const isQuestion = (kind: CallKind): kind is QuestionKind => questionKinds.some((each) => each === kind);
 
 /**
  * `refused` by status or by an error in the stream; `cut` by the provider; `abandoned` by the agent; `over-budget` never

@@ -15,7 +15,7 @@ import { StoreUnavailable } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
 import type { Outcome } from '../domain/outcome.ts';
-import type { LedgerEntry } from '../domain/spending.ts';
+import { isQuestion, type LedgerEntry } from '../domain/spending.ts';
 import { type Clock, wait } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -73,7 +73,8 @@ interface Tried {
 /** A call that is paid for, as long as its answer is kept within so many tokens. To be settled exactly once. */
 type Opened =
   | { readonly kind: 'open'; readonly outputTokens: number; settle(call: ModelCall): void }
-  | { readonly kind: 'refused'; readonly answer: Response };
+  /** `overBudget`: not for now only, but because the money is spent. */
+  | { readonly kind: 'refused'; readonly overBudget: boolean; readonly answer: Response };
 
 /**
  * Who pays. Before a call its worst case is reserved under every budget that it counts for; after it, what it cost is
@@ -247,14 +248,14 @@ export function createBudgets(parts: BudgetParts): Budgets {
         { err: error, runId: request.caller.runId },
         'a model call has to wait: the store does not answer, so it cannot be paid for',
       );
-      return { kind: 'refused', answer: tryLater('Nightshift cannot reach its database, so the call cannot be paid for.', 2) };
+      return forNow('Nightshift cannot reach its database, so the call cannot be paid for.', 2);
     }
     switch (answer.kind) {
       case 'wait':
         enterUnasked(request, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
-        return { kind: 'refused', answer: tryLater('The budget is held by other calls that are under way.', 5) };
+        return forNow('The budget is held by other calls that are under way.', 5);
       case 'refused':
-        return { kind: 'refused', answer: overBudget(request, answer, clock.monotonic() - began) };
+        return { kind: 'refused', overBudget: true, answer: overBudget(request, answer, clock.monotonic() - began) };
       case 'granted': {
         const { reservation } = answer;
         pending.set(reservation.id, pendingOf(reservation.runId));
@@ -276,7 +277,8 @@ export function createBudgets(parts: BudgetParts): Budgets {
     if (refusal.scope === 'ceiling' && refusal.usedUp) {
       parts.emergency().catch((error: unknown) => log.error({ err: error }, 'the queue could not be paused; the next call tries again'));
     }
-    followers.get(caller.runId)?.(outcomeOf(refusal.scope, message));
+    // A question of the server's own is answered to whoever asked, and does not end the run for whose sake it was asked.
+    if (!isQuestion(caller.kind)) followers.get(caller.runId)?.(outcomeOf(refusal.scope, message));
     // 402 is what the API itself says about money. Nothing but an error will do: a made-up answer would be taken for the
     // model's own, and a summary of the conversation would then read that the budget is used up, and nothing else.
     return errorAnswer({ status: 402, type: 'billing_error', message, headers: { 'x-should-retry': 'false' } });
@@ -490,5 +492,13 @@ const nothing: Consumption = {
 /** Agents and providers may name a model as they like; a database and a terminal take only so much. */
 const nameOf = (model: string): string => model.slice(0, 100).replaceAll(/\p{Cc}|\p{Cs}/gu, '?');
 
-const tryLater = (message: string, seconds: number): Response =>
-  errorAnswer({ status: 529, type: 'overloaded_error', message: `${message} Try again.`, headers: { 'retry-after': String(seconds) } });
+const forNow = (message: string, seconds: number): Opened => ({
+  kind: 'refused',
+  overBudget: false,
+  answer: errorAnswer({
+    status: 529,
+    type: 'overloaded_error',
+    message: `${message} Try again.`,
+    headers: { 'retry-after': String(seconds) },
+  }),
+});

@@ -1,28 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Clock } from '../platform/clock.ts';
-import type { Log } from '../platform/log.ts';
-import type { Budgets } from './budgets.ts';
 import type { Credentials } from './credentials.ts';
-import { keptShort } from './estimate.ts';
 import { keptAwake } from './keep-awake.ts';
-import type { ModelCall } from './model-call.ts';
-import { leftUnasked, type Models, type Served } from './models.ts';
-import { type Endpoint, errorAnswer, type MessagesBody, type ModelRequest } from './providers/provider.ts';
-import { type Meter, meterFor, type Observed } from './usage.ts';
+import { type CallParts, makeCall } from './make-call.ts';
+import { type Endpoint, errorAnswer, type MessagesBody } from './providers/provider.ts';
 
 export type { ModelCall } from './model-call.ts';
 
-export interface GatewayParts {
-  readonly models: Models;
+export interface GatewayParts extends CallParts {
   readonly credentials: Credentials;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Who pays for the calls. Without it nobody does, and nothing is limited: for tests of what is around it. */
-  readonly budgets?: Budgets;
   /** How much of its requests a run may have here that nobody has begun to answer. */
   readonly mostHeldBytes?: number;
-  onUsage(call: ModelCall): void;
 }
 
 interface ModelDoor {
@@ -79,123 +67,10 @@ async function answer(parts: GatewayParts, loads: Loads, request: Incoming, only
     load.putDown();
     return unreadable(typeof body === 'string' ? body : 'no-object');
   }
-  const asked = ask(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal).finally(
-    load.putDown,
-  );
+  const asked = makeCall(parts, { caller, endpoint, query: search, headers: passedOn(request.headers), body, message }, request.signal)
+    .then(({ response }) => response)
+    .finally(load.putDown);
   return endpoint === 'messages' && message.stream === true ? keptAwake(asked, parts.clock) : asked;
-}
-
-async function ask(parts: GatewayParts, request: ModelRequest, signal: AbortSignal): Promise<Response> {
-  const away = new AbortController();
-  const leave = (): void => away.abort();
-  signal.addEventListener('abort', leave, { once: true });
-  if (signal.aborted) leave();
-  let call: Call | undefined;
-  const done = (end: ModelCall['end'], observed?: Observed): void => {
-    signal.removeEventListener('abort', leave);
-    call?.end(end, observed);
-  };
-  try {
-    const began = parts.clock.monotonic();
-    const opened = request.endpoint === 'messages' ? await parts.budgets?.open(request, away.signal) : undefined;
-    if (opened?.kind === 'refused') {
-      done('refused');
-      return opened.answer;
-    }
-    call = beginCall(parts, request, began, opened?.settle);
-    const paid = opened ? keptShort(request, opened.outputTokens) : request;
-    const { response, served } = away.signal.aborted
-      ? { response: leftUnasked(), served: null }
-      : await parts.models.answer(paid, away.signal);
-    call.answered(response.status, served);
-    if (!away.signal.aborted || response.ok) return observed(response, away, done);
-    done('abandoned'); // nobody will read it
-    return response;
-  } catch (error) {
-    done(away.signal.aborted ? 'abandoned' : 'cut');
-    if (!away.signal.aborted) parts.log.error({ err: error, runId: request.caller.runId }, 'a provider broke');
-    return errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' });
-  }
-}
-
-/** The same answer, watched as it passes. The reader sets the pace: nothing is fetched that nobody has asked for. */
-function observed(response: Response, away: AbortController, done: (end: ModelCall['end'], observed?: Observed) => void): Response {
-  const refused = !response.ok;
-  if (!response.body) {
-    done(refused ? 'refused' : 'complete');
-    return response;
-  }
-  const meter: Meter = meterFor(response.headers.get('content-type') ?? '');
-  const reader = response.body.getReader();
-  /** What had come to its own end is complete, however its connection ends. */
-  const over = (otherwise: 'cut' | 'abandoned'): void => {
-    const seen = meter.end();
-    done(refused || seen.errorType !== undefined ? 'refused' : seen.complete ? 'complete' : otherwise, seen);
-  };
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done: ended, value } = await reader.read();
-          if (value) {
-            meter.see(value);
-            controller.enqueue(value);
-          }
-          if (!ended) return;
-          over('cut');
-          controller.close();
-        } catch (error) {
-          over(away.signal.aborted ? 'abandoned' : 'cut');
-          controller.error(error);
-        }
-      },
-      async cancel(reason) {
-        over('abandoned');
-        away.abort();
-        await reader.cancel(reason).catch(() => undefined); // it is over either way
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  return new Response(body, { status: response.status, headers: response.headers });
-}
-
-interface Call {
-  answered(status: number, served: Served | null): void;
-  end(end: ModelCall['end'], observed?: Observed): void;
-}
-
-function beginCall(
-  { clock, log, onUsage }: GatewayParts,
-  { caller, endpoint, message: { model: asked } }: ModelRequest,
-  began: number,
-  settle: ((call: ModelCall) => void) | undefined,
-): Call {
-  let status: number | null = null;
-  let served: Served | null = null;
-  let firstByteMs: number | null = null;
-  let reported = endpoint !== 'messages'; // the other two cost nothing
-  return {
-    answered(answeredWith, by) {
-      status = answeredWith;
-      served = by;
-      firstByteMs = clock.monotonic() - began;
-    },
-    end(end, observed) {
-      if (reported) return;
-      reported = true;
-      const model = observed?.model ?? served?.model ?? (typeof asked === 'string' ? asked : null);
-      const usage = observed?.usage ?? null;
-      const latencyMs = clock.monotonic() - began;
-      const call = { caller, served, model, usage, observed: observed ?? null, end, status, firstByteMs, latencyMs };
-      try {
-        settle?.(call);
-        onUsage(call);
-      } catch (error) {
-        log.error({ err: error, runId: caller.runId }, 'a model call could not be recorded');
-      }
-    },
-  };
 }
 
 function credentialIn(headers: Headers): string | undefined {

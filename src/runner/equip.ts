@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Limits } from '../domain/budget.ts';
 import { Unusable } from '../domain/errors.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
+import { createAsk, noModelToAsk } from '../gateway/ask.ts';
 import { createBudgets } from '../gateway/budgets.ts';
 import { createCredentials } from '../gateway/credentials.ts';
-import { createGateway, type Gateway } from '../gateway/messages.ts';
+import { createGateway, type Gateway, type ModelCall } from '../gateway/messages.ts';
 import { type ModelSettings, tierModels } from '../gateway/model-names.ts';
 import { createPrices, type PriceSetting } from '../gateway/prices.ts';
 import { createRoutedModels, type RoutedModels, type Upstream } from '../gateway/routed-models.ts';
@@ -164,16 +165,8 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
           },
           onWaiting: waits.tell,
         });
-  const gateway =
-    models &&
-    createGateway({
-      models,
-      credentials,
-      clock,
-      log,
-      budgets,
-      onUsage: (call) => log.debug({ ...call }, 'model call'),
-    });
+  const calls = models && { models, clock, log, budgets, onUsage: (call: ModelCall) => log.debug({ ...call }, 'model call') };
+  const gateway = calls && createGateway({ ...calls, credentials });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
   // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
   await rm(under('sockets'), { recursive: true, force: true });
@@ -193,6 +186,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
         waits,
         tiers,
       },
+      ask: calls ? createAsk({ ...calls, newId, tiers }) : noModelToAsk,
       runsDirectory: under('runs'),
       sessionsDirectory: under('sessions'),
       socketsDirectory: under('sockets'),

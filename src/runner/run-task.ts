@@ -4,6 +4,7 @@ import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
+import type { Ask } from '../gateway/ask.ts';
 import type { Waiting } from '../gateway/routed-models.ts';
 import { wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
@@ -27,6 +28,8 @@ import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
   readonly queue: Queue;
   readonly engines: ReadonlyMap<string, Engine>;
+  /** What the server itself wants to know of a model. */
+  readonly ask: Ask;
   readonly timeoutMs: number;
 }
 

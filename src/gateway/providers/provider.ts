@@ -23,6 +23,7 @@ export interface MessagesBody {
   readonly system?: unknown;
   readonly messages?: unknown;
   readonly tools?: unknown;
+  readonly tool_choice?: unknown;
   readonly thinking?: unknown;
   readonly speed?: unknown;
   readonly inference_geo?: unknown;

@@ -1,16 +1,21 @@
 import { randomBytes } from 'node:crypto';
+import { isQuestion, type QuestionKind } from '../../domain/spending.ts';
 import { type Clock, wait } from '../../platform/clock.ts';
+import { answerTool } from '../ask.ts';
+import type { Caller } from '../caller.ts';
 import { type Conversation, callId, readConversation, scriptFor, turnFor } from '../rehearsal/conversation.ts';
 import { type Reply, type ReplyBlock, replyEvents, wholeReply } from '../rehearsal/reply.ts';
-import type { Script, Turn } from '../rehearsal/script.ts';
+import type { Script, ScriptedAnswer, Turn } from '../rehearsal/script.ts';
 import { errorAnswer, type ModelRequest, type Provider } from './provider.ts';
 
 /**
  * A model that follows a script: free, offline, and the same every time. Which turn answers is decided by the conversation
- * that a request shows; only how often a turn has failed is remembered, per run.
+ * that a request shows; only how often a turn has failed is remembered, per run, and how often the server has asked for
+ * something itself, per task.
  */
 export function rehearsalProvider(scripts: readonly Script[], clock: Clock): Provider {
   const failures = createCounter();
+  const answers = createCounter();
   return {
     name: 'rehearsal',
     async answer(request, signal) {
@@ -21,9 +26,12 @@ export function rehearsalProvider(scripts: readonly Script[], clock: Clock): Pro
           return Response.json({ input_tokens: tokensOf(request.body?.length ?? 0) });
         case 'messages': {
           const conversation = readConversation(request.message);
-          const { turn, index, script } = choose(scripts, conversation);
-          const failing =
-            turn.fail !== undefined && failures.next(`${request.caller.runId}/${script}/${index}`) <= (turn.fail.times ?? Infinity);
+          const { caller } = request;
+          const { kind } = caller;
+          const chosen = isQuestion(kind) ? chooseAnswer(scripts, conversation, kind, answers, caller) : choose(scripts, conversation);
+          if (!chosen) return noAnswer(kind);
+          const { turn, index, script } = chosen;
+          const failing = turn.fail !== undefined && failures.next(`${caller.runId}/${script}/${index}`) <= (turn.fail.times ?? Infinity);
           if (turn.delayMs) await wait(clock, turn.delayMs, signal);
           signal.throwIfAborted();
           if (failing) return fail(turn, replyFor(turn, index, conversation, request), signal, clock);
@@ -38,12 +46,49 @@ export function rehearsalProvider(scripts: readonly Script[], clock: Clock): Pro
 const helperTurn: Turn = { say: '{"title": "Rehearsal"}' };
 const lastTurn: Turn = { say: 'The rehearsal is over.' };
 
-function choose(scripts: readonly Script[], conversation: Conversation): { turn: Turn; index: number; script: string } {
+interface Chosen {
+  readonly turn: Turn;
+  readonly index: number;
+  readonly script: string;
+}
+
+function choose(scripts: readonly Script[], conversation: Conversation): Chosen {
   const script = scriptFor(scripts, conversation);
   const found = script && turnFor(script, conversation);
   if (script && found) return { ...found, script: script.name };
   return { turn: conversation.helper ? helperTurn : lastTurn, index: script?.turns.length ?? 0, script: script?.name ?? '' };
 }
+
+/** The next answer to what the server asks of this kind; undefined when the script has none. */
+function chooseAnswer(
+  scripts: readonly Script[],
+  conversation: Conversation,
+  kind: QuestionKind,
+  given: Counter,
+  { taskId, runId }: Caller,
+): Chosen | undefined {
+  const script = scriptFor(scripts, conversation);
+  const scripted = (script?.answers?.[kind] ?? []).flatMap(eachTime);
+  if (!script || scripted.length === 0) return undefined;
+  const index = Math.min(scripted.length, given.next(`${taskId ?? runId}/${script.name}/${kind}`)) - 1;
+  const { give, ...turn } = scripted[index] as ScriptedAnswer;
+  return { turn: { ...turn, call: [{ tool: answerTool, input: { answer: give } }] }, index, script: `${script.name}/${kind}` };
+}
+
+/** One that fails a few times is as many that fail, and then one that does not. */
+function eachTime(answer: ScriptedAnswer): readonly ScriptedAnswer[] {
+  const { fail: failure, ...rest } = answer;
+  if (failure?.times === undefined) return [answer];
+  const { times, ...always } = failure;
+  return [...Array<ScriptedAnswer>(times).fill({ ...rest, fail: always }), ...(rest.give === undefined ? [] : [rest])];
+}
+
+const noAnswer = (kind: string): Response =>
+  errorAnswer({
+    status: 503,
+    message: `The rehearsal script has nothing under \`answers.${kind}\`. See docs/rehearsal.md.`,
+    headers: { 'x-should-retry': 'false' },
+  });
 
 function replyFor(turn: Turn, index: number, conversation: Conversation, request: ModelRequest): Reply {
   const filled = (text: string): string => fill(text, conversation);
@@ -131,8 +176,12 @@ function filledValue(value: unknown, conversation: Conversation): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, filledValue(each, conversation)]));
 }
 
+interface Counter {
+  next(name: string): number;
+}
+
 /** Counts per name, forgetting the oldest names: runs end, and nobody says so here. */
-function createCounter(limit = 10_000): { next(name: string): number } {
+function createCounter(limit = 10_000): Counter {
   const counts = new Map<string, number>();
   return {
     next(name) {

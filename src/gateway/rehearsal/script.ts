@@ -48,6 +48,17 @@ const failure = z.union([
   z.strictObject({ hang: z.literal(true), times: z.number().int().min(1).optional() }),
 ]);
 
+/** Before anything is sent. */
+const delayMs = z.number().int().min(0).max(3_600_000).optional();
+const usage = z
+  .strictObject({
+    input: z.number().int().min(0).optional(),
+    output: z.number().int().min(0).optional(),
+    cacheRead: z.number().int().min(0).optional(),
+    cacheWrite: z.number().int().min(0).optional(),
+  })
+  .optional();
+
 const call = z.strictObject({ tool: z.string().min(1), input: z.record(z.string(), z.unknown()).default({}) });
 
 const turn = z
@@ -57,22 +68,19 @@ const turn = z
     say: z.string().optional(),
     /** One tool call, or several at once. */
     call: z.union([call.transform((one) => [one]), z.array(call).min(1)]).optional(),
-    /** Before anything is sent. */
-    delayMs: z.number().int().min(0).max(3_600_000).optional(),
+    delayMs,
     /** Between pieces of the answer. */
     paceMs: z.number().int().min(0).max(60_000).optional(),
     stop: z.enum(['end_turn', 'max_tokens', 'refusal', 'tool_use']).optional(),
-    usage: z
-      .strictObject({
-        input: z.number().int().min(0).optional(),
-        output: z.number().int().min(0).optional(),
-        cacheRead: z.number().int().min(0).optional(),
-        cacheWrite: z.number().int().min(0).optional(),
-      })
-      .optional(),
+    usage,
     fail: failure.optional(),
   })
   .refine(({ think, say, call, fail }) => think ?? say ?? call ?? fail, 'a turn must think, say, call or fail');
+
+const answer = z
+  .strictObject({ give: z.unknown(), delayMs, usage, fail: failure.optional() })
+  .refine(({ give, fail }) => give !== undefined || fail, 'an answer must give something or fail');
+const answers = z.array(answer).min(1).optional();
 
 const script = z.strictObject({
   name: z.string().min(1),
@@ -80,10 +88,13 @@ const script = z.strictObject({
   /** Conversations that this script is for, by the first thing the user said. Without it, for all. */
   for: pattern.optional(),
   turns: z.array(turn).min(1),
+  /** To questions of the server itself, by their kind: in order for each task, the last one from then on. */
+  answers: z.strictObject({ review: answers, summary: answers }).optional(),
 });
 
 export type Script = z.output<typeof script>;
 export type Turn = z.output<typeof turn>;
+export type ScriptedAnswer = z.output<typeof answer>;
 export type Conditions = z.output<typeof conditions>;
 
 /** A script from YAML or JSON. Throws `Unusable` with the file's name and every fault in it. */

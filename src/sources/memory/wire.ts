@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../../platform/clock.ts';
+import { textWithin } from '../../platform/text-within.ts';
 import type { MemoryAnswer, MemoryFailure, MemoryItem } from './list.ts';
 import { priorityOf } from './list.ts';
 
@@ -38,7 +39,7 @@ export async function call(
       },
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
     });
-    const text = await read(response);
+    const text = await textWithin(response.body, maxBytes);
     if (text === undefined) return fail({ kind: 'unavailable', message: `The list's server answered with more than ${maxBytes} bytes.` });
     return { ok: true, value: { status: response.status, body: parsed(text), headers: response.headers } };
   } catch (error) {
@@ -118,17 +119,6 @@ export async function allPages(page: (offset: number) => Promise<MemoryAnswer<Pa
 }
 
 export const fail = (failure: MemoryFailure): { readonly ok: false; readonly failure: MemoryFailure } => ({ ok: false, failure });
-
-async function read(response: Response): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > maxBytes) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
 
 function parsed(text: string): unknown {
   try {
