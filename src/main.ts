@@ -37,7 +37,7 @@ import type { Network } from './sandbox/egress.ts';
 import { createApp } from './server/app.ts';
 import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
-import { createMetrics } from './server/metrics.ts';
+import { createMetrics } from './server/metrics/metrics.ts';
 import { openPages } from './server/pages/pages.ts';
 import { createSessions } from './server/sessions.ts';
 import { watchJournal } from './server/watch-journal.ts';
@@ -178,13 +178,23 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
-    const metrics = createMetrics(
+    const metrics = createMetrics({
       store,
-      home.nodeId,
-      () => clock.monotonic(),
-      { runs: () => dispatcher.active, watchers: () => feed.watchers },
-      { limits, now: () => clock.now(), pending: equipment.pendingCalls, providers: providersNow },
-    );
+      node: home.nodeId,
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      limits,
+      pending: equipment.pendingCalls,
+      providers: providersNow,
+      machine: {
+        version,
+        home: config.home,
+        runs: () => dispatcher.active,
+        capacity: config.maxConcurrentRuns,
+        watchers: () => feed.watchers,
+        workspaceBytes: equipment.workspaceBytes,
+      },
+    });
     const watching = watchJournal(feed, (events) => metrics.observe(events), log);
     undo.push(() => watching.stop());
 

@@ -22,6 +22,9 @@ export type TaskStatus = (typeof taskStatuses)[number];
 const closedStatuses = ['succeeded', 'failed', 'cancelled'] as const satisfies readonly TaskStatus[];
 export const isClosed = (status: TaskStatus): boolean => (closedStatuses as readonly TaskStatus[]).includes(status);
 
+/** These go on only when a person says how. */
+export const needsPerson: readonly TaskStatus[] = ['awaiting-approval', 'over-budget', 'escalated'];
+
 export const trustLevels = ['owner', 'known', 'untrusted'] as const;
 export type Trust = (typeof trustLevels)[number];
 

@@ -24,7 +24,7 @@ import { openCheckouts } from '../workspace/checkout.ts';
 import { type HostToken, openCredentials } from '../workspace/credentials.ts';
 import { createGit } from '../workspace/git.ts';
 import { openMirrors } from '../workspace/mirror.ts';
-import type { Limits as Quota } from '../workspace/quota.ts';
+import { measure, type Limits as Quota } from '../workspace/quota.ts';
 import { createWorkspaces } from '../workspace/workspaces.ts';
 import { agentProgram } from './agent-program.ts';
 import type { Engine } from './engines/engine.ts';
@@ -69,6 +69,8 @@ export interface Equipment {
   readonly runner: RunnerParts;
   /** Model calls under way that are paid for. */
   readonly pendingCalls: () => number;
+  /** What workspaces take on the disk; null until it has been measured. */
+  readonly workspaceBytes: () => number | null;
   /** Both absent when no provider is set up. */
   readonly models: RoutedModels | undefined;
   readonly gateway: Gateway | undefined;
@@ -131,6 +133,21 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       if (Object.values(swept).some((count) => count > 0)) log.info(swept, 'swept');
     },
     (error) => log.warn({ err: error }, 'the sweep of what runs left behind failed; trying again in an hour'),
+  );
+  let workspaceBytes: number | null = null;
+  const measuring = regularly(
+    clock,
+    hour / 12,
+    async (signal) => {
+      const { bytes } = await measure(
+        under('workspaces'),
+        { bytes: Number.POSITIVE_INFINITY, files: Number.POSITIVE_INFINITY },
+        clock,
+        signal,
+      );
+      if (!signal.aborted) workspaceBytes = bytes;
+    },
+    (error) => log.warn({ err: error }, 'what workspaces take on the disk could not be measured'),
   );
   const credentials = createCredentials(clock);
   const budgets = createBudgets({
@@ -198,12 +215,14 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       timeoutMs: settings.timeoutMs,
     },
     pendingCalls: () => budgets.pending,
+    workspaceBytes: () => workspaceBytes,
     models,
     gateway,
     async stop() {
       models?.close();
       await budgets.stop();
       await sweeping.stop();
+      await measuring.stop();
       await checkouts.stop();
     },
   };

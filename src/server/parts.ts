@@ -11,7 +11,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticate } from './auth.ts';
 import type { Feed } from './feed.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { Pages } from './pages/pages.ts';
 import type { ProvidersState } from './providers-state.ts';
 import type { Sessions } from './sessions.ts';

@@ -1,9 +1,9 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { inUsd, type Limits, utcDay } from '../domain/budget.ts';
-import type { CallEnd, LedgerEntry } from '../domain/spending.ts';
-import { findCounters, limitsIn, noCounter } from '../store/budgets.ts';
-import type { Store } from '../store/store.ts';
-import type { ProvidersState } from './providers-state.ts';
+import { inUsd, type Limits, utcDay } from '../../domain/budget.ts';
+import type { CallEnd, LedgerEntry } from '../../domain/spending.ts';
+import { findCounters, limitsIn, noCounter } from '../../store/budgets.ts';
+import type { Store } from '../../store/store.ts';
+import type { ProvidersState } from '../providers-state.ts';
+import { boundedLabel, type Instruments } from './family.ts';
 
 export interface CallMetricsParts {
   readonly store: Store;
@@ -16,9 +16,6 @@ export interface CallMetricsParts {
 
 const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
 
-/** Names of models come from outside; more than so many are one. */
-const mostModels = 100;
-
 /** `failed` is what a provider did to a call, which is what alerts are about. */
 function statusOf(end: CallEnd): string {
   if (end === 'complete') return 'success';
@@ -26,68 +23,60 @@ function statusOf(end: CallEnd): string {
 }
 
 /** Counts what this node's model calls come to, as they enter the ledger. */
-export function countCalls(registry: Registry, parts: CallMetricsParts): (entry: LedgerEntry) => void {
+export function countCalls({ counter, gauge, histogram }: Instruments, parts: CallMetricsParts): (entry: LedgerEntry) => void {
   const { store, limits, now, pending } = parts;
-  const registers = [registry];
-  const requests = new Counter({
+  const requests = counter({
     name: 'agent_llm_requests_total',
     help: 'Model calls',
     labelNames: ['provider', 'model', 'status'],
-    registers,
   });
-  const tokens = new Counter({
+  const tokens = counter({
     name: 'agent_llm_tokens_total',
     help: 'Tokens of model calls',
     labelNames: ['provider', 'model', 'type'],
-    registers,
   });
-  const calls = new Counter({ name: 'llm_calls_total', help: 'Total number of LLM calls made', registers });
-  const cost = new Counter({ name: 'cost_total_per_model_usd', help: 'What model calls cost', labelNames: ['model'], registers });
+  const calls = counter({ name: 'llm_calls_total', help: 'Total number of LLM calls made' });
+  // Only grows, but a counter's name would have to end with _total.
+  const cost = gauge({ name: 'cost_total_per_model_usd', help: 'What model calls cost since the start', labelNames: ['model'] });
   const buckets = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
-  const firstByte = new Histogram({
+  const firstByte = histogram({
     name: 'agent_llm_first_byte_seconds',
     help: 'From the request of an agent to the first byte of its answer',
     labelNames: ['provider'],
     buckets,
-    registers,
   });
-  const duration = new Histogram({
+  const duration = histogram({
     name: 'agent_llm_duration_seconds',
     help: 'From the request of an agent to the end of its answer',
     labelNames: ['provider'],
     buckets,
-    registers,
   });
-  new Gauge({
+  gauge({
     name: 'agent_budget_reservations',
     help: 'Model calls of this node that are paid for and under way',
-    registers,
     collect() {
       this.set(pending());
     },
   });
-  new Gauge({
+  gauge({
     name: 'agent_llm_breaker_state',
     help: 'Breakers of this node: 0 closed, 1 half open, 2 open',
     labelNames: ['provider', 'model'],
-    registers,
     collect() {
       this.reset();
       for (const { provider, model, state } of parts.providers().breakers) this.set({ provider, model }, breakerStates[state]);
     },
   });
-  new Gauge({
+  gauge({
     name: 'agent_llm_calls_waiting',
     help: 'Model calls of this node that wait for a provider',
-    registers,
     collect() {
       this.set(parts.providers().waiting.reduce((sum, { calls: many }) => sum + many, 0));
     },
   });
-  new Gauge({
+  gauge({
     name: 'daily_cost_remaining_usd',
     help: "What is left of the day's budget; absent without one",
-    registers,
     async collect() {
       const day = `day:${utcDay(now())}`;
       const limit = (await limitsIn(store.read, limits)).day;
@@ -97,12 +86,7 @@ export function countCalls(registry: Registry, parts: CallMetricsParts): (entry:
     },
   });
 
-  const models = new Set<string>();
-  const labelOf = (model: string | null): string => {
-    if (model === null) return 'unknown';
-    if (models.size < mostModels) models.add(model);
-    return models.has(model) ? model : 'other';
-  };
+  const labelOf = boundedLabel();
 
   return (entry) => {
     const provider = entry.provider ?? 'none';
