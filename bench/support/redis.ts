@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from './ports.ts';
+import { freePort } from '../../test/support/ports.ts';
 import type { Scope } from './scope.ts';
 
 /** `always` answers after the disk has it, as the other stores here do; `everysec` may lose a second of answered work. */

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { get, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../test/support/ports.ts';
 import type { Place } from './bench.ts';
-import { freePort } from './ports.ts';
 import type { Scope } from './scope.ts';
 
 export const token = 'bench-owner-key-0123456789';

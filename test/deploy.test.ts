@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { dashboards, jsonOf } from '../scripts/build-grafana.ts';
+import { settings } from '../src/config/settings.ts';
+import { ask, missingAmtool, missingPromtool } from './support/prometheus.ts';
+import { startTestServer, type TestServer } from './support/server.ts';
+import { createDatabase, type TestDatabase } from './support/stores.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const text = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+describe('what watches a server', () => {
+  let database: TestDatabase;
+  let server: TestServer;
+  let known: ReadonlySet<string>;
+
+  beforeAll(async () => {
+    database = await createDatabase('sqlite');
+    server = await startTestServer(database, { rehearsalScript: undefined, llmProvider: 'rehearsal' });
+    const scrape = (await server.api.call<string>('GET', '/metrics')).body;
+    const declared = [...scrape.matchAll(/^# TYPE (\S+) (\S+)/gm)];
+    known = new Set([
+      ...declared.flatMap(([, name = '', type]) => (type === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])),
+      'up',
+    ]);
+  });
+
+  afterAll(async () => {
+    await server?.running.stop();
+    await database?.remove();
+  });
+
+  /** What an expression reads: names before braces, brackets or the end of an argument, that are no functions. */
+  const namesIn = (expression: string): readonly string[] =>
+    [...expression.replaceAll(/\{[^}]*\}|\b(?:by|on|without)\s*\([^)]*\)|\[[^\]]*\]/g, ' ').matchAll(/\b([a-z_][a-z0-9_]*)\b(?!\s*\()/gi)]
+      .map(([, name = '']) => name)
+      .filter((name) => !/^(and|or|unless|bool|by|e\d+|\d.*)$/.test(name));
+
+  test('alerts and dashboards read nothing but metrics that there are', () => {
+    const rules = parse(text('deploy/prometheus/rules.yml')) as { groups: { rules: { expr: string }[] }[] };
+    const asked = [
+      ...rules.groups.flatMap((group) => group.rules.map(({ expr }) => expr)),
+      ...dashboards.flatMap(({ panels }) => panels.flatMap(({ lines }) => Object.values(lines))),
+    ].flatMap(namesIn);
+    expect(asked.length).toBeGreaterThan(40);
+    expect([...new Set(asked)].filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test.skipIf(missingPromtool)('each alert comes when it should, and only then', () => {
+    expect(ask('promtool', ['check', 'rules', join(root, 'deploy/prometheus/rules.yml')])).toMatchObject({ ok: true });
+    expect(ask('promtool', ['test', 'rules', join(root, 'deploy/prometheus/rules.test.yml')])).toMatchObject({ ok: true });
+  });
+
+  test('no alert is without a test of its own', () => {
+    const rules = parse(text('deploy/prometheus/rules.yml')) as { groups: { rules: { alert: string }[] }[] };
+    const tests = parse(text('deploy/prometheus/rules.test.yml')) as {
+      tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[];
+    };
+    const seenFiring = tests.tests.flatMap(({ alert_rule_test }) =>
+      alert_rule_test.filter(({ exp_alerts }) => exp_alerts.length > 0).map(({ alertname }) => alertname),
+    );
+    expect(rules.groups.flatMap((group) => group.rules.map(({ alert }) => alert)).filter((alert) => !seenFiring.includes(alert))).toEqual(
+      [],
+    );
+  });
+
+  test('for each alert it is written down what to do', () => {
+    const rules = parse(text('deploy/prometheus/rules.yml')) as { groups: { rules: { alert: string }[] }[] };
+    const chapters = [...text('docs/operations/alerts.md').matchAll(/^## (\S+)$/gm)].map(([, name]) => name);
+    expect(chapters).toEqual(rules.groups.flatMap((group) => group.rules.map(({ alert }) => alert)));
+  });
+
+  test.skipIf(missingAmtool)('the example for Alertmanager is one that it takes', () => {
+    expect(ask('amtool', ['check-config', join(root, 'deploy/alertmanager/alertmanager.yml')])).toMatchObject({ ok: true });
+  });
+
+  test('the dashboards are those that the script writes', () => {
+    for (const dashboard of dashboards) expect(text(`deploy/grafana/dashboards/${dashboard.uid}.json`)).toBe(jsonOf(dashboard));
+    expect(readdirSync(join(root, 'deploy/grafana/dashboards'))).toHaveLength(dashboards.length);
+  });
+
+  test('healthcheck.sh is content with a server that answers, and with no other', async () => {
+    const check = (address: string) => runToEnd(join(root, 'healthcheck.sh'), { PATH: process.env['PATH'] ?? '', NIGHTSHIFT_URL: address });
+    expect(await check(server.api.address)).toMatchObject({ code: 0 });
+    const deaf = await check('http://127.0.0.1:9');
+    expect(deaf.code).toBe(1);
+    expect(deaf.said).toContain('http://127.0.0.1:9 does not answer');
+  });
+});
+
+describe('what it is deployed with', () => {
+  test('compose mounts nothing that is not there, and publishes nothing beyond this machine', () => {
+    const compose = parse(text('deploy/compose.yaml')) as {
+      services: Record<string, { volumes?: string[]; ports?: string[]; security_opt?: string[] }>;
+      volumes: Record<string, unknown>;
+    };
+    for (const { volumes = [], ports = [] } of Object.values(compose.services)) {
+      for (const [from = ''] of volumes.map((volume) => volume.split(':'))) {
+        expect(from.startsWith('./') ? existsSync(join(root, 'deploy', from)) : from in compose.volumes, from).toBe(true);
+      }
+      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+    }
+  });
+
+  test('every variable of .env.example is one that something reads', () => {
+    const compose = text('deploy/compose.yaml');
+    const envs = new Set<string>(Object.values(settings).flatMap((setting) => ('env' in setting ? [setting.env] : [])));
+    const named = [...text('.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name = '']) => name);
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((name) => !envs.has(name) && !compose.includes(name))).toEqual([]);
+  });
+
+  test('the image is given everything that is imported', () => {
+    const ignored = text('.dockerignore');
+    for (const folder of ['bin', 'src', 'web', 'scripts', 'demo']) expect(ignored).toContain(`!${folder}/`);
+    expect(text('Dockerfile')).toMatch(/^USER nightshift$/m);
+  });
+});
+
+async function runToEnd(
+  program: string,
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  const child = spawn(program, [], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      said += String(chunk);
+    });
+  }
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, said };
+}
