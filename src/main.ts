@@ -6,10 +6,14 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { getRequestListener } from '@hono/node-server';
+import { watchOver } from './alerts/alerts.ts';
+import { conditionsOf } from './alerts/conditions.ts';
+import { createRecent, endsAmong, type TaskEnd } from './alerts/recent.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
+import { isProvidersFailure } from './domain/spending.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
 import { createGitHub } from './github/github.ts';
 import { currentToken, takeHome } from './home.ts';
@@ -159,7 +163,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
         limits,
         prices: config.prices,
-        onBooked: (entry) => metrics.booked(entry),
+        onBooked(entry) {
+          metrics.booked(entry);
+          if (isProvidersFailure(entry.end)) failedCalls.saw('failed');
+        },
       },
     );
     undo.push(() => equipment.stop());
@@ -195,7 +202,16 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         workspaceBytes: equipment.workspaceBytes,
       },
     });
-    const watching = watchJournal(feed, (events) => metrics.observe(events), log);
+    const ends = createRecent<TaskEnd>(clock);
+    const failedCalls = createRecent<'failed'>(clock);
+    const watching = watchJournal(
+      feed,
+      async (events) => {
+        for (const end of endsAmong(events)) ends.saw(end);
+        await metrics.observe(events);
+      },
+      log,
+    );
     undo.push(() => watching.stop());
 
     const pages = openPages({
@@ -209,6 +225,18 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const sessions = createSessions(token, clock);
     const startedAt = clock.now();
 
+    const conditions = conditionsOf({
+      store,
+      clock,
+      home: config.home,
+      limits,
+      isPaused: () => queue.isPaused(),
+      openBreakers: () =>
+        providersNow().breakers.flatMap(({ provider, model, state }) => (state === 'open' ? [`${provider}/${model}`] : [])),
+      ends,
+      calls: failedCalls,
+      settings: config.alerts,
+    });
     let stopping = false;
     const app = createApp({
       store,
@@ -235,6 +263,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       engines: [...engines.keys()],
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
+      alertNames: conditions.map(({ name }) => name),
       alertChannels: alerts.map(({ name }) => name),
       node: home.nodeId,
       version,
@@ -286,6 +315,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => Promise.all([inbox.stop(), outbox.stop()]));
     await outbox.start();
     await inbox.start();
+    const alerting = watchOver({ store, clock, log, node: home.nodeId, outbox, channels: alerts.map(({ name }) => name), conditions });
+    undo.push(() => alerting.stop());
     const lookouts = connectors.flatMap((connector) => connector.start?.({ inbox, queue }) ?? []);
     home.announce({ pid: process.pid, address });
     log.info(

@@ -24,6 +24,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // What arrives and what leaves: neither knows the other, nor who is outside.
   inbox: [...base, 'store', 'queue'],
   outbox: [...base, 'store'],
+  // Looks after the whole, and tells people through the outbox.
+  alerts: [...base, 'store', 'outbox'],
   // One service outside, in both directions: what it sends and what it is told have their words in common.
   github: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // Tools over the API: they reach nothing but it.
@@ -42,6 +44,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'inbox',
       'outbox',
       'channels',
+      'alerts',
       'github',
       'workspace',
       'sandbox',

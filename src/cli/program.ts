@@ -43,6 +43,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
   'Mail:': [
     { name: 'inbox', summary: 'what arrived, and what became of it', load: () => import('./inbox.ts') },
     { name: 'outbox', summary: 'what is to be sent, and what could not be', load: () => import('./outbox.ts') },
+    { name: 'alerts', summary: 'show what is wrong, or silence an alert for a while', load: () => import('./alerts.ts') },
     { name: 'channels', summary: 'list the ways alerts go out, or test one', load: () => import('./channels.ts') },
   ],
   'Set-up:': [

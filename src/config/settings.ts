@@ -1,6 +1,7 @@
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { alertNames } from '../domain/alert.ts';
 import { parseCommand } from '../domain/command-line.ts';
 import { hookPoints } from '../domain/hook.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
@@ -517,6 +518,18 @@ export const settings = {
     allowed: 'at least 8 characters',
     about: 'what alerts to the web hook are signed with',
     secret: true,
+  },
+  alerts: {
+    default: {},
+    schema: z.partialRecord(
+      z.enum(alertNames),
+      z.union([
+        z.literal('off'),
+        z.strictObject({ above: z.number().min(0).optional(), forMinutes: z.number().min(0).max(10_080).optional() }),
+      ]),
+    ),
+    allowed: `by name, "off" or {above?, forMinutes?}; the names are ${alertNames.join(', ')}`,
+    about: 'alerts that shall come otherwise than they do, or not at all',
   },
   schedules: {
     schema: z

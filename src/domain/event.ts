@@ -1,5 +1,6 @@
 import type { BudgetScope, CapScope } from './budget.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
+import type { Severity } from './notice.ts';
 import type { Reason } from './outcome.ts';
 import type { TestReport } from './result.ts';
 import type { RunStatus } from './run.ts';
@@ -70,6 +71,11 @@ export type Happening =
   /** Something that arrived cannot be understood, or a message cannot be delivered: each waits for a person. */
   | { readonly type: 'inbox.failed'; readonly data: { delivery: string; source: string; kind: string; reason: Reason } }
   | { readonly type: 'outbox.dead'; readonly data: { message: string; channel: string; recipient: string; reason: Reason } }
+  | {
+      readonly type: 'alert.raised' | 'alert.resolved';
+      readonly data: { name: string; node: string; severity: Severity; title: string };
+    }
+  | { readonly type: 'alert.silenced'; readonly data: { name: string; until: number | null; by: string } }
   | { readonly type: 'node.started' | 'node.stopped'; readonly data: { node: string; recovered?: number } };
 
 export type NewEvent = Happening & { readonly taskId?: string; readonly runId?: string };

@@ -1,7 +1,7 @@
 import type { OutgoingMessage } from './mail.ts';
 
-const severities = ['info', 'warning', 'critical'] as const;
-type Severity = (typeof severities)[number];
+export const severities = ['info', 'warning', 'critical'] as const;
+export type Severity = (typeof severities)[number];
 
 /** What people are told through an alert channel, whichever it is. `resolved` takes back what was said under the same key. */
 export interface Notice {

@@ -15,6 +15,9 @@ export const isQuestion = (kind: CallKind): kind is QuestionKind => questionKind
  */
 export type CallEnd = 'complete' | 'refused' | 'cut' | 'abandoned' | 'over-budget' | 'lost' | 'try';
 
+/** What a provider did to a call; the others are the agent's doing, or ours. */
+export const isProvidersFailure = (end: CallEnd): boolean => end !== 'complete' && end !== 'abandoned' && end !== 'over-budget';
+
 /** One line of the ledger: a model call that is over, whatever became of it. */
 export interface LedgerEntry extends TokenUsage {
   readonly id: string;

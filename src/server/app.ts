@@ -9,6 +9,7 @@ import { problem, problemOf } from './problem.ts';
 import { newRouter } from './router.ts';
 import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts';
 import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
+import { alertRoutes } from './routes/alerts.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
@@ -94,6 +95,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', inboxRoutes(parts));
   app.route('/api', outboxRoutes(parts));
   app.route('/api', channelRoutes(parts));
+  app.route('/api', alertRoutes(parts));
   app.route('/api', serverRoutes(parts));
   app.route('/api', sessionRoutes(parts));
   app.route(

@@ -44,6 +44,8 @@ export interface ServerParts {
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
+  /** The conditions that people are told of. */
+  readonly alertNames: readonly string[];
   /** The channels that alerts go to. */
   readonly alertChannels: readonly string[];
   readonly node: string;

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
+import type { Severity } from '../domain/notice.ts';
 import type { RunStatus } from '../domain/run.ts';
 import type { CallEnd, CallKind } from '../domain/spending.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
@@ -40,6 +41,18 @@ export interface Schema {
   usage_by_task: UsageSums & { day: string; task_id: string };
   budget_counters: { id: string; spent: number; reserved: number; exhausted: number };
   budget_reservations: ReservationTable;
+  alerts: {
+    name: string;
+    /** Empty for what is everybody's. */
+    node: string;
+    severity: Severity;
+    title: string;
+    text: string;
+    since: number;
+    raised_at: number | null;
+    well_since: number | null;
+  };
+  alert_silences: { name: string; until: number; set_by: string };
 }
 
 export interface TaskTable {

@@ -1,5 +1,5 @@
 import { inUsd, type Limits, utcDay } from '../../domain/budget.ts';
-import type { CallEnd, LedgerEntry } from '../../domain/spending.ts';
+import { type CallEnd, isProvidersFailure, type LedgerEntry } from '../../domain/spending.ts';
 import { findCounters, limitsIn, noCounter } from '../../store/budgets.ts';
 import type { Store } from '../../store/store.ts';
 import type { ProvidersState } from '../providers-state.ts';
@@ -19,7 +19,7 @@ const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
 /** `failed` is what a provider did to a call, which is what alerts are about. */
 function statusOf(end: CallEnd): string {
   if (end === 'complete') return 'success';
-  return end === 'abandoned' || end === 'over-budget' ? end : 'failed';
+  return isProvidersFailure(end) ? 'failed' : end;
 }
 
 /** Counts what this node's model calls come to, as they enter the ledger. */

@@ -1,0 +1,116 @@
+import { type Alert, judge, type Trouble } from '../domain/alert.ts';
+import type { NewEvent } from '../domain/event.ts';
+import { noticeFor } from '../domain/notice.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import { type Regular, regularly } from '../platform/regularly.ts';
+import { alertsSeenBy, forgetAlert, listAlerts, saveAlert, silences } from '../store/alerts.ts';
+import { append } from '../store/journal.ts';
+import { listNodes } from '../store/nodes.ts';
+import type { Store, Tx } from '../store/store.ts';
+import type { Condition } from './condition.ts';
+
+export interface AlertParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly node: string;
+  readonly outbox: Pick<Outbox, 'put'>;
+  /** The channels that each alert goes to. */
+  readonly channels: readonly string[];
+  readonly conditions: readonly Condition[];
+}
+
+/** With the outbox, which sends at once, well within the half minute in which people want to know. */
+const lookEveryMs = 10_000;
+
+interface Seen {
+  readonly condition: Condition;
+  readonly trouble: Trouble | null;
+}
+
+/**
+ * Looks at every condition now and then, and tells people once of what lasts and once when it is over. What is known is in
+ * the store, so a restart repeats nothing, and of several nodes that see the same one speaks.
+ */
+export function watchOver(parts: AlertParts): Regular {
+  const { clock, log } = parts;
+  return regularly(
+    clock,
+    lookEveryMs,
+    async () => lookAround(parts),
+    (error) => log.warn({ err: error }, 'alerts could not be looked after; trying again'),
+  );
+}
+
+export async function lookAround(parts: AlertParts): Promise<void> {
+  const { store, log } = parts;
+  const looks = await Promise.allSettled(
+    parts.conditions.map(async (condition): Promise<Seen> => ({ condition, trouble: await condition.look() })),
+  );
+  const seen = looks.flatMap((look, index) => {
+    if (look.status === 'fulfilled') return [look.value];
+    log.warn({ err: look.reason, alert: parts.conditions[index]?.name }, 'a condition could not be looked at');
+    return [];
+  });
+  // Nearly always there is nothing to say, and then nothing is written.
+  if (seen.every(({ trouble }) => trouble === null) && (await listAlerts(store.read)).length === 0) return;
+  await store.write(async (tx) => {
+    await tx.lock('alerts');
+    await weigh(parts, tx, seen);
+    await forgetOrphans(parts, tx);
+  });
+}
+
+async function weigh(parts: AlertParts, tx: Tx, seen: readonly Seen[]): Promise<void> {
+  const { clock, node } = parts;
+  const now = clock.now();
+  const known = new Map((await alertsSeenBy(tx.db, node)).map((alert) => [keyOf(alert), alert]));
+  const silent = new Set((await silences(tx.db, now)).map(({ name }) => name));
+  for (const { condition, trouble } of seen) {
+    const { name, severity, forMs, scope } = condition;
+    const owner = { name, node: scope === 'node' ? node : '' };
+    const before = known.get(keyOf(owner));
+    const { alert, tell } = judge(before, trouble, { ...owner, severity, forMs }, now);
+    if (alert && tell === 'raised' && silent.has(name)) {
+      // Nobody has been told, so they are when the silence ends and it is still there.
+      await saveAlert(tx, { ...alert, raisedAt: null });
+      continue;
+    }
+    if (alert) await saveAlert(tx, alert);
+    else if (before) await forgetAlert(tx, owner);
+    const about = alert ?? before;
+    if (tell !== null && about) await announce(parts, tx, about, tell === 'resolved', now);
+  }
+}
+
+/** Of conditions that have been switched off, and of nodes that are no more: nobody would ever see that they are over. */
+async function forgetOrphans({ conditions }: AlertParts, tx: Tx): Promise<void> {
+  const names = new Set(conditions.map(({ name }) => name));
+  const nodes = new Set(['', ...(await listNodes(tx.db)).map(({ id }) => id)]);
+  for (const alert of await listAlerts(tx.db)) {
+    if (!names.has(alert.name) || !nodes.has(alert.node)) await forgetAlert(tx, alert);
+  }
+}
+
+/** Under one key from the first word to the last, so that services which can close what was opened do. */
+async function announce({ outbox, channels }: AlertParts, tx: Tx, alert: Alert, resolved: boolean, now: number): Promise<void> {
+  const { name, node, severity, title, text, since, raisedAt } = alert;
+  const type = resolved ? 'alert.resolved' : 'alert.raised';
+  const event: NewEvent = { type, data: { name, node, severity, title } };
+  await append(tx, [event], now);
+  const words = resolved ? `It lasted ${lengthOf(now - since)}.` : text;
+  const key = `alert:${name}:${node}:${raisedAt}`;
+  await outbox.put(
+    tx,
+    channels.map((channel) => noticeFor(channel, key, { severity, title, text: words, resolved, at: now })),
+  );
+}
+
+const keyOf = ({ name, node }: Pick<Alert, 'name' | 'node'>): string => `${name}\n${node}`;
+
+function lengthOf(ms: number): string {
+  const minutes = Math.max(1, Math.round(ms / 60_000));
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 6) / 10} h`;
+}
