@@ -152,3 +152,97 @@ function parseRawAndNumstat(output: string): readonly ChangedFile[] {
 }
 
 const sum = (counts: readonly (number | null)[]): number => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+
+export interface ChangedLine {
+  readonly path: string;
+  readonly kind: 'added' | 'removed';
+  /** In the file as it is now; of a removed line, as it was. */
+  readonly line: number;
+  readonly text: string;
+}
+
+interface LinesWish extends Pick<DiffWish, 'gitDir' | 'from' | 'to'> {
+  readonly maxLines: number;
+  readonly maxBytes: number;
+}
+
+/** Longer lines are nothing that a person wrote. */
+const longestLine = 4_096;
+
+/** Every line that was added or removed, also in files that look binary, up to the limits; no line is longer than 4 KB. */
+export async function changedLines(
+  git: Git,
+  { gitDir, from, to, maxLines, maxBytes }: LinesWish,
+  signal: AbortSignal,
+): Promise<Result<{ readonly lines: readonly ChangedLine[]; readonly truncated: boolean }>> {
+  const lines: ChangedLine[] = [];
+  const reader = patchReader((line) => void lines.push(line));
+  let size = 0;
+  const full = (): boolean => lines.length >= maxLines || size >= maxBytes;
+  const read = await git.stream(
+    { gitDir, args: ['diff-tree', '-p', '--text', '--unified=0', ...options, from, to] },
+    async (piece) => {
+      size += piece.length;
+      reader.take(piece.toString('latin1'));
+      return !full();
+    },
+    signal,
+  );
+  if (!read.ok) return read;
+  reader.end();
+  return done({ lines: lines.slice(0, maxLines), truncated: full() });
+}
+
+/** Reads a patch without context line by line, however it was cut into pieces. Bytes come as characters. */
+function patchReader(found: (line: ChangedLine) => void): { take(piece: string): void; end(): void } {
+  let rest = '';
+  let path = '';
+  let [removedAt, addedAt] = [0, 0];
+  /** Lines of the present hunk that are still to come: only outside of hunks does a line say something about the patch. */
+  let [removedLeft, addedLeft] = [0, 0];
+
+  const see = (line: string): void => {
+    const text = (): string => utf8(line.slice(1));
+    if (removedLeft > 0 && line.startsWith('-')) {
+      removedLeft -= 1;
+      found({ path, kind: 'removed', line: removedAt++, text: text() });
+    } else if (addedLeft > 0 && line.startsWith('+')) {
+      addedLeft -= 1;
+      found({ path, kind: 'added', line: addedAt++, text: text() });
+    } else seeHead(line);
+  };
+
+  const seeHead = (line: string): void => {
+    const hunk = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/.exec(line);
+    if (hunk) {
+      [removedAt, addedAt] = [Number(hunk[1]), Number(hunk[3])];
+      [removedLeft, addedLeft] = [Number(hunk[2] ?? 1), Number(hunk[4] ?? 1)];
+    } else if (line.startsWith('--- ') && line !== '--- /dev/null') path = named(line.slice(4));
+    else if (line.startsWith('+++ ') && line !== '+++ /dev/null') path = named(line.slice(4));
+  };
+
+  return {
+    take(piece) {
+      const pieces = (rest + piece).split('\n');
+      rest = pieces.pop() ?? '';
+      for (const line of pieces) see(line.slice(0, longestLine));
+      // A line without end does not pile up: what is beyond the limit is dropped as it comes.
+      if (rest.length > longestLine) rest = rest.slice(0, longestLine);
+    },
+    end() {
+      if (rest !== '') see(rest);
+    },
+  };
+}
+
+const utf8 = (bytes: string): string => Buffer.from(bytes, 'latin1').toString();
+
+/** `a/name`, or `"a/na\303\251\"me"` where git had to quote it; a name with a blank is followed by a tab. */
+function named(shown: string): string {
+  if (!shown.startsWith('"')) return utf8(shown.replace(/\t$/, '').slice(2));
+  const plain = shown.slice(1, shown.lastIndexOf('"')).replaceAll(/\\(?:([0-7]{3})|(.))/g, (_all, octal?: string, char?: string) => {
+    if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8));
+    return { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', v: '\v', a: '\x07' }[char ?? ''] ?? char ?? '';
+  });
+  return utf8(plain.slice(2));
+}

@@ -53,6 +53,28 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
   return tree.ok ? done({ tree: tree.value.stdout.trim(), leftOut: found.leftOut }) : tree;
 }
 
+/** Puts the files of a commit or tree in the place of those that git knows; whatever it does not know stays. */
+export async function swapFiles(git: Git, workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>> {
+  const { gitDir, index, repository } = workspace;
+  await rm(`${index}.lock`, { force: true });
+  const swapped = await git.run(
+    { gitDir, workTree: workspace.tree, index, args: ['read-tree', '--reset', '-u', tree], subject: repository },
+    signal,
+  );
+  return swapped.ok ? done(undefined) : swapped;
+}
+
+/**
+ * Makes the files what a tree says. First those that git knows, so that the right .gitignore is in force; then what came
+ * beside them is found by a snapshot, and taken away. What is ignored stays.
+ */
+export async function restoreFiles(git: Git, workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>> {
+  const swapped = await swapFiles(git, workspace, tree, signal);
+  if (!swapped.ok) return swapped;
+  const now = await takeSnapshot(git, workspace, signal);
+  return now.ok ? swapFiles(git, workspace, tree, signal) : now;
+}
+
 interface Sorted {
   readonly there: readonly string[];
   readonly gone: readonly string[];

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { idPrefixes, isId } from '../domain/id.ts';
 import type { WorkspaceRecord } from '../domain/workspace.ts';
@@ -29,7 +29,7 @@ import type { Fetched, History, Mirrors } from './mirror.ts';
 import { branchFor } from './ref-name.ts';
 import { removeTree } from './removal.ts';
 import type { Repository } from './repository.ts';
-import { takeSnapshot } from './snapshot.ts';
+import { restoreFiles, swapFiles, takeSnapshot } from './snapshot.ts';
 import type { Workspace } from './workspace.ts';
 
 export type { Workspace };
@@ -72,6 +72,15 @@ export interface Workspaces {
   resume(taskId: string, runId: string): Promise<Workspace | undefined>;
   /** What the workspace holds now, against its base; the agent should stand still. The whole patch goes to the file. */
   changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
+  /** All the files as they are now, as a tree in the mirror. */
+  snapshot(workspace: Workspace, signal: AbortSignal): Promise<Result<string>>;
+  /** Puts the files of a snapshot or of the base in the place of those that git knows. Only for the time of `preserve`. */
+  swap(workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>>;
+  /**
+   * Does something that may write files, and brings those of the snapshot back whatever happens: after a crash, when the next
+   * run takes the workspace over. What is ignored stays; nothing outside of the workspace is touched.
+   */
+  preserve<T>(workspace: Workspace, tree: string, work: () => Promise<T>, signal: AbortSignal): Promise<Result<T>>;
   /** Commits all of it to the workspace's branch in the mirror, and remembers that; see `commitAll`. */
   commit(workspace: Workspace, wish: CommitWish, signal: AbortSignal): Promise<Result<Committed>>;
   /** The run is over: from now on its time to be removed is known. Idempotent. */
@@ -202,7 +211,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   };
 
   const forget = async (record: WorkspaceRecord): Promise<void> => {
-    const pins = `delete ${pinOf(record.id)}/base\ndelete ${pinOf(record.id)}/start\n`;
+    const pins = ['base', 'start', 'work'].map((name) => `delete ${pinOf(record.id)}/${name}\n`).join('');
     // A mirror that is gone or damaged has no pins to lose.
     await git.run({ gitDir: record.gitDir, args: ['update-ref', '--stdin'], input: pins }, new AbortController().signal);
     await store.write((tx) => markRemoved(tx, record.id, clock.now()));
@@ -216,7 +225,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       if (await isWhole(workspace)) {
         await rm(`${workspace.index}.lock`, { force: true });
         await unlockAgentGit(workspace.tree);
-        return workspace;
+        if ((await bringBack(workspace)).ok) return workspace;
       }
       await close(record.id, 'error');
     }
@@ -233,6 +242,40 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
         return found.ok ? done({ ...found.value, tree, leftOut }) : found;
       }),
     );
+
+  const snapshot: Workspaces['snapshot'] = (workspace, signal) =>
+    turns.take(workspace.id, () =>
+      fullDiskAsFailure(async () => {
+        const taken = await takeSnapshot(git, workspace, signal);
+        return taken.ok ? done(taken.value.tree) : taken;
+      }),
+    );
+
+  const swap: Workspaces['swap'] = (workspace, tree, signal) =>
+    turns.take(workspace.id, () => fullDiskAsFailure(() => swapFiles(git, workspace, tree, signal)));
+
+  const preserve: Workspaces['preserve'] = async (workspace, tree, work, signal) => {
+    const { gitDir, id, path } = workspace;
+    // While other files stand in for the agent's, nothing but this keeps them.
+    const pinned = await git.run({ gitDir, args: ['update-ref', `${pinOf(id)}/work`, tree] }, signal);
+    if (!pinned.ok) return pinned;
+    await writeFile(setAsideIn(path), tree);
+    const [worked] = await Promise.allSettled([work()]);
+    const back = await bringBack(workspace);
+    if (!back.ok) return back;
+    if (worked.status === 'rejected') throw worked.reason;
+    return done(worked.value);
+  };
+
+  /** Whoever called it off, and however it went: what was set aside comes back before anybody works on. */
+  const bringBack = async (workspace: Workspace): Promise<Result<void>> => {
+    const tree = await readFile(setAsideIn(workspace.path), 'utf8').catch(() => '');
+    // Empty when a crash came before anything had been touched.
+    const restore = (): Promise<Result<void>> => restoreFiles(git, workspace, tree, new AbortController().signal);
+    const back = tree === '' ? done(undefined) : await turns.take(workspace.id, () => fullDiskAsFailure(restore));
+    if (back.ok) await rm(setAsideIn(workspace.path), { force: true });
+    return back;
+  };
 
   const commit: Workspaces['commit'] = (workspace, wish, signal) =>
     turns.take(workspace.id, () =>
@@ -318,6 +361,9 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     open,
     resume,
     changes,
+    snapshot,
+    swap,
+    preserve,
     commit,
     close,
     remove,
@@ -351,6 +397,9 @@ const onDisk = (record: WorkspaceRecord): Workspace => ({
 
 /** There, and still what it was: an agent without a sandbox may have put a link in its place. */
 const furnishedIn = (path: string): string => join(path, 'furnished');
+
+/** Beside the tree, where no agent can write: the snapshot that other files stand in for. */
+const setAsideIn = (path: string): string => join(path, 'set-aside');
 
 async function isWhole({ path, tree, index, gitDir }: Workspace): Promise<boolean> {
   const [found, ...files] = await Promise.all([
