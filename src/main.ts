@@ -158,6 +158,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         hooks: config.hooks,
         timeoutMs: config.runTimeoutSeconds * 1_000,
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
+        maxRounds: config.maxRounds,
         repositories: config.repositories,
         network,
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,

@@ -16,7 +16,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   queue: [...base, 'store'],
   workspace: [...base, 'store'],
   gateway: [...base, 'store'],
-  runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway'],
+  gates: [...base, 'workspace'],
+  runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'gates'],
   // Where work comes from.
   sources: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // How the owner is told.

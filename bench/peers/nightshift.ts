@@ -51,6 +51,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       models: { llmModel: undefined, llmModelLight: undefined, llmModelDeep: undefined, fallback: undefined, patienceMs: 0 },
       gitToken: async () => undefined,
       hooks: [],
+      maxRounds: 8,
       timeoutMs: 60_000,
       keepRunsMs: null,
       quota: { bytes: 2 ** 30, files: 1_000_000 },

@@ -47,6 +47,7 @@ const run = (result: Partial<Run>): Run => ({
   durationMs: null,
   outputFile: '/x',
   artifacts: [],
+  rounds: [],
   ...result,
 });
 const plain = (_: unknown, text: string): string => text;
@@ -100,14 +101,32 @@ describe('an event of an agent', () => {
     ['run.thinking', { text: 'first\nthen' }, 'first then'],
     ['run.session', { sessionId: 'x', resumed: true }, 'the conversation goes on where it was'],
     ['run.verified', { command: ['npm', 'test'], passed: false, exitCode: 1 }, 'the check failed (exit 1): npm test'],
+    [
+      'run.gate',
+      { gate: 'secrets', kind: 'secrets', passed: false, excuse: null, summary: 'What looks\x1b[2J like a secret is added.', findings: 1 },
+      'secrets: What looks like a secret is added.',
+    ],
+    [
+      'run.gate',
+      { gate: 'tests', kind: 'tests', passed: true, excuse: 'flaky', summary: 'It is flaky.', findings: 0 },
+      'tests: It is flaky.',
+    ],
+    ['run.gate', { gate: 'size', kind: 'size', passed: true, excuse: null, summary: '1 file.', findings: 0 }, undefined],
+    [
+      'run.round',
+      { number: 1, decision: 'continue', rule: null, red: ['tests', 'lint'] },
+      'round 1: tests, lint red; the agent is told and goes on',
+    ],
+    ['run.round', { number: 4, decision: 'stop', rule: 'no-progress', red: ['tests'] }, 'round 4: tests red; given up (no-progress)'],
+    ['run.round', { number: 2, decision: 'finish', rule: null, red: [] }, 'round 2: the gates are green'],
     ['run.hook', { id: 'gate', point: 'pre-run', verdict: 'passed', durationMs: 5 }, 'the pre-run hook gate passed'],
     [
       'run.hook',
       { id: 'tell', point: 'error', verdict: 'timed-out', durationMs: 5, message: 'It took \x1b[2Jlong.' },
       'the error hook tell timed-out: It took long.',
     ],
-  ])('%s is told in a line', (type, data, text) => {
-    expect(tell(event(type, data))?.text).toBe(text);
+  ] as [string, object, string | undefined][])('%s is told in a line', (type, data, text) => {
+    expect(tell(event(type, data as StreamedEvent['data']))?.text).toBe(text);
   });
 });
 
@@ -135,6 +154,32 @@ describe('what came of a run', () => {
       cost: '$1.23: 1,500 tokens read (500 of them cached), 20 written, 1 tool call',
     });
     expect(outcome({ delivery: { kind: 'pushed', branch: 'b' } })).toEqual({ delivered: 'pushed as b' });
+  });
+
+  test('tells its rounds, and in each what was not simply green', () => {
+    const verdict = { kind: 'tests', excuse: null, findings: [], command: null, exitCode: null, counts: null, output: null } as const;
+    const more = { signature: null, durationMs: 1, cached: false, tree: null, at: '2026-01-01T00:00:00.000Z' } as const;
+    const rounds: Run['rounds'] = [
+      {
+        ...more,
+        number: 1,
+        decision: 'continue',
+        rule: null,
+        verdicts: [{ ...verdict, ...more, gate: 'tests', passed: false, summary: 'make test\x1b[2J exited with 2.' }],
+      },
+      {
+        ...more,
+        number: 2,
+        decision: 'stop',
+        rule: 'round-limit',
+        verdicts: [{ ...verdict, ...more, gate: 'tests', passed: true, summary: 'ok' }],
+      },
+    ];
+    expect(outcomeFields(run({ rounds }), (_style, text) => text).filter(([, value]) => value)).toEqual([
+      ['rounds', '1. 0 of 1 gate green, went on'],
+      ['', '   tests  make test exited with 2.'],
+      ['', '2. 1 of 1 gate green, given up: round-limit'],
+    ]);
   });
 });
 

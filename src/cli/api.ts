@@ -2,6 +2,7 @@ import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { ProfileSettings } from '../domain/profile.ts';
 import type { RunResult } from '../domain/result.ts';
+import type { DecidedRound } from '../domain/round.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
@@ -52,6 +53,7 @@ export interface Run extends RunResult {
   readonly durationMs: number | null;
   readonly outputFile: string;
   readonly artifacts: readonly { readonly name: string; readonly bytes: number }[];
+  readonly rounds: readonly (Omit<DecidedRound, 'at'> & { readonly at: string })[];
 }
 
 type Limits = Pick<ProfileSettings, 'timeoutSeconds' | 'maxTurns' | 'budgetUsd'>;

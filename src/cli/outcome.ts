@@ -13,6 +13,7 @@ export function outcomeFields(run: Run, paint: Screen['paint']): readonly Field[
     ['branch', run.branch && `${oneLine(run.branch)} (${plural(run.commits.length, 'commit')})`],
     ...fileFields(run, paint),
     ['check', checkOf(run, paint)],
+    ...roundFields(run, paint),
     ...deliveryFields(run),
     ['cost', costOf(run)],
   ];
@@ -40,6 +41,21 @@ function checkOf({ tests }: Run, paint: Screen['paint']): string | null {
   const counted =
     counts === null ? '' : `: ${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`;
   return `${paint(passed ? 'green' : 'red', `${verdict}${counted}`)} (${oneLine(tests.command.join(' '))})`;
+}
+
+/** One line a round, and below it whatever was not simply green. */
+function roundFields({ rounds }: Run, paint: Screen['paint']): readonly Field[] {
+  const lines = rounds.flatMap(({ number, verdicts, decision, rule }) => {
+    const notable = verdicts.filter(({ passed, excuse }) => !passed || excuse !== null);
+    const ended =
+      decision === 'finish' ? paint('green', 'done') : decision === 'continue' ? 'went on' : paint('red', `given up: ${rule ?? ''}`);
+    const green = verdicts.length - notable.length;
+    return [
+      `${number}. ${green} of ${plural(verdicts.length, 'gate')} green, ${ended}`,
+      ...notable.map(({ gate, passed, summary }) => `   ${paint(passed ? 'yellow' : 'red', oneLine(gate))}  ${oneLine(summary)}`),
+    ];
+  });
+  return lines.map((text, index): Field => [index === 0 ? 'rounds' : '', text]);
 }
 
 function deliveryFields({ delivery }: Run): readonly Field[] {

@@ -55,6 +55,10 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: `${text('message')} (${text('code')})`, style: 'red' };
     case 'run.verified':
       return verifiedLine(data);
+    case 'run.gate':
+      return gateLine(data);
+    case 'run.round':
+      return roundLine(data);
     case 'run.hook':
       return hookLine(data);
     case 'run.finished':
@@ -108,6 +112,22 @@ function verifiedLine({ command, passed, exitCode }: StreamedEvent['data']): Lin
   const shown = oneLine(Array.isArray(command) ? command.join(' ') : '');
   if (passed === true) return { text: `the check passed: ${shown}`, style: 'green' };
   return { text: `the check failed (${typeof exitCode === 'number' ? `exit ${exitCode}` : 'killed'}): ${shown}`, style: 'red' };
+}
+
+/** Green ones go without saying, and what a check came to is told by its own event; of the rest, what a person wants to know. */
+function gateLine({ gate, kind, passed, excuse, summary, findings }: StreamedEvent['data']): Line | undefined {
+  const what = `${oneLine(String(gate))}: ${oneLine(String(summary))}`;
+  if (passed === false) return kind === 'tests' || kind === 'task' ? undefined : { text: what, style: 'red' };
+  if (typeof excuse === 'string') return { text: what, style: 'yellow' };
+  return kind === 'weakening' && Number(findings) > 0 ? { text: what, style: 'yellow' } : undefined;
+}
+
+function roundLine({ number, decision, rule, red }: StreamedEvent['data']): Line {
+  const names = Array.isArray(red) ? red.map((name) => oneLine(String(name))).join(', ') : '';
+  const round = `round ${Number(number)}`;
+  if (decision === 'finish') return { text: `${round}: the gates are green`, style: 'green' };
+  if (decision === 'continue') return { text: `${round}: ${names} red; the agent is told and goes on`, style: 'yellow' };
+  return { text: `${round}: ${names} red; given up (${oneLine(String(rule))})`, style: 'red' };
 }
 
 function hookLine({ id, point, verdict, message }: StreamedEvent['data']): Line {

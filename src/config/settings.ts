@@ -250,6 +250,13 @@ export const settings = {
     allowed: 'seconds from 1 to 86400',
     about: 'longest time one run may take',
   },
+  maxRounds: {
+    default: 8,
+    env: 'NIGHTSHIFT_MAX_ROUNDS',
+    schema: whole(1, 100),
+    allowed: 'a whole number from 1 to 100',
+    about: 'how often an agent may try to make the gates green',
+  },
   keepRunsDays: {
     default: 90,
     env: 'NIGHTSHIFT_KEEP_RUNS_DAYS',

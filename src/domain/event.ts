@@ -1,8 +1,10 @@
 import type { BudgetScope, CapScope } from './budget.ts';
+import type { GateExcuse, GateKind } from './gate.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
 import type { Severity } from './notice.ts';
 import type { Reason } from './outcome.ts';
 import type { TestReport } from './result.ts';
+import type { DecidedRound } from './round.ts';
 import type { RunStatus } from './run.ts';
 import type { Priority, TaskStatus } from './task.ts';
 import type { Tier } from './tier.ts';
@@ -52,6 +54,30 @@ export type Happening =
     }
   | { readonly type: 'run.error'; readonly data: { code: string; message: string } }
   | { readonly type: 'run.verified'; readonly data: TestReport }
+  | {
+      readonly type: 'run.gate';
+      readonly data: {
+        gate: string;
+        kind: GateKind;
+        passed: boolean;
+        excuse: GateExcuse | null;
+        summary: string;
+        findings: number;
+        durationMs: number;
+        cached: boolean;
+      };
+    }
+  /** The agent has stopped and the gates were asked: what follows from it. `red` names the gates that are. */
+  | {
+      readonly type: 'run.round';
+      readonly data: {
+        number: number;
+        tree: string | null;
+        decision: DecidedRound['decision'];
+        rule: DecidedRound['rule'];
+        red: readonly string[];
+      };
+    }
   | {
       readonly type: 'run.hook';
       readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };

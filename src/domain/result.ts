@@ -1,3 +1,4 @@
+import type { TestCounts } from './gate.ts';
 import { noUsage, type TokenUsage } from './usage.ts';
 
 export interface FileChange {
@@ -20,7 +21,7 @@ export interface TestReport {
   readonly passed: boolean;
   readonly exitCode: number | null;
   /** Null when the output is not that of a runner whose counts are known. */
-  readonly counts: { readonly passed: number; readonly failed: number; readonly skipped: number } | null;
+  readonly counts: TestCounts | null;
 }
 
 /** What came of a run. Filled as it goes on, so that a crash keeps what there was. */

@@ -1,4 +1,4 @@
-import { failed, type Outcome } from '../domain/outcome.ts';
+import type { Outcome } from '../domain/outcome.ts';
 import type { FileChange, RunResult } from '../domain/result.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Claim } from '../queue/queue.ts';
@@ -41,22 +41,19 @@ export async function changesIn(
 
 /**
  * Commits what the run made and brings it to where it is wanted. Repeatable: a commit or a push made before a crash is
- * recognised. A run that was asked to change something and changed nothing has not succeeded.
+ * recognised.
  */
 export async function deliver(
   parts: DeliveryParts,
-  { task, run }: Claim,
+  claim: Claim,
   workspace: Workspace,
   patchFile: string,
-  mustChange: boolean,
   signal: AbortSignal,
 ): Promise<Delivered> {
-  const { git, gitCredentials, workspaces, clock } = parts;
-  const wish = { message: task.title, author: nightshift, committer: nightshift, trailers: { 'Nightshift-Run': run.id }, at: clock.now() };
-  const committed = await workspaces.commit(workspace, wish, signal);
+  const { git, gitCredentials } = parts;
+  const committed = await commitWork(parts, claim, workspace, signal);
   if (!committed.ok) {
-    if (committed.failure.code !== 'nothing-to-commit') return unfit(committed.failure);
-    return mustChange ? nothingChanged : { ok: true, result: {} };
+    return committed.failure.code === 'nothing-to-commit' ? { ok: true, result: {} } : unfit(committed.failure);
   }
   const { commit } = committed.value;
   const changes = await changesIn(parts, workspace, patchFile, signal);
@@ -66,6 +63,27 @@ export async function deliver(
   const delivery = deliveryOf(pushed.ok ? pushed.value : leftInMirror(workspace, workspace.branch));
   const result = { ...changes, commits: [commit], delivery };
   return pushed.ok ? { ok: true, result } : { ...unfit(pushed.failure), result };
+}
+
+/** Of a run that is given up: what it did stays on this machine, as a commit that a person can fetch. */
+export async function keepOnBranch(
+  parts: DeliveryParts,
+  claim: Claim,
+  workspace: Workspace,
+  signal: AbortSignal,
+): Promise<{ readonly branch: string; readonly fetchCommand: string } | undefined> {
+  const committed = await commitWork(parts, claim, workspace, signal);
+  return committed.ok ? leftInMirror(workspace, workspace.branch) : undefined;
+}
+
+function commitWork(
+  { workspaces, clock }: DeliveryParts,
+  { task, run }: Claim,
+  workspace: Workspace,
+  signal: AbortSignal,
+): ReturnType<Workspaces['commit']> {
+  const wish = { message: task.title, author: nightshift, committer: nightshift, trailers: { 'Nightshift-Run': run.id }, at: clock.now() };
+  return workspaces.commit(workspace, wish, signal);
 }
 
 /** Only what is told to people: what a branch was at before is between git and us. */
@@ -80,7 +98,5 @@ const fileChange = ({ path, from, kind, additions, deletions, binary }: ChangedF
   deletions,
   binary,
 });
-
-const nothingChanged: Delivered = { ok: false, outcome: failed('nothing-changed', 'The agent ended without having changed anything.') };
 
 const unfit = (failure: Failure): Extract<Delivered, { ok: false }> => ({ ok: false, outcome: failureOutcome(failure) });

@@ -44,6 +44,7 @@ export interface EquipmentSettings {
   readonly gitToken: (repository: string) => Promise<HostToken | undefined>;
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
+  readonly maxRounds: number;
   readonly keepRunsMs: number | null;
   readonly quota: Quota;
   readonly repositories: readonly RepositorySetting[];
@@ -213,6 +214,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       network: settings.network,
       quota: settings.quota,
       timeoutMs: settings.timeoutMs,
+      maxRounds: settings.maxRounds,
     },
     pendingCalls: () => budgets.pending,
     workspaceBytes: () => workspaceBytes,

@@ -2,27 +2,28 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
+import type { GateVerdict } from '../domain/gate.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import type { Ask } from '../gateway/ask.ts';
 import type { Waiting } from '../gateway/routed-models.ts';
 import { wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { isHostFault, start } from '../platform/subprocess.ts';
+import { isHostFault } from '../platform/subprocess.ts';
 import type { Ran, StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
 import { spentByRun } from '../store/ledger.ts';
 import { saveResult } from '../store/results.ts';
 import { artifactLimits, keepArtifacts } from './artifacts.ts';
-import { clearAway, sweepRun } from './clear-away.ts';
-import { changesIn, type DeliveryParts, deliver } from './deliver.ts';
+import { sweepRun } from './clear-away.ts';
+import { changesIn, type DeliveryParts, deliver, keepOnBranch } from './deliver.ts';
 import type { Engine, EngineRequest } from './engines/engine.ts';
+import { type Gating, type GatingParts, openGating } from './gating.ts';
 import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
-import { merged } from './merged.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, patiently, type Recorder } from './recorder.ts';
+import { type RoundsParts, workInRounds } from './rounds.ts';
 import { createTally, type Tally } from './tally.ts';
-import { countsIn, testCommandOf } from './test-report.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 
 export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
@@ -31,6 +32,8 @@ export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
   /** What the server itself wants to know of a model. */
   readonly ask: Ask;
   readonly timeoutMs: number;
+  /** How often an agent is told what is still red, unless its repository says less. */
+  readonly maxRounds: number;
 }
 
 /** A run while it lasts: what it is, where it writes, and what has come of it so far. */
@@ -42,12 +45,13 @@ interface Attempt {
   readonly hooks: HooksOfRun;
   /** The directory of what the run leaves for people. */
   readonly records: string;
+  readonly limit: TimeLimit;
   readonly patchFile: string;
   readonly tally: Tally;
   result: RunResult;
 }
 
-/** One attempt, from a claim to its settlement: prepare, ask hooks, run, verify, deliver, tell hooks, settle. Never throws. */
+/** One attempt, from a claim to its settlement: prepare, ask hooks, work until the gates are green, deliver, tell hooks, settle. Never throws. */
 export async function runTask(parts: RunnerParts, claim: Claim, stop: AbortSignal): Promise<Ran> {
   const { task, run } = claim;
   const log = parts.log.child({ taskId: task.id, runId: run.id });
@@ -88,6 +92,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     signal,
     hooks,
     records,
+    limit,
     patchFile: join(records, 'diff.patch'),
     tally: createTally(),
     result: noResult,
@@ -134,38 +139,81 @@ function keptAfter(outcome: Outcome, signal: AbortSignal): Parameters<Place['lea
   return outcome.kind === 'over-budget' || signal.reason === ('draining' satisfies StopCause) ? 'resumable' : 'error';
 }
 
-/** The story itself. What an engine calls done counts only when its check is green and its work is where it belongs. */
+/** The story itself. What an engine calls done counts only when the gates are green and its work is where it belongs. */
 async function work(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome> {
-  const { claim, engine, signal } = current;
+  const { claim, signal } = current;
   if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
   if (place.model !== undefined) await record(current, { type: 'run.model', data: place.model });
   const refused = await current.hooks.before(place, signal);
   if (signal.aborted) return whyStopped(signal.reason);
   if (refused) return refused;
 
-  const outcome = await execute(current, {
-    task: claim.task,
-    runId: claim.run.id,
-    directory: place.directory,
-    env: place.env,
-    ...(place.conversation === undefined ? {} : { conversation: place.conversation }),
-    ...(place.enclosure === undefined ? {} : { spawn: place.enclosure.spawn, wrap: place.wrap }),
-  });
+  const opened = await openGating(gatingParts(parts, current, place), signal);
+  if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
+  const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating), signal);
+  current.result = { ...current.result, tests: testsIn(verdicts) };
   if (signal.aborted) return whyStopped(signal.reason);
-  const broke = place.overBudget();
-  if (broke) return broke;
-  if (outcome.kind !== 'succeeded') return outcome;
+  if (outcome.kind !== 'succeeded' || !place.workspace) return outcome;
 
-  const red = await verify(parts, current, place);
-  if (signal.aborted) return whyStopped(signal.reason);
-  if (red) return red;
-  if (!place.workspace) return outcome;
-
-  const delivered = await deliver(parts, claim, place.workspace, current.patchFile, engine.converses, signal);
+  const delivered = await deliver(parts, claim, place.workspace, current.patchFile, signal);
   // What was committed is there whatever comes of the run, and who looks for it has to find it.
   current.result = { ...current.result, ...delivered.result };
   if (signal.aborted) return whyStopped(signal.reason);
-  return delivered.ok ? outcome : afterInterruption(place, delivered.outcome);
+  return delivered.ok ? outcome : delivered.outcome;
+}
+
+function gatingParts(parts: RunnerParts, current: Attempt, place: Place): GatingParts {
+  const { claim, engine } = current;
+  return {
+    ...parts,
+    place,
+    claim,
+    runId: claim.run.id,
+    byAgent: engine.converses,
+    record: (event) => record(current, event),
+    tell: (verdict) => tellVerdict(current, verdict),
+  };
+}
+
+function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating: Gating): RoundsParts {
+  const { claim, engine, limit, signal } = current;
+  return {
+    ...parts,
+    gating,
+    taskId: claim.task.id,
+    runId: claim.run.id,
+    rounds: engine.converses ? parts.maxRounds : 1,
+    milliseconds: 0.9 * limit.ms,
+    usedMs: () => limit.used(),
+    session: () => current.result.sessionId,
+    resumed: place.conversation?.resume,
+    async work(prompt) {
+      const outcome = await execute(current, requestFor(current, place, prompt));
+      return place.overBudget() ?? outcome;
+    },
+    keep: () => keepForPerson(parts, current, place, signal),
+  };
+}
+
+/** `prompt` goes on with the session of this very run. */
+function requestFor(
+  { claim, result }: Attempt,
+  { directory, env, enclosure, wrap, ...place }: Place,
+  prompt: string | undefined,
+): EngineRequest {
+  const resume = result.sessionId ?? place.conversation?.resume;
+  const conversation =
+    place.conversation === undefined || prompt === undefined || resume === undefined
+      ? place.conversation
+      : { ...place.conversation, resume, prompt };
+  return {
+    task: claim.task,
+    runId: claim.run.id,
+    directory,
+    env,
+    ...(conversation === undefined ? {} : { conversation }),
+    ...(enclosure === undefined ? {} : { spawn: enclosure.spawn, wrap }),
+  };
 }
 
 async function execute(current: Attempt, request: EngineRequest): Promise<Outcome> {
@@ -177,46 +225,31 @@ async function execute(current: Attempt, request: EngineRequest): Promise<Outcom
   return failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`);
 }
 
-/** Runs the task's own check, else the repository's tests. A red one makes the run a failure, whatever the engine said. */
-async function verify(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome | undefined> {
-  const { claim, signal } = current;
-  const argv = claim.task.verify ?? (place.workspace ? await testCommandOf(place.directory) : undefined);
-  if (!argv) return undefined;
-  const wrapped = place.wrap({ argv, cwd: place.directory, env: place.env });
-  if (!wrapped.ok) return wrapped.outcome;
-  const abandoned = new AbortController();
-  const until = AbortSignal.any([signal, abandoned.signal]);
-  const command = start(wrapped.command, parts.clock, until);
-  const cleared = clearAway(command, () => sweepRun(claim.run.id), parts.clock, until);
-  cleared.catch(() => undefined); // heard below, unless the reading fails first
-  let tail = '';
-  try {
-    for await (const data of merged(command)) {
-      tail = (tail + data.text).slice(-100_000);
-      await record(current, { type: 'run.output', data });
-    }
-    await cleared;
-  } finally {
-    abandoned.abort();
-  }
-  const ended = await command.exit;
-  const passed = ended.kind === 'exited' && ended.code === 0;
-  const tests: TestReport = { command: argv, passed, exitCode: ended.kind === 'exited' ? ended.code : null, counts: countsIn(tail) };
-  current.result = { ...current.result, tests };
-  if (!signal.aborted) await record(current, { type: 'run.verified', data: tests });
-  if (passed) return undefined;
-  if (ended.kind === 'not-started' && ended.host) return hostUnfit(`The check ${argv[0]} could not be started: ${ended.message}.`);
-  if (ended.kind === 'not-started') return failed('verify-not-started', `The check ${argv[0]} could not be started: ${ended.message}.`);
-  return failed(
-    'verify-failed',
-    `The check ${argv.join(' ')} ${tests.exitCode === null ? 'was killed' : `exited with ${tests.exitCode}`}.`,
-    true,
-  );
+/** The check that a person wants to see the figures of: the task's own, else the repository's tests. */
+function testsIn(verdicts: readonly GateVerdict[]): TestReport | null {
+  const verdict = verdicts.find(({ kind }) => kind === 'task') ?? verdicts.find(({ kind }) => kind === 'tests');
+  if (!verdict?.command) return null;
+  const { command, exitCode, counts } = verdict;
+  return { command, passed: exitCode === 0, exitCode, counts };
 }
 
-/** A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one. */
-const afterInterruption = ({ conversation }: Place, outcome: Outcome): Outcome =>
-  outcome.kind === 'failed' && conversation?.resume !== undefined ? { ...outcome, retryable: true } : outcome;
+async function tellVerdict(current: Attempt, verdict: GateVerdict): Promise<void> {
+  if (current.signal.aborted) return;
+  const { gate, kind, passed, excuse, summary, findings, durationMs, cached } = verdict;
+  await record(current, {
+    type: 'run.gate',
+    data: { gate, kind, passed, excuse, summary, findings: findings.length, durationMs, cached },
+  });
+  const tests = testsIn([verdict]);
+  if (tests) await record(current, { type: 'run.verified', data: tests });
+}
+
+/** Not pushed: what is red is nobody's but of the person who takes it over. */
+async function keepForPerson(parts: RunnerParts, { claim }: Attempt, { workspace }: Place, signal: AbortSignal): Promise<string> {
+  if (!workspace) return '';
+  const kept = await keepOnBranch(parts, claim, workspace, signal);
+  return kept ? `What was done is on the branch ${kept.branch}, which was not pushed: ${kept.fetchCommand}` : '';
+}
 
 const record = ({ recorder, claim }: Attempt, event: Parameters<Recorder['record']>[0]): Promise<void> =>
   recorder.record({ ...event, taskId: claim.task.id, runId: claim.run.id });

@@ -6,6 +6,9 @@ export interface TimeLimit {
   hold(): void;
   letGo(): void;
   cancel(): void;
+  readonly ms: number;
+  /** Of it, what is used up so far. */
+  used(): number;
 }
 
 export function startTimeLimit(clock: Clock, ms: number, exceeded: () => void): TimeLimit {
@@ -14,6 +17,8 @@ export function startTimeLimit(clock: Clock, ms: number, exceeded: () => void): 
   let holds = 0;
   let cancelTimer: Cancel | undefined = clock.after(left, exceeded);
   return {
+    ms,
+    used: () => ms - left + (holds === 0 && cancelTimer ? clock.monotonic() - since : 0),
     hold() {
       holds += 1;
       if (holds > 1 || !cancelTimer) return;

@@ -1,8 +1,10 @@
 import { z } from '@hono/zod-openapi';
 import { budgetScopes, inUsd } from '../domain/budget.ts';
 import type { JournalEvent } from '../domain/event.ts';
+import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
+import { type DecidedRound, stopRules } from '../domain/round.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
 import { type Spending, usageDimensions } from '../domain/spending.ts';
 import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
@@ -51,6 +53,37 @@ export const taskSchema = z
   })
   .openapi('Task');
 
+const countsSchema = z.object({ passed: z.number().int(), failed: z.number().int(), skipped: z.number().int() }).nullable();
+
+const verdictSchema = z
+  .object({
+    gate: z.string(),
+    kind: z.enum(gateKinds),
+    passed: z.boolean(),
+    excuse: z.enum(gateExcuses).nullable().openapi({ description: 'Why a gate that said no does not count as red.' }),
+    summary: z.string(),
+    findings: z.array(z.object({ path: z.string().nullable(), line: z.number().int().nullable(), text: z.string() })),
+    command: z.array(z.string()).nullable(),
+    exitCode: z.number().int().nullable(),
+    counts: countsSchema,
+    output: z.string().nullable().openapi({ description: 'The end of what a red command printed.' }),
+    signature: z.string().nullable().openapi({ description: 'Equal for the same error.' }),
+    durationMs: z.number().int(),
+    cached: z.boolean().openapi({ description: 'Taken from an earlier round with the same files.' }),
+  })
+  .openapi('GateVerdict');
+
+const roundSchema = z
+  .object({
+    number: z.number().int().openapi({ description: 'Counted on when a run goes on after a crash.' }),
+    tree: z.string().nullable().openapi({ description: "git's name for the files as they were." }),
+    verdicts: z.array(verdictSchema),
+    decision: z.enum(['finish', 'continue', 'stop']),
+    rule: z.enum(stopRules).nullable().openapi({ description: 'Why it was given up.' }),
+    at: z.iso.datetime(),
+  })
+  .openapi('Round');
+
 export const runSchema = z
   .object({
     id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }),
@@ -94,7 +127,7 @@ export const runSchema = z
         command: z.array(z.string()),
         passed: z.boolean(),
         exitCode: z.number().int().nullable(),
-        counts: z.object({ passed: z.number().int(), failed: z.number().int(), skipped: z.number().int() }).nullable(),
+        counts: countsSchema,
       })
       .nullable(),
     tokens: z.object({
@@ -105,6 +138,7 @@ export const runSchema = z
     }),
     costUsd: z.number().openapi({ description: 'Of all its model calls, by the ledger.' }),
     toolCalls: z.number().int(),
+    rounds: z.array(roundSchema).openapi({ description: 'Each time that it stopped, and what the gates said then.' }),
   })
   .openapi('Run');
 
@@ -344,6 +378,7 @@ export function runView(
   result: RunResult,
   artifacts: Readonly<RunView['artifacts']>,
   spent: Spending,
+  rounds: readonly DecidedRound[],
 ): RunView {
   return {
     id: run.id,
@@ -372,6 +407,7 @@ export function runView(
     tokens: spent.calls === 0 ? result.tokens : tokensView(spent),
     costUsd: spent.calls === 0 ? result.costUsd : inUsd(spent.costMicroUsd),
     toolCalls: result.toolCalls,
+    rounds: rounds.map(roundView),
   };
 }
 
@@ -380,6 +416,16 @@ export const tokensView = ({ inputTokens, outputTokens, cacheReadTokens, cacheWr
   outputTokens,
   cacheReadTokens,
   cacheWriteTokens,
+});
+
+const roundView = ({ verdicts, at, ...round }: DecidedRound): z.infer<typeof roundSchema> => ({
+  ...round,
+  verdicts: verdicts.map((verdict) => ({
+    ...verdict,
+    command: verdict.command && [...verdict.command],
+    findings: verdict.findings.map((finding) => ({ ...finding })),
+  })),
+  at: new Date(at).toISOString(),
 });
 
 export const eventView = (event: JournalEvent): EventView => ({ ...event, at: new Date(event.at).toISOString() });

@@ -7,11 +7,12 @@ import { ledger } from './migrations/005-ledger.ts';
 import { mail } from './migrations/006-mail.ts';
 import { todo } from './migrations/007-todo.ts';
 import { memoryItems } from './migrations/008-memory.ts';
+import { rounds } from './migrations/009-rounds.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
-/** In order, for ever: a landed migration is never edited, and there is no way back but a backup. */
-export const migrations: readonly Migration[] = [core, workspaces, runResults, profiles, ledger, mail, todo, memoryItems, alerts];
+/** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
+export const migrations: readonly Migration[] = [core, workspaces, runResults, profiles, ledger, mail, todo, memoryItems, alerts, rounds];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */
 export interface MigrationTarget {

@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { Severity } from '../domain/notice.ts';
+import type { DecidedRound } from '../domain/round.ts';
 import type { RunStatus } from '../domain/run.ts';
 import type { CallEnd, CallKind } from '../domain/spending.ts';
 import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
@@ -23,6 +24,7 @@ export interface Schema {
   inbox: InboxTable;
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
+  rounds: RoundTable;
   settings: { key: string; value: string };
   memory_items: { list: string; item: string; revision: number };
   todo_items: {
@@ -259,4 +261,15 @@ export interface OutboxTable {
   holder: string | null;
   created_at: number;
   sent_at: number | null;
+}
+
+export interface RoundTable {
+  run_id: string;
+  number: number;
+  session_id: string | null;
+  tree: string | null;
+  verdicts: string;
+  decision: DecidedRound['decision'];
+  rule: DecidedRound['rule'];
+  at: number;
 }

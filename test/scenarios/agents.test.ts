@@ -174,10 +174,10 @@ for (const dialect of dialects)
 
     test('that says it is done has not succeeded while the check is red; what it did is kept for a person to see', async () => {
       const { task, run } = await ended('write it', { verify: ['sh', '-c', 'echo "# pass 1"; echo "# fail 2"; exit 3'] });
-      expect(task).toMatchObject({ status: 'delayed', attempts: 1, reason: { code: 'verify-failed' } });
+      expect(task).toMatchObject({ status: 'escalated', attempts: 1, reason: { code: 'no-progress' } });
       expect(run).toMatchObject({
-        status: 'failed',
-        reason: { code: 'verify-failed' },
+        status: 'escalated',
+        reason: { code: 'no-progress', message: expect.stringContaining('2 of 3 tests failed') },
         commits: [],
         diff: expect.stringContaining('+from the agent'),
         tests: { passed: false, exitCode: 3, counts: { passed: 1, failed: 2, skipped: 0 } },

@@ -95,11 +95,12 @@ describe('hooks', () => {
       verify: ['true'],
     });
     expect(task).toMatchObject({ status: 'succeeded', reason: null });
-    expect(events.map(({ type }) => type).filter((type) => type.startsWith('run.'))).toEqual([
+    expect(events.map(({ type }) => type).filter((type) => type.startsWith('run.') && type !== 'run.gate')).toEqual([
       'run.started',
       'run.hook',
       'run.hook',
       'run.verified',
+      'run.round',
       'run.hook',
       'run.finished',
     ]);

@@ -3,6 +3,7 @@ import { Refused } from '../../domain/errors.ts';
 import type { Run } from '../../domain/run.ts';
 import { spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
+import { roundsOfRun } from '../../store/rounds.ts';
 import { findRun } from '../../store/runs.ts';
 import type { App } from '../env.ts';
 import { requireId } from '../inputs.ts';
@@ -53,12 +54,13 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
     }),
     async (context) => {
       const run = await known(context.req.valid('param').id);
-      const [result, artifacts, spent] = await Promise.all([
+      const [result, artifacts, spent, rounds] = await Promise.all([
         findResult(store.read, run.id),
         artifactsOf(records(run.id)),
         spentByRun(store.read, run.id),
+        roundsOfRun(store.read, run.id),
       ]);
-      return context.json(runView(run, outputFile(run.id), result, artifacts, spent), 200);
+      return context.json(runView(run, outputFile(run.id), result, artifacts, spent, rounds), 200);
     },
   );
 

@@ -167,7 +167,9 @@ function stepOf({ type, at, data }: EventView): Step | undefined {
     case 'run.error':
       return step(oneLine(String(data['message'])), 'bad');
     case 'run.verified':
-      return data['passed'] === true ? step('The check passed; delivering the work') : step('The check failed', 'bad');
+      return data['passed'] === true ? step('The check passed') : step('The check failed', 'bad');
+    case 'run.round':
+      return data['decision'] === 'finish' ? step('The gates are green; delivering the work') : step('Gates are red', 'bad');
     default:
       return undefined;
   }

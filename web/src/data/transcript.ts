@@ -144,6 +144,13 @@ function noteOf({ id, at, type, data }: EventView): Item | undefined {
         (data['command'] as readonly string[]).join(' '),
       );
     }
+    case 'run.round': {
+      const red = (data['red'] as readonly string[]).join(', ');
+      const decision = String(data['decision']);
+      if (decision === 'finish') return note(`Round ${Number(data['number'])}: the gates are green`, 'good');
+      const next = decision === 'continue' ? 'the agent is told and goes on' : `given up (${String(data['rule'])})`;
+      return note(`Round ${Number(data['number'])}: ${red} red; ${next}`, 'bad');
+    }
     case 'run.finished': {
       const status = String(data['status']);
       const reason = data['reason'] as { message: string } | null;

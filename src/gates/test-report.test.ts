@@ -1,9 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-import { temporaryHome } from '../../test/support/stores.ts';
-import { countsIn, testCommandOf } from './test-report.ts';
+import { describe, expect, test } from 'vitest';
+import { countsIn } from './test-report.ts';
 
 describe('the counts of a test run', () => {
   test.each([
@@ -72,56 +68,4 @@ test.each([
   ['digits without end', `Tests: ${'1'.repeat(90_000)} total`],
 ])('the counts are given up for %s, which would keep the server busy', (_, output) => {
   expect(countsIn(output)).toBeNull();
-});
-
-describe("a repository's test command", () => {
-  const trees: string[] = [];
-  afterEach(() => {
-    for (const tree of trees.splice(0)) rmSync(tree, { recursive: true, force: true });
-  });
-
-  function commandOf(files: Readonly<Record<string, string>>): Promise<readonly string[] | undefined> {
-    const tree = temporaryHome();
-    trees.push(tree);
-    for (const [name, text] of Object.entries(files)) {
-      mkdirSync(dirname(join(tree, name)), { recursive: true });
-      writeFileSync(join(tree, name), text);
-    }
-    return testCommandOf(tree);
-  }
-
-  test.each<[string, Readonly<Record<string, string>>, readonly string[]]>([
-    ['of npm', { 'package.json': '{"scripts":{"test":"node --test"}}' }, ['npm', 'test', '--silent']],
-    ['of cargo', { 'Cargo.toml': '[package]\n' }, ['cargo', 'test']],
-    ['of go', { 'go.mod': 'module sample\n' }, ['go', 'test', './...']],
-    ['of pytest by pytest.ini', { 'pytest.ini': '' }, ['python3', '-m', 'pytest']],
-    ['of pytest by pyproject.toml', { 'pyproject.toml': '[project]\n[tool.pytest.ini_options]\n' }, ['python3', '-m', 'pytest']],
-    ['of make', { Makefile: 'all:\n\ttrue\ntest: all\n\ttrue\n' }, ['make', 'test']],
-    ['of make, where npm has no tests', { 'package.json': '{"name":"x"}', Makefile: 'test:\n\ttrue\n' }, ['make', 'test']],
-  ])('%s is found', async (_name, files, command) => {
-    expect(await commandOf(files)).toEqual(command);
-  });
-
-  test.each<[string, Readonly<Record<string, string>>]>([
-    ['there is nothing', {}],
-    ['npm init wrote the script', { 'package.json': '{"scripts":{"test":"echo \\"Error: no test specified\\" && exit 1"}}' }],
-    ['package.json is broken', { 'package.json': '{"scripts":' }],
-    ['package.json is not an object', { 'package.json': 'null' }],
-    ['scripts is something else', { 'package.json': '{"scripts":null}' }],
-    ['make has no such target', { Makefile: 'testing:\n\ttrue\n' }],
-    ['a project in Python has no pytest', { 'pyproject.toml': '[project]\n' }],
-    ['a directory has the name', { 'package.json/x': '' }],
-  ])('is not made up when %s', async (_name, files) => {
-    expect(await commandOf(files)).toBeUndefined();
-  });
-
-  test('is not looked for in what is no plain file: a pipe would be waited for without end', async () => {
-    const tree = temporaryHome();
-    trees.push(tree);
-    execFileSync('mkfifo', [join(tree, 'package.json')]);
-    symlinkSync('/dev/zero', join(tree, 'Cargo.toml'));
-    writeFileSync(join(tree, 'go.mod'), '');
-    truncateSync(join(tree, 'go.mod'), 2 ** 40);
-    expect(await testCommandOf(tree)).toBeUndefined();
-  });
 });

@@ -1,0 +1,55 @@
+/** What a gate looks at. The first five are commands; the others look at the change itself. */
+export const gateKinds = [
+  'task',
+  'build',
+  'types',
+  'lint',
+  'tests',
+  'command',
+  'changed',
+  'size',
+  'paths',
+  'secrets',
+  'weakening',
+  'coverage',
+] as const;
+export type GateKind = (typeof gateKinds)[number];
+
+/** Why a gate that said no does not count as red: it said yes when asked again, or it had said no before the agent came. */
+export const gateExcuses = ['flaky', 'red-before'] as const;
+export type GateExcuse = (typeof gateExcuses)[number];
+
+export interface Finding {
+  readonly path: string | null;
+  readonly line: number | null;
+  readonly text: string;
+}
+
+export interface TestCounts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/** What a gate found, as it is stored and shown. */
+export interface GateVerdict {
+  readonly gate: string;
+  readonly kind: GateKind;
+  readonly passed: boolean;
+  /** With one of these `passed` is true although the gate itself said no. */
+  readonly excuse: GateExcuse | null;
+  /** One sentence. */
+  readonly summary: string;
+  /** Also of a gate that passed: what a reviewer should look at. */
+  readonly findings: readonly Finding[];
+  readonly command: readonly string[] | null;
+  readonly exitCode: number | null;
+  readonly counts: TestCounts | null;
+  /** The end of what the command printed, when it said no. */
+  readonly output: string | null;
+  /** Equal for the same error; null for a gate that said yes. */
+  readonly signature: string | null;
+  readonly durationMs: number;
+  /** Taken from an earlier round with the same files. */
+  readonly cached: boolean;
+}

@@ -1,0 +1,87 @@
+import type { GateVerdict } from './gate.ts';
+
+/** One turn of the loop: the agent worked until it stopped, and the gates were asked. */
+export interface Round {
+  readonly number: number;
+  /** git's name for all the files as they were, untracked ones included; null where there is no repository. */
+  readonly tree: string | null;
+  readonly verdicts: readonly GateVerdict[];
+}
+
+export const stopRules = ['round-limit', 'no-progress', 'same-error', 'out-of-time'] as const;
+export type StopRule = (typeof stopRules)[number];
+
+export type Decision =
+  | { readonly kind: 'finish' }
+  /** `red` is what the agent is told about. */
+  | { readonly kind: 'continue'; readonly red: readonly GateVerdict[] }
+  | { readonly kind: 'stop'; readonly rule: StopRule; readonly red: readonly GateVerdict[] };
+
+/** A round as it is stored: with what was decided after it. */
+export interface DecidedRound extends Round {
+  readonly decision: Decision['kind'];
+  readonly rule: StopRule | null;
+  readonly at: number;
+}
+
+export interface RoundLimits {
+  readonly rounds: number;
+  /** So many rounds in a row that lead nowhere new. */
+  readonly withoutProgress: number;
+  readonly sameError: number;
+  readonly milliseconds: number;
+}
+
+/**
+ * What comes after a round: the work is done, the agent goes on, or going on is pointless or too dear. `base` is the tree
+ * that the agent began with.
+ */
+export function decide(rounds: readonly Round[], base: string | null, elapsedMs: number, limits: RoundLimits): Decision {
+  const last = rounds.at(-1);
+  const red = last ? redOf(last, rounds.slice(0, -1)) : [];
+  if (red.length === 0) return { kind: 'finish' };
+  const rule = ruleFor(rounds, base, red, elapsedMs, limits);
+  return rule === undefined ? { kind: 'continue', red } : { kind: 'stop', rule, red };
+}
+
+function ruleFor(
+  rounds: readonly Round[],
+  base: string | null,
+  red: readonly GateVerdict[],
+  elapsedMs: number,
+  limits: RoundLimits,
+): StopRule | undefined {
+  if (wentNowhere(rounds, base) >= limits.withoutProgress) return 'no-progress';
+  if (red.some(({ signature }) => timesSeen(rounds, signature) >= limits.sameError)) return 'same-error';
+  if (rounds.length >= limits.rounds) return 'round-limit';
+  return elapsedMs >= limits.milliseconds ? 'out-of-time' : undefined;
+}
+
+/**
+ * Tests that failed before the agent came are told to it once: whether they are its task only it can know. After that, and
+ * for every other gate that was red before, they are excused.
+ */
+function redOf({ verdicts }: Round, earlier: readonly Round[]): readonly GateVerdict[] {
+  const told = new Set(earlier.flatMap((round) => round.verdicts.filter(isWorthTelling).map(({ gate }) => gate)));
+  return verdicts.filter((verdict) => !verdict.passed || (isWorthTelling(verdict) && !told.has(verdict.gate)));
+}
+
+const isWorthTelling = ({ kind, excuse, counts }: GateVerdict): boolean =>
+  kind === 'tests' && excuse === 'red-before' && (counts?.failed ?? 0) > 0;
+
+/** How many rounds in a row, up to the last, ended where an earlier one had ended: going in a circle leads nowhere either. */
+function wentNowhere(rounds: readonly Round[], base: string | null): number {
+  const places = rounds.map(placeOf);
+  const isNew = places.map((place, index) => place !== undefined && rounds[index]?.tree !== base && places.indexOf(place) === index);
+  const known = places.map((place, index) => place === undefined || isNew[index] === true);
+  return rounds.length - 1 - known.lastIndexOf(true);
+}
+
+/** Undefined where the files cannot be told: then only the other rules hold. */
+function placeOf({ tree, verdicts }: Round): string | undefined {
+  if (tree === null) return undefined;
+  return JSON.stringify([tree, ...verdicts.map(({ gate, passed }) => [gate, passed])]);
+}
+
+const timesSeen = (rounds: readonly Round[], signature: string | null): number =>
+  signature === null ? 0 : rounds.filter(({ verdicts }) => verdicts.some((verdict) => verdict.signature === signature)).length;

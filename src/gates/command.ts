@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import type { GateKind, TestCounts } from '../domain/gate.ts';
+import { failed } from '../domain/outcome.ts';
+import { blanked, signatureOf } from '../domain/signature.ts';
+import { type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
+import { countsIn } from './test-report.ts';
+
+export interface CommandGateWish extends GateCommand {
+  readonly id: string;
+  readonly kind: GateKind;
+  /** Red counts even when it was red before the agent came. */
+  readonly required: boolean;
+}
+
+type Ended = Extract<CommandEnd, { kind: 'ended' }>;
+
+/** Lines that are kept of what a red command printed. */
+const keptCharacters = 6_000;
+
+/**
+ * A command that must exit with 0. A red one is asked again where chance may have a part in it, and is then held against
+ * the same command among the files that the agent began with: what was red before, and is no worse, is no fault of this run.
+ */
+export function commandGate(wish: CommandGateWish): Gate {
+  const { id, kind, argv } = wish;
+  const run = async (ask: Scene['run']): Promise<CommandEnd> => asEnded(await ask(wish));
+  let before: Promise<CommandEnd | undefined> | undefined;
+  /** Where a shell or a sandbox stands between, a program that is missing exits with 127: so it does without. */
+  const asEnded = (end: CommandEnd): CommandEnd =>
+    end.kind === 'not-started' && kind !== 'task' ? { kind: 'ended', exitCode: 127, timedOut: false, output: end.message } : end;
+
+  const red = async (scene: Scene, ended: Ended): Promise<Checked> => {
+    const counts = countsIn(ended.output);
+    const facts = { command: argv, exitCode: ended.exitCode, counts, output: endOf(ended.output), signature: signatureFor(wish, ended) };
+    const what = `${argv.join(' ')} ${howItEnded(wish, ended)}${counts ? `: ${counts.failed} of ${counts.failed + counts.passed} tests failed` : ''}`;
+    if (kind === 'tests' && !scene.known(facts.signature)) {
+      const again = await run(scene.run);
+      if (again.kind === 'not-run') return { ok: false, outcome: again.outcome };
+      if (again.kind === 'ended' && isGreen(again)) {
+        const summary = `${what}, and was green when it was run again without a change: it is flaky.`;
+        return evidence({ ...facts, signature: null, counts: countsIn(again.output), exitCode: 0, passed: true, excuse: 'flaky', summary });
+      }
+    }
+    if (!wish.required) {
+      before ??= scene.runBefore(wish).then((end) => end && asEnded(end));
+      const base = await before;
+      if (base?.kind === 'ended' && !isGreen(base) && isNoWorse(base, ended)) {
+        return evidence({ ...facts, passed: true, excuse: 'red-before', summary: `${what}, as it did before the agent came.` });
+      }
+    }
+    return evidence({ ...facts, passed: false, summary: `${what}.` });
+  };
+
+  return {
+    id,
+    kind,
+    async check(scene) {
+      const ended = await run(scene.run);
+      if (ended.kind === 'not-run') return { ok: false, outcome: ended.outcome };
+      // No agent can install a program for the check that its task was given with.
+      if (ended.kind === 'not-started') return { ok: false, outcome: failed('verify-not-started', ended.message) };
+      if (!isGreen(ended)) return red(scene, ended);
+      const counts = countsIn(ended.output);
+      const counted = counts ? `: ${counts.passed} tests passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : '';
+      return evidence({ passed: true, summary: `${argv.join(' ')} exited with 0${counted}.`, command: argv, exitCode: 0, counts });
+    },
+  };
+}
+
+const isGreen = ({ exitCode, timedOut }: Ended): boolean => exitCode === 0 && !timedOut;
+
+const howItEnded = ({ timeoutMs }: GateCommand, { exitCode, timedOut }: Ended): string =>
+  timedOut ? `took longer than ${timeoutMs / 1_000} seconds` : exitCode === null ? 'was killed' : `exited with ${exitCode}`;
+
+const signatureFor = ({ id }: CommandGateWish, { exitCode, timedOut, output }: Ended): string =>
+  signatureOf(
+    { category: id, code: timedOut ? 'timeout' : String(exitCode), message: complaintsIn(output).slice(0, 50).join('\n') },
+    (text) => createHash('sha256').update(text).digest('hex'),
+  );
+
+/**
+ * With numbers from both, no more failures; without, no complaint that was not there before. A suite that did not come as far
+ * as to count, and does now, is no worse either.
+ */
+function isNoWorse(before: Ended, now: Ended): boolean {
+  if (now.timedOut && !before.timedOut) return false;
+  const [was, is] = [countsIn(before.output), countsIn(now.output)];
+  if (is) return was ? isFewer(was, is) : true;
+  if (was) return false;
+  const known = new Set(complaintsIn(before.output).map(blanked));
+  return complaintsIn(now.output).every((line) => known.has(blanked(line)));
+}
+
+const isFewer = (was: TestCounts, is: TestCounts): boolean => is.failed <= was.failed && is.passed >= was.passed;
+
+/** The lines that say what is wrong; without any, the last ones. */
+function complaintsIn(output: string): readonly string[] {
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const complaints = lines.filter((line) => /error|fail|✖|not ok|panic|exception|traceback|cannot|undefined|warning|:\d+:\d+/i.test(line));
+  return complaints.length > 0 ? complaints : lines.slice(-5);
+}
+
+function endOf(output: string): string {
+  if (output.length <= keptCharacters) return output;
+  const end = output.slice(-keptCharacters);
+  return `…\n${end.slice(end.indexOf('\n') + 1)}`;
+}

@@ -1,0 +1,65 @@
+import type { GateKind, GateVerdict } from '../domain/gate.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { ChangedFile, ChangedLine } from '../workspace/diff.ts';
+
+/**
+ * A check that must pass before a run counts as done. It judges the files as they are, not what anybody says about them.
+ * `check` must not throw for what it finds; an outcome instead of evidence means that this machine could not look.
+ */
+export interface Gate {
+  readonly id: string;
+  readonly kind: GateKind;
+  check(scene: Scene, signal: AbortSignal): Promise<Checked>;
+}
+
+export type Evidence = Omit<GateVerdict, 'gate' | 'kind' | 'durationMs' | 'cached'>;
+export type Checked = { readonly ok: true; readonly evidence: Evidence } | { readonly ok: false; readonly outcome: Outcome };
+
+/** What there is to judge. */
+export interface Scene {
+  /** Undefined where there is no repository: then there are only commands. */
+  readonly change: Change | undefined;
+  /** Runs a command where the agent worked, as the agent could have. */
+  run(command: GateCommand): Promise<CommandEnd>;
+  /** The same among the files that the agent began with. Undefined when that is not possible. */
+  runBefore(command: GateCommand): Promise<CommandEnd | undefined>;
+  /** Whether an earlier round ended with this error. */
+  known(signature: string): boolean;
+  /** A file that a command has left in the workspace since these gates were begun; undefined if there is none. */
+  leftBehind(path: string): Promise<string | undefined>;
+  readonly directory: string;
+}
+
+export interface Change {
+  readonly files: readonly ChangedFile[];
+  /** What was added and removed, up to a limit. */
+  readonly lines: readonly ChangedLine[];
+  readonly linesTruncated: boolean;
+  /** A file as it was before, or as it is now. */
+  before(path: string): Promise<string | undefined>;
+  now(path: string): Promise<string | undefined>;
+}
+
+export interface GateCommand {
+  readonly argv: readonly string[];
+  readonly timeoutMs: number;
+}
+
+export type CommandEnd =
+  | {
+      readonly kind: 'ended';
+      /** Null when it did not end by itself. */
+      readonly exitCode: number | null;
+      readonly timedOut: boolean;
+      /** The end of what it printed. */
+      readonly output: string;
+    }
+  /** There is no such program. */
+  | { readonly kind: 'not-started'; readonly message: string }
+  /** The machine or the sandbox could not do it, which says nothing of the command. */
+  | { readonly kind: 'not-run'; readonly outcome: Outcome };
+
+export const evidence = (facts: Pick<Evidence, 'passed' | 'summary'> & Partial<Evidence>): Checked => ({
+  ok: true,
+  evidence: { excuse: null, findings: [], command: null, exitCode: null, counts: null, output: null, signature: null, ...facts },
+});

@@ -1,0 +1,104 @@
+import type { GateKind } from '../domain/gate.ts';
+import { changedGate, pathsGate, sizeGate } from './change.ts';
+import { type CommandGateWish, commandGate } from './command.ts';
+import { coverageGate } from './coverage.ts';
+import { type DetectedGate, detectGates } from './detect.ts';
+import type { Gate } from './gate.ts';
+import { secretsGate } from './secrets.ts';
+import { type GateSetting, type GateSettings, gatesFile, parseGateSettings } from './settings.ts';
+import { weakeningGate } from './weakening.ts';
+
+interface Tree {
+  read(path: string): Promise<string | undefined>;
+}
+
+export interface PlanWish {
+  /** The files that the agent began with: what it writes cannot change which gates there are. Undefined without a repository. */
+  readonly base: Tree | undefined;
+  /** The task's own check; it stands in for the repository's tests. */
+  readonly verify: readonly string[] | null;
+  /** Made by an agent: it was asked to change something, and may be tempted. What an operator's own command does is meant. */
+  readonly byAgent: boolean;
+  readonly mayWeaken: boolean;
+}
+
+export interface Plan {
+  readonly limits: GateSettings['limits'];
+  /** In the order in which they are asked; `now` are the files as they are, for gates that the change itself brings. */
+  gates(now: Tree | undefined): Promise<readonly Gate[]>;
+}
+
+export type Planned = { readonly ok: true; readonly plan: Plan } | { readonly ok: false; readonly message: string };
+
+const timeoutMs = 15 * 60_000;
+const order: readonly GateKind[] = ['build', 'types', 'lint', 'command', 'tests'];
+
+/** Which gates a run has to pass. Refuses a file of gates that cannot be read: to leave it out would be to leave out its gates. */
+export async function planGates({ base, verify, byAgent, mayWeaken }: PlanWish): Promise<Planned> {
+  const parsed = parseGateSettings(await base?.read(gatesFile));
+  if (!parsed.ok) return { ok: false, message: `${gatesFile} of the repository cannot be used: ${parsed.message}.` };
+  const { settings } = parsed;
+  const known = new Map<string, Gate>();
+  const task = verify ? [commandGate({ id: 'task', kind: 'task', argv: verify, timeoutMs: 24 * 3_600_000, required: true })] : [];
+  const isOn = (id: string): boolean => settings.gates[id]?.off !== true;
+  const ofChange = [
+    ...(byAgent ? [changedGate, sizeGate(settings.limits)] : []),
+    pathsGate(settings.paths.forbidden),
+    secretsGate,
+    ...(byAgent ? [weakeningGate(mayWeaken)] : []),
+  ].filter(({ id }) => isOn(id));
+
+  return {
+    ok: true,
+    plan: {
+      limits: settings.limits,
+      async gates(now) {
+        if (!base || !now) return task;
+        const before = await detectGates((path) => base.read(path));
+        const brought = (await detectGates((path) => now.read(path))).filter(({ id }) => before.every((each) => each.id !== id));
+        // The task's own check says what counts, so the repository's tests need not be asked as well.
+        const detected = [...before, ...brought].filter(({ kind }) => verify === null || kind !== 'tests');
+        const commands = commandsOf(detected, settings.gates).map((wish) => {
+          // One gate for the whole run: it remembers how things were before.
+          const gate = known.get(wish.id) ?? commandGate(wish);
+          known.set(wish.id, gate);
+          return gate;
+        });
+        const coverage = isOn('coverage') ? [coverageGate(settings.limits.coverage)] : [];
+        return [...ofChange, ...commands, ...task, ...coverage];
+      },
+    },
+  };
+}
+
+/** Names of gates that are no commands; what is set for them does not make them one. */
+const builtIn = ['changed', 'size', 'paths', 'secrets', 'weakening', 'coverage', 'task'];
+
+function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates']): readonly CommandGateWish[] {
+  const ids = [...new Set([...detected.map(({ id }) => id as string), ...Object.keys(set)])].filter((id) => !builtIn.includes(id));
+  return ids
+    .flatMap(
+      (id) =>
+        wishFor(
+          id,
+          detected.find((each) => each.id === id),
+          set[id],
+        ) ?? [],
+    )
+    .sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+}
+
+function wishFor(id: string, detected: DetectedGate | undefined, set: GateSetting | undefined): CommandGateWish | undefined {
+  if (set?.off) return undefined;
+  const argv = set?.run ?? detected?.argv;
+  if (!argv) return undefined;
+  return {
+    id,
+    kind: detected?.kind ?? kindOf(id),
+    argv,
+    timeoutMs: set?.timeoutSeconds === undefined ? timeoutMs : set.timeoutSeconds * 1_000,
+    required: set?.required === true,
+  };
+}
+
+const kindOf = (id: string): GateKind => (id === 'build' || id === 'types' || id === 'lint' || id === 'tests' ? id : 'command');

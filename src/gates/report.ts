@@ -1,0 +1,29 @@
+import type { GateVerdict } from '../domain/gate.ts';
+
+const longestOutput = 4_000;
+const shownFindings = 10;
+
+/** What the agent is told when it has stopped and gates are red: each with the important end of what it said. */
+export function reportOf(red: readonly GateVerdict[], round: number, rounds: number): string {
+  const gates = red.map(({ gate, summary, findings, output, excuse }) => {
+    const listed = findings
+      .slice(0, shownFindings)
+      .map(({ path, line, text }) => `- ${[path, line].filter((each) => each !== null).join(':')} ${text}`);
+    const more = findings.length > shownFindings ? [`- and ${findings.length - shownFindings} more`] : [];
+    const printed = output === null ? [] : ['```', output.slice(-longestOutput).trim(), '```'];
+    const before =
+      excuse === 'red-before'
+        ? ['If your task is to make it green, go on. If it has nothing to do with your task, leave it as it is.']
+        : [];
+    return [`## ${gate}`, summary, ...before, ...listed, ...more, ...printed].join('\n');
+  });
+  return [
+    `You stopped, but the work is not done: ${red.length === 1 ? 'a check is' : `${red.length} checks are`} red (round ${round} of at most ${rounds}).`,
+    ...gates,
+    'Find the cause and mend it. Do not delete, skip or weaken tests or checks to get past them. Stop when you are done; the checks are run again then.',
+  ].join('\n\n');
+}
+
+/** The same for a person, in one line. */
+export const namesOf = (red: readonly GateVerdict[]): string =>
+  red.map(({ gate, summary }) => `${gate} (${summary.replace(/\.$/, '')})`).join('; ');

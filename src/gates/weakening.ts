@@ -1,0 +1,143 @@
+import type { Finding } from '../domain/gate.ts';
+import type { ChangedLine } from '../workspace/diff.ts';
+import { isReal, parseManifest, scriptNames } from './detect.ts';
+import { type Change, evidence, type Gate } from './gate.ts';
+import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
+
+/**
+ * Whether the change makes the other gates easier to pass. Fewer or skipped tests, lowered thresholds and gates that are gone
+ * are red, unless the task allows it; other edits of what the gates are made of are told, for whoever reviews.
+ */
+export const weakeningGate = (allowed: boolean): Gate => ({
+  id: 'weakening',
+  kind: 'weakening',
+  async check({ change }) {
+    if (!change) return evidence({ passed: true, summary: 'There is nothing that could be weakened.' });
+    const grave = [
+      ...fewerTests(change),
+      ...skippedTests(change.lines),
+      ...loweredThresholds(change.lines),
+      ...(await goneScripts(change)),
+      ...(await weakerFile(change)),
+    ];
+    const told = [...suppressions(change.lines), ...touchedConfiguration(change)];
+    const findings = [...grave.slice(0, 20), ...told.slice(0, 20)];
+    if (grave.length === 0) {
+      return evidence({
+        passed: true,
+        summary: told.length === 0 ? 'No gate is weakened.' : 'No gate is weakened; look at these.',
+        findings,
+      });
+    }
+    const summary = `Gates are weakened: ${grave[0]?.path ?? ''} ${grave[0]?.text ?? ''}${grave.length > 1 ? `, and ${grave.length - 1} more` : ''}.`;
+    if (allowed) return evidence({ passed: true, summary: `${summary} The task allows it.`, findings });
+    return evidence({ passed: false, summary, findings, signature: `weakening:${grave[0]?.path ?? ''}:${grave[0]?.text ?? ''}` });
+  },
+});
+
+const testFile =
+  /(?:^|\/)(?:tests?|__tests__|spec|specs|e2e)\/|(?:^|\/)[^/]+[._-](?:test|tests|spec)\.[\w]+$|(?:^|\/)test_[^/]+\.py$|(?:^|\/)[A-Z]\w*Tests?\.(?:java|kt|cs|scala)$|(?:^|\/)conftest\.py$/;
+const source = /\.(?:[cm]?[jt]sx?|py|go|rs|java|kt|cs|rb|php|scala|swift|ex|exs|vue|svelte)$/;
+const declaresTest =
+  /^\s*(?:(?:export\s+)?(?:test|it)(?:\.(?:each|concurrent|only|fails)\b[^(]{0,40})?\s*[(`]|(?:async\s+)?def\s+test\w*\s*\(|func\s+(?:\([^)]{0,80}\)\s*)?Test\w*\s*\(|#\[(?:tokio::)?test\]|@(?:Parameterized)?Test\b|(?:public\s+)?function\s+test\w*\s*\()/;
+
+const isTest = (path: string): boolean => testFile.test(path) && source.test(path);
+
+/** Tests that are moved, renamed or rewritten are as many as before. */
+function fewerTests({ files, lines, linesTruncated }: Change): readonly Finding[] {
+  const count = (kind: ChangedLine['kind']): number =>
+    lines.filter((line) => line.kind === kind && (isTest(line.path) || line.path.endsWith('.rs')) && declaresTest.test(line.text)).length;
+  const [gone, come] = [count('removed'), count('added')];
+  const deleted = files.filter(({ path, kind }) => kind === 'deleted' && isTest(path));
+  const added = files.some(({ path, kind }) => kind === 'added' && isTest(path));
+  if (gone > come) {
+    const where = deleted[0]?.path ?? lines.find((line) => line.kind === 'removed' && declaresTest.test(line.text))?.path ?? null;
+    return [{ path: where, line: null, text: `has lost tests: ${gone} are gone, ${come} have come` }];
+  }
+  // Nothing countable: then a deleted file must at least have a successor.
+  const unexplained = gone === 0 && (linesTruncated || !added) ? deleted : [];
+  return unexplained.map(({ path }) => ({ path, line: null, text: 'is a deleted file of tests' }));
+}
+
+const skips =
+  /\b(?:test|it|describe|suite|context)\.(?:skip|fixme|only)\b|\b(?:xit|xtest|xdescribe|fit|fdescribe)\s*\(|@pytest\.mark\.(?:skip|skipif|xfail)\b|\bpytest\.skip\s*\(|@unittest\.skip|\bself\.skipTest\s*\(|\bt\.(?:Skip|SkipNow|Skipf)\s*\(|#\[ignore\b|@(?:Disabled|Ignore)\b|[{,]\s*skip:\s*(?:true|['"`])/;
+
+/** A skip that was there before and only moved is none of this change. */
+function skippedTests(lines: readonly ChangedLine[]): readonly Finding[] {
+  const skipping = lines.filter(({ path, text }) => (isTest(path) || path.endsWith('.rs')) && skips.test(text));
+  const before = skipping.filter(({ kind }) => kind === 'removed').length;
+  return skipping
+    .filter(({ kind }) => kind === 'added')
+    .slice(before)
+    .map(({ path, line }) => ({ path, line, text: 'skips tests' }));
+}
+
+const configuration =
+  /(?:^|\/)(?:package\.json|tsconfig[\w.-]*\.json|jsconfig\.json|biome\.jsonc?|\.?(?:eslint|oxlint|prettier|stylelint)[\w.-]*|(?:vitest|vite|jest|karma|playwright|cypress|mocha)\.config\.\w+|\.mocharc\.\w+|\.nycrc(?:\.\w+)?|\.c8rc(?:\.\w+)?|pyproject\.toml|setup\.cfg|tox\.ini|pytest\.ini|mypy\.ini|\.coveragerc|ruff\.toml|\.flake8|codecov\.ya?ml|sonar-project\.properties|\.golangci\.ya?ml|clippy\.toml|pom\.xml|build\.gradle(?:\.kts)?|Makefile|makefile|noxfile\.py|lefthook\.ya?ml|\.pre-commit-config\.yaml)$|(?:^|\/)(?:\.github\/workflows|\.circleci|\.husky|\.buildkite)\/|(?:^|\/)(?:\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.yml)$/;
+
+const threshold =
+  /["']?\b(lines|branches|functions|statements|threshold|fail[_-]under|cov-fail-under|min[_-]?coverage|minimum|target|check-coverage)["']?\s*[:=]\s*["']?(\d{1,3}(?:\.\d+)?)\b/;
+const strictFlag =
+  /["']?\b(strict\w*|noImplicit\w+|noUnchecked\w+|noUnused\w+|exactOptionalPropertyTypes|noFallthrough\w+|disallow_\w+|warn_\w+|no_implicit_\w+)["']?\s*[:=]\s*["']?(true|false)\b/i;
+
+/** In files that configure gates: a number that was lowered, or a strictness that was given up. */
+function loweredThresholds(lines: readonly ChangedLine[]): readonly Finding[] {
+  const config = lines.filter(({ path }) => configuration.test(path) || /(?:^|\/)\.nycrc/.test(path));
+  return config.flatMap((was) => {
+    if (was.kind !== 'removed') return [];
+    const [, name, value] = threshold.exec(was.text) ?? strictFlag.exec(was.text) ?? [];
+    if (name === undefined || value === undefined || value.toLowerCase() === 'false') return [];
+    const now = config.find(({ kind, path, text }) => kind === 'added' && path === was.path && settingIn(name, text) !== undefined);
+    const is = now && settingIn(name, now.text);
+    if (is !== undefined && !isLower(value, is)) return [];
+    const text = is === undefined ? `no longer sets ${name} (it was ${value})` : `sets ${name} to ${is} (it was ${value})`;
+    return [{ path: was.path, line: now?.line ?? was.line, text }];
+  });
+}
+
+function settingIn(name: string, text: string): string | undefined {
+  const [, found, value] = threshold.exec(text) ?? strictFlag.exec(text) ?? [];
+  return found === name ? value : undefined;
+}
+
+const isLower = (was: string, is: string): boolean =>
+  was.toLowerCase() === 'true' ? is.toLowerCase() === 'false' : Number(is) < Number(was);
+
+/** Scripts that are gates; another command in one is told, none at all is red. */
+async function goneScripts(change: Change): Promise<readonly Finding[]> {
+  const before = parseManifest(await change.before('package.json'));
+  if (!before || !isTouched(change, 'package.json')) return [];
+  const now = parseManifest(await change.now('package.json'));
+  return Object.values(scriptNames)
+    .flat()
+    .filter((name) => isReal(before.scripts[name]) && !isReal(now?.scripts[name]))
+    .map((name) => ({ path: 'package.json', line: null, text: `has no real script "${name}" any more` }));
+}
+
+async function weakerFile(change: Change): Promise<readonly Finding[]> {
+  if (!isTouched(change, gatesFile)) return [];
+  const before = parseGateSettings(await change.before(gatesFile));
+  const text = await change.now(gatesFile);
+  if (text === undefined) return [{ path: gatesFile, line: null, text: 'is gone' }];
+  const now = parseGateSettings(text);
+  if (!now.ok) return [{ path: gatesFile, line: null, text: `can no longer be read: ${now.message}` }];
+  const weaker = before.ok ? weakerSettings(before.settings, now.settings) : [];
+  return weaker.map((what) => ({ path: gatesFile, line: null, text: what }));
+}
+
+const isTouched = ({ files }: Change, name: string): boolean => files.some(({ path, from }) => path === name || from === name);
+
+const suppression =
+  /eslint-disable|oxlint-disable|biome-ignore|@ts-(?:ignore|nocheck|expect-error)|#\s*type:\s*ignore|#\s*noqa|#\s*pragma:\s*no cover|(?:istanbul|c8|v8) ignore|\/\/\s*nolint|#!?\[allow\(|@SuppressWarnings|NOSONAR/;
+
+function suppressions(lines: readonly ChangedLine[]): readonly Finding[] {
+  return lines
+    .filter(({ kind, path, text }) => kind === 'added' && source.test(path) && suppression.test(text))
+    .map(({ path, line }) => ({ path, line, text: 'silences a check' }));
+}
+
+function touchedConfiguration({ files }: Change): readonly Finding[] {
+  return files
+    .filter(({ path, from }) => [path, from ?? path].some((each) => configuration.test(each) || each === gatesFile))
+    .map(({ path, kind }) => ({ path, line: null, text: `configures gates or CI and is ${kind === 'type-changed' ? 'changed' : kind}` }));
+}

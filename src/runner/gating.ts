@@ -1,0 +1,165 @@
+import { constants } from 'node:fs';
+import { open, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GateVerdict } from '../domain/gate.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { Round } from '../domain/round.ts';
+import type { Change, Scene } from '../gates/gate.ts';
+import { judge } from '../gates/judge.ts';
+import { type Plan, planGates } from '../gates/plan.ts';
+import type { Claim } from '../queue/queue.ts';
+import { changedFiles, changedLines } from '../workspace/diff.ts';
+import type { Failure } from '../workspace/failure.ts';
+import type { Git } from '../workspace/git.ts';
+import { openTree, type Tree } from '../workspace/tree.ts';
+import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
+import { type Checking, runCheck } from './check.ts';
+import { failureOutcome } from './place.ts';
+
+export interface GatingParts extends Checking {
+  readonly git: Git;
+  readonly workspaces: Workspaces;
+  readonly claim: Claim;
+  /** Whether an agent makes the change. */
+  readonly byAgent: boolean;
+  /** Each verdict as it comes. */
+  readonly tell: (verdict: GateVerdict) => Promise<void>;
+}
+
+/** The gates of one run. */
+export interface Gating {
+  readonly limits: Plan['limits'];
+  /** The files that the agent began with, as a tree. */
+  readonly baseTree: string | null;
+  /** Asks them about the files as they are now, and leaves those as they are. `earlier` are the rounds so far. */
+  judge(earlier: readonly Round[]): Promise<Asked>;
+}
+
+type Asked =
+  | { readonly ok: true; readonly tree: string | null; readonly verdicts: readonly GateVerdict[] }
+  | { readonly ok: false; readonly outcome: Outcome };
+export type Opened = { readonly ok: true; readonly gating: Gating } | { readonly ok: false; readonly outcome: Outcome };
+
+/** The label by which a person lets a task make gates easier. */
+const weakeningLabel = 'allow-weaker-gates';
+const lineLimits = { maxLines: 100_000, maxBytes: 32 * 1024 * 1024 };
+const longestReport = 32 * 1024 * 1024;
+
+export async function openGating(parts: GatingParts, signal: AbortSignal): Promise<Opened> {
+  const { git, place, claim, byAgent } = parts;
+  const { workspace } = place;
+  const base = workspace && (await openTree(git, workspace.gitDir, workspace.baseCommit, signal));
+  if (base && !base.ok) return unfit(base.failure);
+  const planned = await planGates({
+    base: base?.value,
+    verify: claim.task.verify,
+    byAgent,
+    mayWeaken: claim.task.trust !== 'untrusted' && claim.task.labels.includes(weakeningLabel),
+  });
+  if (!planned.ok) return { ok: false, outcome: { kind: 'needs-human', reason: { code: 'bad-gates-file', message: planned.message } } };
+  const { plan } = planned;
+  const { limits } = plan;
+  if (!workspace || !base)
+    return { ok: true, gating: { limits, baseTree: null, judge: (earlier) => judgePlainly(parts, plan, earlier, signal) } };
+  const named = await git.run({ gitDir: workspace.gitDir, args: ['rev-parse', '--verify', `${workspace.baseCommit}^{tree}`] }, signal);
+  if (!named.ok) return unfit(named.failure);
+  const began = { tree: named.value.stdout.trim(), files: base.value };
+  const judgeIt: Gating['judge'] = (earlier) => judgeWorkspace(parts, plan, workspace, began, earlier, signal);
+  return { ok: true, gating: { limits, baseTree: began.tree, judge: judgeIt } };
+}
+
+/** Without a repository there is nothing but the task's own check. */
+async function judgePlainly(parts: GatingParts, plan: Plan, earlier: readonly Round[], signal: AbortSignal): Promise<Asked> {
+  const scene = { ...commandsOf(parts, earlier, signal), change: undefined };
+  const judged = await judge({ ...parts, scene, gates: await plan.gates(undefined), earlier: [] }, signal);
+  return judged.ok ? { ok: true, tree: null, verdicts: judged.verdicts } : judged;
+}
+
+interface Base {
+  readonly tree: string;
+  readonly files: Tree;
+}
+
+async function judgeWorkspace(
+  parts: GatingParts,
+  plan: Plan,
+  workspace: Workspace,
+  base: Base,
+  earlier: readonly Round[],
+  signal: AbortSignal,
+): Promise<Asked> {
+  const { git, workspaces } = parts;
+  const taken = await workspaces.snapshot(workspace, signal);
+  if (!taken.ok) return unfit(taken.failure);
+  const tree = taken.value;
+  const files = await openTree(git, workspace.gitDir, tree, signal);
+  if (!files.ok) return unfit(files.failure);
+  const change = await changeBetween(git, workspace.gitDir, base, { tree, files: files.value }, signal);
+  if (!change.ok) return unfit(change.failure);
+
+  const runBefore: Scene['runBefore'] = async (command) => {
+    const gone = await workspaces.swap(workspace, base.tree, signal);
+    const ended = gone.ok ? await runCheck(parts, command, signal) : undefined;
+    const back = await workspaces.swap(workspace, tree, signal);
+    return back.ok ? ended : { kind: 'not-run', outcome: failureOutcome(back.failure) };
+  };
+  const scene: Scene = { ...commandsOf(parts, earlier, signal), change: change.value, runBefore };
+  const gates = await plan.gates(files.value);
+  const known = earlier.findLast((round) => round.tree === tree)?.verdicts ?? [];
+  // What the checks write is not what the agent made: it is neither judged nor delivered.
+  const judged = await workspaces.preserve(workspace, tree, () => judge({ ...parts, scene, gates, earlier: known }, signal), signal);
+  if (!judged.ok) return unfit(judged.failure);
+  return judged.value.ok ? { ok: true, tree, verdicts: judged.value.verdicts } : judged.value;
+}
+
+function commandsOf(parts: GatingParts, earlier: readonly Round[], signal: AbortSignal): Omit<Scene, 'change'> {
+  const since = parts.clock.now();
+  return {
+    directory: parts.place.directory,
+    run: (command) => runCheck(parts, command, signal),
+    runBefore: async () => undefined,
+    known: (signature) => earlier.some(({ verdicts }) => verdicts.some((verdict) => verdict.signature === signature)),
+    leftBehind: (path) => fileLeftBehind(parts.place.directory, path, since),
+  };
+}
+
+async function changeBetween(
+  git: Git,
+  gitDir: string,
+  base: Base,
+  now: Base,
+  signal: AbortSignal,
+): Promise<{ readonly ok: true; readonly value: Change } | { readonly ok: false; readonly failure: Failure }> {
+  const range = { gitDir, from: base.tree, to: now.tree };
+  const files = await changedFiles(git, range, signal);
+  if (!files.ok) return files;
+  const found = await changedLines(git, { ...range, ...lineLimits }, signal);
+  if (!found.ok) return found;
+  return {
+    ok: true,
+    value: {
+      files: files.value,
+      lines: found.value.lines,
+      linesTruncated: found.value.truncated,
+      before: (path) => base.files.read(path),
+      now: (path) => now.files.read(path),
+    },
+  };
+}
+
+/** The tree is an agent's: a link in it could lead anywhere. Nothing runs in it when this is asked. */
+async function fileLeftBehind(directory: string, path: string, since: number): Promise<string | undefined> {
+  const place = await realpath(directory).catch(() => directory);
+  const real = await realpath(join(directory, path)).catch(() => undefined);
+  if (real !== join(place, path)) return undefined;
+  const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  try {
+    const found = await file?.stat();
+    if (!file || !found?.isFile() || found.size > longestReport || found.mtimeMs < since - 1_000) return undefined;
+    return await file.readFile('utf8');
+  } finally {
+    await file?.close();
+  }
+}
+
+const unfit = (failure: Failure): { readonly ok: false; readonly outcome: Outcome } => ({ ok: false, outcome: failureOutcome(failure) });

@@ -1,0 +1,145 @@
+import type { NewEvent } from '../domain/event.ts';
+import type { GateVerdict } from '../domain/gate.ts';
+import { failed, type Outcome } from '../domain/outcome.ts';
+import { type DecidedRound, type Decision, decide, type RoundLimits, type StopRule } from '../domain/round.ts';
+import { namesOf, reportOf } from '../gates/report.ts';
+import type { Clock } from '../platform/clock.ts';
+import { append } from '../store/journal.ts';
+import { insertRound, roundsOfSession } from '../store/rounds.ts';
+import type { Store } from '../store/store.ts';
+import type { Gating } from './gating.ts';
+import { patiently } from './recorder.ts';
+
+export interface RoundsParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly taskId: string;
+  readonly runId: string;
+  readonly gating: Gating;
+  /** How many rounds there may be; an engine that cannot be told anything more has one. */
+  readonly rounds: number;
+  readonly milliseconds: number;
+  /** Without the time in which it was held up. */
+  readonly usedMs: () => number;
+  /** The session that is gone on with, once there is one. */
+  readonly session: () => string | null;
+  /** Set when an earlier run was interrupted in the middle of this session. */
+  readonly resumed: string | undefined;
+  /** The agent at work, until it stops. `prompt` is what it is told when it is not its first time. */
+  readonly work: (prompt: string | undefined) => Promise<Outcome>;
+  /** Where what was done is kept for a person when it is given up: the branch, and how to get it. */
+  readonly keep: () => Promise<string>;
+}
+
+/** The loop is over: the work counts, or the outcome says why not. The last verdicts are part of what came of the run. */
+export interface Ended {
+  readonly outcome: Outcome;
+  readonly verdicts: readonly GateVerdict[];
+}
+
+/**
+ * The agent works and the gates are asked, until they are green or a rule says that going on is pointless. Each round is on
+ * disk, with what was decided, before the next begins: a run that goes on after a crash counts on.
+ */
+export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Promise<Ended> {
+  const { gating, clock } = parts;
+  const limits = limitsOf(parts);
+  const rounds: DecidedRound[] = [...(parts.resumed === undefined ? [] : await roundsOfSession(parts.store.read, parts.resumed))];
+  let prompt = promptAfterInterruption(rounds, limits);
+  for (;;) {
+    const outcome = await parts.work(prompt);
+    if (outcome.kind !== 'succeeded' || signal.aborted) return { outcome, verdicts: [] };
+    const judged = await gating.judge(rounds);
+    if (!judged.ok) return { outcome: judged.outcome, verdicts: [] };
+    const { tree, verdicts } = judged;
+    if (verdicts.length === 0 || signal.aborted) return { outcome, verdicts };
+
+    const round = { number: (rounds.at(-1)?.number ?? 0) + 1, tree, verdicts };
+    const decision = decide([...rounds, round], gating.baseTree, parts.usedMs(), limits);
+    rounds.push(await keepRound(parts, { ...round, decision: decision.kind, rule: ruleOf(decision), at: clock.now() }, decision, signal));
+    switch (decision.kind) {
+      case 'finish':
+        return { outcome: withExcuses(outcome, verdicts), verdicts };
+      case 'stop':
+        return { outcome: await stopped(parts, decision.rule, decision.red, rounds), verdicts };
+      case 'continue':
+        prompt = reportOf(decision.red, round.number + 1, limits.rounds);
+    }
+  }
+}
+
+const limitsOf = ({ gating: { limits }, rounds, milliseconds }: RoundsParts): RoundLimits => ({
+  rounds: Math.min(rounds, limits.rounds ?? rounds),
+  withoutProgress: 3,
+  sameError: 5,
+  milliseconds: Math.min(milliseconds, limits.minutes === undefined ? milliseconds : limits.minutes * 60_000),
+});
+
+/** An agent whose server died after a red round may not have been told of it. */
+function promptAfterInterruption(rounds: readonly DecidedRound[], limits: RoundLimits): string | undefined {
+  const last = rounds.at(-1);
+  const red = last?.verdicts.filter(({ passed }) => !passed) ?? [];
+  if (!last || red.length === 0) return undefined;
+  const report = reportOf(red, last.number + 1, limits.rounds);
+  return `You were interrupted: the server stopped while you were at work. Your last step may be half done. This is how things stood before:\n\n${report}`;
+}
+
+async function keepRound(
+  { store, clock, taskId, runId, session }: RoundsParts,
+  round: DecidedRound,
+  decision: Decision,
+  signal: AbortSignal,
+): Promise<DecidedRound> {
+  const { number, tree, rule } = round;
+  const red = decision.kind === 'finish' ? [] : decision.red.map(({ gate }) => gate);
+  const event: NewEvent = { type: 'run.round', data: { number, tree, decision: decision.kind, rule, red }, taskId, runId };
+  await patiently(clock, signal, () =>
+    store.write(async (tx) => {
+      await insertRound(tx, runId, session(), round);
+      await append(tx, [event], clock.now());
+    }),
+  );
+  return round;
+}
+
+const ruleOf = (decision: Decision): StopRule | null => (decision.kind === 'stop' ? decision.rule : null);
+
+/** What was excused is no reason to fail, but nobody shall take it for green. */
+function withExcuses(outcome: Outcome, verdicts: readonly GateVerdict[]): Outcome {
+  const excused = verdicts.filter(({ excuse }) => excuse !== null);
+  if (outcome.kind !== 'succeeded' || excused.length === 0) return outcome;
+  return {
+    ...outcome,
+    summary: [outcome.summary, `Not green, but not held against it: ${namesOf(excused)}.`].filter(Boolean).join('\n\n'),
+  };
+}
+
+const rules: Readonly<Record<StopRule, (rounds: number) => string>> = {
+  'round-limit': (rounds) => `It was given up after ${rounds} rounds, which is the limit`,
+  'no-progress': (rounds) => `It was given up after ${rounds} rounds: three in a row led nowhere new`,
+  'same-error': (rounds) => `It was given up after ${rounds} rounds: the same error came back five times`,
+  'out-of-time': (rounds) => `It was given up after ${rounds} rounds: the time that it had is nearly used up`,
+};
+
+/** Ends with what a person needs: why, what is still red, and where the work is. */
+async function stopped(parts: RoundsParts, rule: StopRule, red: readonly GateVerdict[], rounds: readonly DecidedRound[]): Promise<Outcome> {
+  if (parts.rounds === 1) return redAtOnce(red);
+  if (red.every(({ kind }) => kind === 'changed')) {
+    // A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one.
+    return failed(
+      'nothing-changed',
+      `The agent stopped ${rounds.length} times without having changed anything.`,
+      parts.resumed !== undefined,
+    );
+  }
+  const states = new Set(rounds.map(({ tree }) => tree)).size;
+  const tried = states > 1 ? ` ${states} different states of the files were tried.` : '';
+  const message = `${rules[rule](rounds.length)}.${tried} Still red: ${namesOf(red)}. ${await parts.keep()}`.trim();
+  return { kind: 'needs-human', reason: { code: rule, message } };
+}
+
+/** Of a run that has one round. A command that failed may do better another time; what is in the files will not. */
+function redAtOnce(red: readonly GateVerdict[]): Outcome {
+  const check = red.find(({ kind }) => kind === 'task' || kind === 'tests');
+  return check ? failed('verify-failed', `The check ${check.summary}`, true) : failed('gates-red', `Gates are red: ${namesOf(red)}.`);
+}
