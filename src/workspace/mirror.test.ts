@@ -144,6 +144,21 @@ describe('a mirror', () => {
     expect(existsSync(join(gitDir, 'objects/pack/tmp_pack_x'))).toBe(false);
   });
 
+  test('leaves the locks of a git that is at work, in a mirror that is new as in one that was there', async () => {
+    const source = world.checkout('app');
+    const { gitDir } = value(await fetchFrom(source));
+    for (const round of ['new', 'old']) {
+      const lock = join(gitDir, 'refs/upstream', `${round}.lock`);
+      if (round === 'old') {
+        await world.start();
+        await world.mirrors.ready(gitDir);
+      }
+      writeFileSync(lock, '');
+      await fetchFrom(source);
+      expect(existsSync(lock)).toBe(true);
+    }
+  });
+
   test('is not begun by two processes at once', async () => {
     const source = world.checkout('app');
     const gitDir = world.mirrors.gitDirOf(repositoryAt(source), 'full');

@@ -42,6 +42,8 @@ export interface Mirrors {
   /** Brings the mirror up to date and finds the ref in it. Calls at the same time share a fetch. */
   fetch(repository: Repository, wanted: Wanted, signal: AbortSignal): Promise<Result<Fetched>>;
   gitDirOf(repository: Repository, history: History): string;
+  /** To be awaited before anything else uses a mirror of an earlier process: takes away the locks that a killed git left. */
+  ready(gitDir: string): Promise<void>;
   /** Bytes that a fetch under way has brought so far; 0 when they are not kept in one place, as small ones are not. */
   received(repository: Repository, history: History): Promise<number>;
   /**
@@ -69,11 +71,26 @@ const unusedMs = 30 * 86_400_000;
 export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
   const { git, credentials, clock, directory } = parts;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const tidied = new Set<string>();
+  const tidied = new Map<string, Promise<void>>();
   const fetching = new Map<string, (request: Request) => Promise<Result<Fetched>>>();
 
   const gitDirOf = (repository: Repository, history: History): string =>
     join(directory, `${repository.key}${history === 'shallow' ? '.shallow' : ''}.git`);
+
+  /**
+   * Once for each mirror, before its first use in this process: later a lock may be that of a git at work. A mirror that
+   * this process makes has none to be taken away.
+   */
+  const ready = (gitDir: string): Promise<void> => {
+    const known = tidied.get(gitDir);
+    if (known) return known;
+    const begun = removeLeftLocks(gitDir).catch((error: unknown) => {
+      tidied.delete(gitDir);
+      throw error;
+    });
+    tidied.set(gitDir, begun);
+    return begun;
+  };
 
   /** Holds the mirror against other processes; within this one, `gather` and `Turns` have seen to it. */
   const turns = new Turns();
@@ -122,10 +139,7 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
     gitDir: string,
     signal: AbortSignal,
   ): Promise<Result<Found>> => {
-    if (!tidied.has(gitDir) && existsSync(gitDir)) {
-      await removeLeftLocks(gitDir);
-      tidied.add(gitDir);
-    }
+    await ready(gitDir);
     // An agent without a sandbox could have written into it; settings that run programs must not come from there.
     if (existsSync(gitDir)) await writeFile(join(gitDir, 'config'), ownConfig);
     const first = await update(repository, history, refs, gitDir, signal);
@@ -231,6 +245,7 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
 
   return {
     gitDirOf,
+    ready,
     async received(repository, history) {
       const own = basename(gitDirOf(repository, history));
       const places = (await readdir(directory)).filter((name) => name === own || name.startsWith(`${own}.new-`));
@@ -262,7 +277,12 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
         if (await isUnneeded(gitDir, inUse, signal)) {
           const gone = await alone(gitDir, signal, () => discard(gitDir, inUse, signal));
           if (gone.ok && gone.value) removed += 1;
-        } else if (await isScattered(gitDir)) await alone(gitDir, signal, () => pack(gitDir, signal));
+        } else if (await isScattered(gitDir)) {
+          await alone(gitDir, signal, async () => {
+            await ready(gitDir);
+            return pack(gitDir, signal);
+          });
+        }
       }
       return removed;
     },
@@ -442,8 +462,8 @@ async function writeOwnFiles(gitDir: string): Promise<void> {
 }
 
 /**
- * Locks that a killed git left. Nobody holds them: this is the first use of the mirror in this process, the mirror is
- * locked, and what an earlier process started was killed with it.
+ * Locks that a killed git left. Nobody holds them: nothing has used the mirror in this process yet, and what an earlier
+ * process started was killed with it.
  */
 async function removeLeftLocks(gitDir: string): Promise<void> {
   for (const place of ['', 'refs', 'objects/info', 'objects/pack']) {

@@ -93,12 +93,15 @@ describe('the files of a workspace', () => {
       });
     });
     expect(existsSync(join(workspace.tree, 'new/c.txt'))).toBe(false);
+    const lock = join(workspace.gitDir, 'refs/nightshift/workspaces', workspace.id, 'work.lock');
+    writeFileSync(lock, ''); // as the git has left it that was killed
     await world.checkouts.stop();
     await world.start();
     await world.endRun(workspace.runId, 'lost');
     const next = await world.run(workspace.taskId);
     expect(await world.workspaces.resume(workspace.taskId, next.runId)).toMatchObject({ id: workspace.id });
     expect(files()).toEqual(mine);
+    expect(value(await preserve(async () => 'again'))).toBe('again');
   });
 
   test('are not looked for behind a link that took the place of a directory', async () => {

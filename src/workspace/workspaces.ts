@@ -212,6 +212,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
 
   const forget = async (record: WorkspaceRecord): Promise<void> => {
     const pins = ['base', 'start', 'work'].map((name) => `delete ${pinOf(record.id)}/${name}\n`).join('');
+    await mirrors.ready(record.gitDir);
     // A mirror that is gone or damaged has no pins to lose.
     await git.run({ gitDir: record.gitDir, args: ['update-ref', '--stdin'], input: pins }, new AbortController().signal);
     await store.write((tx) => markRemoved(tx, record.id, clock.now()));
@@ -223,6 +224,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       if (record.runId !== runId && !(await store.write((tx) => takeOverWorkspace(tx, record.id, record.runId, runId)))) continue;
       const workspace = onDisk({ ...record, runId });
       if (await isWhole(workspace)) {
+        await mirrors.ready(workspace.gitDir);
         await rm(`${workspace.index}.lock`, { force: true });
         await unlockAgentGit(workspace.tree);
         if ((await bringBack(workspace)).ok) return workspace;
