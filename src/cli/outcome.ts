@@ -13,6 +13,9 @@ export function outcomeFields(run: Run, paint: Screen['paint']): readonly Field[
     ['branch', run.branch && `${oneLine(run.branch)} (${plural(run.commits.length, 'commit')})`],
     ...fileFields(run, paint),
     ['check', checkOf(run, paint)],
+    ...run.notGreen.map(
+      ({ gate, summary }, index): Field => [index === 0 ? 'not green' : '', paint('yellow', `${oneLine(gate)}: ${oneLine(summary)}`)],
+    ),
     ...roundFields(run, paint),
     ...deliveryFields(run),
     ['cost', costOf(run)],

@@ -122,13 +122,17 @@ function gateLine({ gate, kind, passed, excuse, summary, findings }: StreamedEve
   return kind === 'weakening' && Number(findings) > 0 ? { text: what, style: 'yellow' } : undefined;
 }
 
-function roundLine({ number, decision, rule, red }: StreamedEvent['data']): Line {
-  const names = Array.isArray(red) ? red.map((name) => oneLine(String(name))).join(', ') : '';
+function roundLine({ number, decision, rule, red, excused }: StreamedEvent['data']): Line {
+  const names = listed(red);
+  const notGreen = Array.isArray(excused) ? listed(excused.map(({ gate }) => gate)) : '';
   const round = `round ${Number(number)}`;
+  if (decision === 'finish' && notGreen !== '') return { text: `${round}: taken, although not green: ${notGreen}`, style: 'yellow' };
   if (decision === 'finish') return { text: `${round}: the gates are green`, style: 'green' };
   if (decision === 'continue') return { text: `${round}: ${names} red; the agent is told and goes on`, style: 'yellow' };
   return { text: `${round}: ${names} red; given up (${oneLine(String(rule))})`, style: 'red' };
 }
+
+const listed = (names: unknown): string => (Array.isArray(names) ? names.map((name) => oneLine(String(name))).join(', ') : '');
 
 function hookLine({ id, point, verdict, message }: StreamedEvent['data']): Line {
   const why = message === undefined ? '' : `: ${oneLine(String(message))}`;

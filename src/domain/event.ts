@@ -67,7 +67,7 @@ export type Happening =
         cached: boolean;
       };
     }
-  /** The agent has stopped and the gates were asked: what follows from it. `red` names the gates that are. */
+  /** The agent has stopped and the gates were asked: what follows from it. `red` names the gates that are, `excused` others that were not green. */
   | {
       readonly type: 'run.round';
       readonly data: {
@@ -76,6 +76,7 @@ export type Happening =
         decision: DecidedRound['decision'];
         rule: DecidedRound['rule'];
         red: readonly string[];
+        excused: readonly { gate: string; excuse: GateExcuse }[];
       };
     }
   | {

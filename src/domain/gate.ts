@@ -15,8 +15,11 @@ export const gateKinds = [
 ] as const;
 export type GateKind = (typeof gateKinds)[number];
 
-/** Why a gate that said no does not count as red: it said yes when asked again, or it had said no before the agent came. */
-export const gateExcuses = ['flaky', 'red-before'] as const;
+/**
+ * Why a gate that said no does not count as red: it said yes when asked again, it had said the same before the agent came, or
+ * what it needs is not on this machine and was not before.
+ */
+export const gateExcuses = ['flaky', 'red-before', 'cannot-run'] as const;
 export type GateExcuse = (typeof gateExcuses)[number];
 
 export interface Finding {
@@ -29,6 +32,13 @@ export interface TestCounts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+}
+
+/** What does not count as red and is not green either: whoever is told that a run is done is told of it too. */
+export interface NotGreen {
+  readonly gate: string;
+  readonly excuse: GateExcuse;
+  readonly summary: string;
 }
 
 /** What a gate found, as it is stored and shown. */
@@ -53,3 +63,17 @@ export interface GateVerdict {
   /** Taken from an earlier round with the same files. */
   readonly cached: boolean;
 }
+
+export const notGreenIn = (verdicts: readonly GateVerdict[]): readonly NotGreen[] =>
+  verdicts.flatMap(({ gate, excuse, summary }) => (excuse === null ? [] : [{ gate, excuse, summary }]));
+
+/** A flaky test was green in the end; the others never were. */
+export const neverGreen = ({ excuse }: { readonly excuse: GateExcuse | null }): boolean =>
+  excuse === 'red-before' || excuse === 'cannot-run';
+
+/**
+ * Whether something was run that speaks for the change: a command that was green, or tests of which as many pass as before and
+ * only those fail that did.
+ */
+export const isEvidence = ({ command, passed, excuse, counts }: GateVerdict): boolean =>
+  command !== null && passed && (!neverGreen({ excuse }) || (excuse === 'red-before' && (counts?.passed ?? 0) > 0));

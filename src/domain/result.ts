@@ -1,4 +1,4 @@
-import type { TestCounts } from './gate.ts';
+import type { NotGreen, TestCounts } from './gate.ts';
 import { noUsage, type TokenUsage } from './usage.ts';
 
 export interface FileChange {
@@ -37,6 +37,8 @@ export interface RunResult {
   readonly diffTruncated: boolean;
   readonly delivery: Delivery | null;
   readonly tests: TestReport | null;
+  /** Gates that were not green and did not count as red; the work was taken all the same. */
+  readonly notGreen: readonly NotGreen[];
   readonly tokens: TokenUsage;
   readonly costUsd: number;
   readonly toolCalls: number;
@@ -53,6 +55,7 @@ export const noResult: RunResult = {
   diffTruncated: false,
   delivery: null,
   tests: null,
+  notGreen: [],
   tokens: noUsage,
   costUsd: 0,
   toolCalls: 0,

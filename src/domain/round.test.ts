@@ -22,8 +22,12 @@ const verdict = (gate: string, facts: Partial<GateVerdict> = {}): GateVerdict =>
 });
 const green = verdict('tests');
 const red = (signature = 'e'): GateVerdict => verdict('tests', { passed: false, signature });
-const redBefore = (failed: number, kind: GateVerdict['kind'] = 'tests'): GateVerdict =>
-  verdict('tests', { kind, excuse: 'red-before', signature: 'old', counts: { passed: 1, failed, skipped: 0 } });
+const command = ['make', 'it'];
+const greenCommand = (gate: string): GateVerdict => verdict(gate, { kind: 'build', command });
+const redBefore = (passed = 3, kind: GateVerdict['kind'] = 'tests'): GateVerdict =>
+  verdict(kind, { kind, command, excuse: 'red-before', signature: 'old', counts: { passed, failed: 1, skipped: 0 } });
+const cannotRun = (kind: GateVerdict['kind'] = 'tests'): GateVerdict =>
+  verdict(kind, { kind, command, excuse: 'cannot-run', signature: 'old' });
 
 /** Each round as its tree and its verdicts. */
 const rounds = (...all: readonly (readonly [tree: string | null, ...verdicts: GateVerdict[]])[]): readonly Round[] =>
@@ -62,12 +66,22 @@ describe('after a round', () => {
     ['the seventh is not the last', alike(7, (i) => [`t${i}`, red(`${i}`)]), 'continue'],
     ['the eighth is the last', alike(8, (i) => [`t${i}`, red(`${i}`)]), 'round-limit'],
 
-    ['tests that were red before are told once', rounds(['a', redBefore(2)]), 'continue'],
-    ['and then excused', rounds(['a', redBefore(2)], ['a', redBefore(2)]), 'finish'],
-    ['unless they become worse', rounds(['a', redBefore(2)], ['b', red()]), 'continue'],
-    ['a suite that could not run before is not worth telling', rounds(['a', redBefore(0)]), 'finish'],
-    ['nor is another gate that was red before', rounds(['a', redBefore(2, 'lint')]), 'finish'],
-    ['a flaky test is no reason to go on', rounds(['a', verdict('tests', { excuse: 'flaky' })]), 'finish'],
+    ['tests that were red before are told once', rounds(['a', redBefore()]), 'continue'],
+    ['and then excused, since those that pass speak for it', rounds(['a', redBefore()], ['a', redBefore()]), 'finish'],
+    ['unless they become worse', rounds(['a', redBefore()], ['b', red()]), 'continue'],
+    ['what cannot be run is told once', rounds(['a', cannotRun(), greenCommand('build')]), 'continue'],
+    ['and then excused, if something else is green', rounds(['a', cannotRun()], ['a', cannotRun(), greenCommand('build')]), 'finish'],
+    ['but alone it speaks for nothing', rounds(['a', cannotRun()], ['a', cannotRun()]), 'no-evidence'],
+    ['nor do gates that look at the change alone', rounds(['a', cannotRun()], ['a', cannotRun(), verdict('size')]), 'no-evidence'],
+    ['nor do tests of which none passes', rounds(['a', redBefore(0)], ['a', redBefore(0)]), 'no-evidence'],
+    [
+      'nor does a build that was red before',
+      rounds(['a', redBefore(3, 'build')], ['a', verdict('build', { command, excuse: 'red-before' })]),
+      'no-evidence',
+    ],
+    ['each of two that were red before is told once', rounds(['a', redBefore()], ['a', redBefore(), cannotRun('types')]), 'continue'],
+    ['a linter that was red before is not worth telling', rounds(['a', redBefore(3, 'lint'), greenCommand('build')]), 'finish'],
+    ['a flaky test is no reason to go on', rounds(['a', verdict('tests', { command, excuse: 'flaky' })]), 'finish'],
   ])('%s', (_name, all, decision) => {
     expect(said(decide(all, 'base', 0, limits))).toBe(decision);
   });
@@ -78,7 +92,18 @@ describe('after a round', () => {
     expect(said(decide(rounds(['a', green]), 'base', 60_000, limits))).toBe('finish');
   });
 
+  test('when nobody can be told any more, what was red before does not count', () => {
+    const once = { ...limits, rounds: 1 };
+    expect(said(decide(rounds(['a', redBefore()]), 'base', 0, once))).toBe('finish');
+    expect(said(decide(rounds(['a', redBefore(0)]), 'base', 0, once))).toBe('no-evidence');
+    expect(said(decide(rounds(['a', red()]), 'base', 0, once))).toBe('round-limit');
+  });
+
   test('what is red is named', () => {
     expect(decide(rounds(['a', green, verdict('lint', { passed: false })]), 'base', 0, limits)).toMatchObject({ red: [{ gate: 'lint' }] });
+    expect(decide(rounds(['a', redBefore(), verdict('lint', { passed: false })]), 'base', 0, limits)).toMatchObject({
+      kind: 'continue',
+      red: [{ gate: 'lint' }, { gate: 'tests' }],
+    });
   });
 });

@@ -1,4 +1,4 @@
-import type { GateVerdict } from './gate.ts';
+import { type GateVerdict, isEvidence, neverGreen } from './gate.ts';
 
 /** One turn of the loop: the agent worked until it stopped, and the gates were asked. */
 export interface Round {
@@ -8,7 +8,7 @@ export interface Round {
   readonly verdicts: readonly GateVerdict[];
 }
 
-export const stopRules = ['round-limit', 'no-progress', 'same-error', 'out-of-time'] as const;
+export const stopRules = ['round-limit', 'no-progress', 'same-error', 'out-of-time', 'no-evidence'] as const;
 export type StopRule = (typeof stopRules)[number];
 
 export type Decision =
@@ -38,10 +38,20 @@ export interface RoundLimits {
  */
 export function decide(rounds: readonly Round[], base: string | null, elapsedMs: number, limits: RoundLimits): Decision {
   const last = rounds.at(-1);
-  const red = last ? redOf(last, rounds.slice(0, -1)) : [];
-  if (red.length === 0) return { kind: 'finish' };
+  if (!last) return { kind: 'finish' };
+  const red = last.verdicts.filter(({ passed }) => !passed);
+  const untold = untoldIn(last, rounds.slice(0, -1));
+  if (red.length + untold.length === 0) return finish(last);
   const rule = ruleFor(rounds, base, red, elapsedMs, limits);
-  return rule === undefined ? { kind: 'continue', red } : { kind: 'stop', rule, red };
+  if (rule === undefined) return { kind: 'continue', red: [...red, ...untold] };
+  // There is nobody left to tell, which is no fault of the work.
+  return red.length === 0 ? finish(last) : { kind: 'stop', rule, red };
+}
+
+/** Nothing is red. But where a check said no, only a check can say that the work is good. */
+function finish({ verdicts }: Round): Decision {
+  const red = verdicts.filter(neverGreen);
+  return red.length === 0 || verdicts.some(isEvidence) ? { kind: 'finish' } : { kind: 'stop', rule: 'no-evidence', red };
 }
 
 function ruleFor(
@@ -58,16 +68,14 @@ function ruleFor(
 }
 
 /**
- * Tests that failed before the agent came are told to it once: whether they are its task only it can know. After that, and
- * for every other gate that was red before, they are excused.
+ * What was red before the agent came is told to it once: it may be its task after all, or it can install what is missing.
+ * Not so what only complains of style: agents are tempted to mend all of it.
  */
-function redOf({ verdicts }: Round, earlier: readonly Round[]): readonly GateVerdict[] {
+function untoldIn({ verdicts }: Round, earlier: readonly Round[]): readonly GateVerdict[] {
+  const isWorthTelling = (verdict: GateVerdict): boolean => neverGreen(verdict) && verdict.kind !== 'lint';
   const told = new Set(earlier.flatMap((round) => round.verdicts.filter(isWorthTelling).map(({ gate }) => gate)));
-  return verdicts.filter((verdict) => !verdict.passed || (isWorthTelling(verdict) && !told.has(verdict.gate)));
+  return verdicts.filter((verdict) => isWorthTelling(verdict) && !told.has(verdict.gate));
 }
-
-const isWorthTelling = ({ kind, excuse, counts }: GateVerdict): boolean =>
-  kind === 'tests' && excuse === 'red-before' && (counts?.failed ?? 0) > 0;
 
 /** How many rounds in a row, up to the last, ended where an earlier one had ended: going in a circle leads nowhere either. */
 function wentNowhere(rounds: readonly Round[], base: string | null): number {

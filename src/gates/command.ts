@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { GateKind, TestCounts } from '../domain/gate.ts';
+import type { GateExcuse, GateKind, TestCounts } from '../domain/gate.ts';
 import { failed } from '../domain/outcome.ts';
 import { blanked, signatureOf } from '../domain/signature.ts';
+import { failuresIn } from './failures.ts';
 import { type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
 import { countsIn } from './test-report.ts';
+import { whyItCannotRun } from './toolchain.ts';
 
 export interface CommandGateWish extends GateCommand {
   readonly id: string;
@@ -19,7 +21,8 @@ const keptCharacters = 6_000;
 
 /**
  * A command that must exit with 0. A red one is asked again where chance may have a part in it, and is then held against
- * the same command among the files that the agent began with: what was red before, and is no worse, is no fault of this run.
+ * the same command among the files that the agent began with: what failed before and still does, and what could not run here
+ * before either, is no fault of this run. It is said, and is no evidence that anything is good.
  */
 export function commandGate(wish: CommandGateWish): Gate {
   const { id, kind, argv } = wish;
@@ -37,16 +40,15 @@ export function commandGate(wish: CommandGateWish): Gate {
       const again = await run(scene.run);
       if (again.kind === 'not-run') return { ok: false, outcome: again.outcome };
       if (again.kind === 'ended' && isGreen(again)) {
-        const summary = `${what}, and was green when it was run again without a change: it is flaky.`;
+        const summary = `${what}, and was green when it was run again without a change.`;
         return evidence({ ...facts, signature: null, counts: countsIn(again.output), exitCode: 0, passed: true, excuse: 'flaky', summary });
       }
     }
     if (!wish.required) {
       before ??= scene.runBefore(wish).then((end) => end && asEnded(end));
       const base = await before;
-      if (base?.kind === 'ended' && !isGreen(base) && isNoWorse(base, ended)) {
-        return evidence({ ...facts, passed: true, excuse: 'red-before', summary: `${what}, as it did before the agent came.` });
-      }
+      const excused = base?.kind === 'ended' && !isGreen(base) ? excuseFor(base, ended) : undefined;
+      if (excused) return evidence({ ...facts, passed: true, excuse: excused.excuse, summary: `${what}, ${excused.why}.` });
     }
     return evidence({ ...facts, passed: false, summary: `${what}.` });
   };
@@ -78,15 +80,25 @@ const signatureFor = ({ id }: CommandGateWish, { exitCode, timedOut, output }: E
     (text) => createHash('sha256').update(text).digest('hex'),
   );
 
+function excuseFor(before: Ended, now: Ended): { readonly excuse: GateExcuse; readonly why: string } | undefined {
+  const [could, can] = [whyItCannotRun(before), whyItCannotRun(now)];
+  if (could !== undefined && can !== undefined)
+    return { excuse: 'cannot-run', why: `because it cannot be run here, and could not before the agent came (${can})` };
+  if (could === undefined && can === undefined && isNoWorse(before, now))
+    return { excuse: 'red-before', why: 'as it did before the agent came' };
+  return undefined;
+}
+
 /**
- * With numbers from both, no more failures; without, no complaint that was not there before. A suite that did not come as far
- * as to count, and does now, is no worse either.
+ * Only what failed before fails: by the numbers, and by the names of the tests, or where those are not told by what it
+ * complains of. What nobody has seen before counts, also of a suite that did not come as far as to count.
  */
 function isNoWorse(before: Ended, now: Ended): boolean {
   if (now.timedOut && !before.timedOut) return false;
   const [was, is] = [countsIn(before.output), countsIn(now.output)];
-  if (is) return was ? isFewer(was, is) : true;
-  if (was) return false;
+  if ((was === null) !== (is === null) || (was && is && !isFewer(was, is))) return false;
+  const [named, names] = [failuresIn(before.output), failuresIn(now.output)];
+  if (named.size > 0 && names.size > 0) return [...names].every((name) => named.has(name));
   const known = new Set(complaintsIn(before.output).map(blanked));
   return complaintsIn(now.output).every((line) => known.has(blanked(line)));
 }

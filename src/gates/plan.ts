@@ -1,3 +1,4 @@
+import { asksForGreen } from '../domain/asks-for-green.ts';
 import type { GateKind } from '../domain/gate.ts';
 import { changedGate, pathsGate, sizeGate } from './change.ts';
 import { type CommandGateWish, commandGate } from './command.ts';
@@ -17,6 +18,8 @@ export interface PlanWish {
   readonly base: Tree | undefined;
   /** The task's own check; it stands in for the repository's tests. */
   readonly verify: readonly string[] | null;
+  /** The task in its own words. */
+  readonly asked: string;
   /** Made by an agent: it was asked to change something, and may be tempted. What an operator's own command does is meant. */
   readonly byAgent: boolean;
   readonly mayWeaken: boolean;
@@ -34,7 +37,7 @@ const timeoutMs = 15 * 60_000;
 const order: readonly GateKind[] = ['build', 'types', 'lint', 'command', 'tests'];
 
 /** Which gates a run has to pass. Refuses a file of gates that cannot be read: to leave it out would be to leave out its gates. */
-export async function planGates({ base, verify, byAgent, mayWeaken }: PlanWish): Promise<Planned> {
+export async function planGates({ base, verify, asked, byAgent, mayWeaken }: PlanWish): Promise<Planned> {
   const parsed = parseGateSettings(await base?.read(gatesFile));
   if (!parsed.ok) return { ok: false, message: `${gatesFile} of the repository cannot be used: ${parsed.message}.` };
   const { settings } = parsed;
@@ -58,7 +61,8 @@ export async function planGates({ base, verify, byAgent, mayWeaken }: PlanWish):
         const brought = (await detectGates((path) => now.read(path))).filter(({ id }) => before.every((each) => each.id !== id));
         // The task's own check says what counts, so the repository's tests need not be asked as well.
         const detected = [...before, ...brought].filter(({ kind }) => verify === null || kind !== 'tests');
-        const commands = commandsOf(detected, settings.gates).map((wish) => {
+        const commands = commandsOf(detected, settings.gates).map((found) => {
+          const wish = { ...found, required: found.required || !byAgent || asksForGreen(asked, found.kind) };
           // One gate for the whole run: it remembers how things were before.
           const gate = known.get(wish.id) ?? commandGate(wish);
           known.set(wish.id, gate);

@@ -1,4 +1,10 @@
-import type { GateVerdict } from '../domain/gate.ts';
+import type { GateExcuse, GateVerdict, NotGreen } from '../domain/gate.ts';
+
+const adviceFor: Readonly<Record<GateExcuse, string>> = {
+  'red-before': 'If your task is to make it green, go on. If it has nothing to do with your task, leave it as it is and say so.',
+  'cannot-run': 'If you can install what is missing, do, so that your work can be checked. If you cannot, say so.',
+  flaky: 'It is flaky.',
+};
 
 const longestOutput = 4_000;
 const shownFindings = 10;
@@ -11,10 +17,7 @@ export function reportOf(red: readonly GateVerdict[], round: number, rounds: num
       .map(({ path, line, text }) => `- ${[path, line].filter((each) => each !== null).join(':')} ${text}`);
     const more = findings.length > shownFindings ? [`- and ${findings.length - shownFindings} more`] : [];
     const printed = output === null ? [] : ['```', output.slice(-longestOutput).trim(), '```'];
-    const before =
-      excuse === 'red-before'
-        ? ['If your task is to make it green, go on. If it has nothing to do with your task, leave it as it is.']
-        : [];
+    const before = excuse === null ? [] : [adviceFor[excuse]];
     return [`## ${gate}`, summary, ...before, ...listed, ...more, ...printed].join('\n');
   });
   return [
@@ -24,6 +27,19 @@ export function reportOf(red: readonly GateVerdict[], round: number, rounds: num
   ].join('\n\n');
 }
 
-/** The same for a person, in one line. */
+/** For a person: what was taken although it was not green, without a full stop. */
+export function sayExcuse({ gate, excuse, summary }: NotGreen): string {
+  const what = summary.replace(/\.$/, '');
+  switch (excuse) {
+    case 'red-before':
+      return `the gate ${gate} was red before and still is: ${what}`;
+    case 'cannot-run':
+      return `the gate ${gate} could not be asked: ${what}`;
+    case 'flaky':
+      return `the gate ${gate} is flaky: ${what}`;
+  }
+}
+
+/** What is red, for a person, in one line. */
 export const namesOf = (red: readonly GateVerdict[]): string =>
   red.map(({ gate, summary }) => `${gate} (${summary.replace(/\.$/, '')})`).join('; ');

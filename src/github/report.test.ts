@@ -124,6 +124,31 @@ describe('who asked on GitHub', () => {
     ]);
   });
 
+  test('sees at once what is done but was not green, before or after', async () => {
+    const claim = await claimed({ commit: 'a'.repeat(40) });
+    const excused = { gate: 'tests', excuse: 'red-before' as const, summary: 'npm test exited with 1, as it did before the agent came.' };
+    await end(
+      claim,
+      { kind: 'succeeded', summary: 'The gate tests was red before and still is.' },
+      {
+        branch: 'nightshift/oil',
+        commits: ['c'.repeat(40)],
+        delivery: { kind: 'pushed', branch: 'nightshift/oil' },
+        notGreen: [excused, { gate: 'lint', excuse: 'flaky', summary: 'green when it was run again' }],
+      },
+    );
+    const all = await messages();
+    for (const kind of ['status', 'pull-request', 'answer'])
+      expect(textOf(all.find((each) => each.kind === kind))).toContain('**Done, but not green**');
+    const statuses = all.flatMap(({ body }) =>
+      body.type === 'commit-status' ? [[body.commit.slice(0, 1), body.state, body.description]] : [],
+    );
+    expect(statuses).toEqual([
+      ['a', 'failure', expect.stringContaining('Done, but not green')],
+      ['c', 'failure', 'Not green, nor was it before: tests'],
+    ]);
+  });
+
   test('is told why it failed, and told again when it is tried again', async () => {
     const claim = await claimed({ isPull: true, commit: 'a'.repeat(40) });
     await end(claim, { kind: 'failed', retryable: false, reason: { code: 'no', message: 'The gate is **gone**.' } });

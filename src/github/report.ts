@@ -1,3 +1,4 @@
+import { neverGreen } from '../domain/gate.ts';
 import type { OutgoingMessage } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
 import type { Run } from '../domain/run.ts';
@@ -47,8 +48,8 @@ async function lastRun(tx: Tx, taskId: string): Promise<readonly [Run | undefine
 /** The comment that is kept up to date, and the status of the commit it is about. */
 function progress(task: Task, address: Address, run?: Run, result?: RunResult): readonly OutgoingMessage[] {
   const { repository, number, commit } = address;
-  const text = [`**${heading(task)}**${numbers(task, run, result)}`, ...why(task), `<sub>${code(task.id)}</sub>`].join('\n\n');
-  const description = `${heading(task)}: ${label(task.title, 100)}`;
+  const text = [`**${heading(task, result)}**${numbers(task, run, result)}`, ...why(task), `<sub>${code(task.id)}</sub>`].join('\n\n');
+  const description = `${heading(task, result)}: ${label(task.title, 100)}`;
   return [
     ...(number === null
       ? []
@@ -60,7 +61,7 @@ function progress(task: Task, address: Address, run?: Run, result?: RunResult): 
             type: 'commit-status',
             repository,
             commit,
-            state: commitState(task.status),
+            state: commitState(task.status, result),
             description,
           }),
         ]),
@@ -92,8 +93,7 @@ function ending(task: Task, address: Address, run: Run | undefined, result: RunR
             type: 'commit-status',
             repository,
             commit: result.commits[0],
-            state: 'success',
-            description: `Done: ${label(task.title, 100)}`,
+            ...verdictOf(task, result),
           }),
         ]),
     ...(number === null
@@ -113,7 +113,7 @@ function ending(task: Task, address: Address, run: Run | undefined, result: RunR
 
 function answer(task: Task, run: Run | undefined, result: RunResult | undefined): string {
   return [
-    `**${heading(task)}**${numbers(task, run, result)}`,
+    `**${heading(task, result)}**${numbers(task, run, result)}`,
     ...why(task),
     ...(run?.summary ? [plain(run.summary, 8_000)] : []),
     ...changes(result),
@@ -136,7 +136,16 @@ const headings: Readonly<Record<TaskStatus, string>> = {
   escalated: 'A person has to look at this',
 };
 
-const heading = ({ status }: Task): string => headings[status];
+const heading = ({ status }: Task, result?: RunResult): string =>
+  status === 'succeeded' && result?.notGreen.some(neverGreen) ? 'Done, but not green' : headings[status];
+
+/** What a person who merges by the colour alone would go by: what was never green must not look like it. */
+function verdictOf(task: Task, result: RunResult): { readonly state: 'success' | 'failure'; readonly description: string } {
+  const red = result.notGreen.filter(neverGreen).map(({ gate }) => gate);
+  return red.length === 0
+    ? { state: 'success', description: `Done: ${label(task.title, 100)}` }
+    : { state: 'failure', description: label(`Not green, nor was it before: ${red.join(', ')}`, 140) };
+}
 
 function numbers(task: Task, run?: Run, result?: RunResult): string {
   const seconds = run && run.finishedAt !== null ? Math.round((run.finishedAt - run.startedAt) / 1_000) : undefined;
@@ -169,8 +178,8 @@ function tests(result: RunResult | undefined): readonly string[] {
   return [`Tests ${passed ? 'pass' : 'fail'} (${code(command.join(' '))})${counted}`];
 }
 
-function commitState(status: TaskStatus): 'pending' | 'success' | 'failure' | 'error' {
-  if (status === 'succeeded') return 'success';
+function commitState(status: TaskStatus, result: RunResult | undefined): 'pending' | 'success' | 'failure' | 'error' {
+  if (status === 'succeeded') return result?.notGreen.some(neverGreen) ? 'failure' : 'success';
   if (status === 'failed') return 'failure';
   return isAnswer(status) ? 'error' : 'pending';
 }

@@ -1,3 +1,4 @@
+import { neverGreen } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { FileChange, RunResult } from '../domain/result.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -47,11 +48,11 @@ export async function deliver(
   parts: DeliveryParts,
   claim: Claim,
   workspace: Workspace,
-  patchFile: string,
+  { patchFile, notGreen }: { readonly patchFile: string; readonly notGreen: RunResult['notGreen'] },
   signal: AbortSignal,
 ): Promise<Delivered> {
   const { git, gitCredentials } = parts;
-  const committed = await commitWork(parts, claim, workspace, signal);
+  const committed = await commitWork(parts, claim, workspace, notGreen, signal);
   if (!committed.ok) {
     return committed.failure.code === 'nothing-to-commit' ? { ok: true, result: {} } : unfit(committed.failure);
   }
@@ -72,7 +73,7 @@ export async function keepOnBranch(
   workspace: Workspace,
   signal: AbortSignal,
 ): Promise<{ readonly branch: string; readonly fetchCommand: string } | undefined> {
-  const committed = await commitWork(parts, claim, workspace, signal);
+  const committed = await commitWork(parts, claim, workspace, [], signal);
   return committed.ok ? leftInMirror(workspace, workspace.branch) : undefined;
 }
 
@@ -80,10 +81,16 @@ function commitWork(
   { workspaces, clock }: DeliveryParts,
   { task, run }: Claim,
   workspace: Workspace,
+  notGreen: RunResult['notGreen'],
   signal: AbortSignal,
 ): ReturnType<Workspaces['commit']> {
-  const wish = { message: task.title, author: nightshift, committer: nightshift, trailers: { 'Nightshift-Run': run.id }, at: clock.now() };
-  return workspaces.commit(workspace, wish, signal);
+  const marks = notGreen.filter(neverGreen).map(({ gate, excuse }) => `${gate} (${excuse})`);
+  const trailers = { 'Nightshift-Run': run.id, ...(marks.length === 0 ? {} : { 'Nightshift-Not-Green': marks.join(', ') }) };
+  return workspaces.commit(
+    workspace,
+    { message: task.title, author: nightshift, committer: nightshift, trailers, at: clock.now() },
+    signal,
+  );
 }
 
 /** Only what is told to people: what a branch was at before is between git and us. */

@@ -53,6 +53,7 @@ export async function openGating(parts: GatingParts, signal: AbortSignal): Promi
   const planned = await planGates({
     base: base?.value,
     verify: claim.task.verify,
+    asked: [claim.task.title, claim.task.body].filter(Boolean).join('\n'),
     byAgent,
     mayWeaken: claim.task.trust !== 'untrusted' && claim.task.labels.includes(weakeningLabel),
   });

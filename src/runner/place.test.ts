@@ -41,6 +41,7 @@ beforeEach(async () => {
       gitToken: async () => undefined,
       hooks: [],
       timeoutMs: 60_000,
+      maxRounds: 8,
       keepRunsMs: null,
       quota: { bytes: 2 ** 30, files: 1_000 },
       repositories: [],

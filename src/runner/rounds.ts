@@ -1,8 +1,8 @@
 import type { NewEvent } from '../domain/event.ts';
-import type { GateVerdict } from '../domain/gate.ts';
+import { type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { type DecidedRound, type Decision, decide, type RoundLimits, type StopRule } from '../domain/round.ts';
-import { namesOf, reportOf } from '../gates/report.ts';
+import { namesOf, reportOf, sayExcuse } from '../gates/report.ts';
 import type { Clock } from '../platform/clock.ts';
 import { append } from '../store/journal.ts';
 import { insertRound, roundsOfSession } from '../store/rounds.ts';
@@ -16,7 +16,8 @@ export interface RoundsParts {
   readonly taskId: string;
   readonly runId: string;
   readonly gating: Gating;
-  /** How many rounds there may be; an engine that cannot be told anything more has one. */
+  /** Whether it is an agent that works; any other engine cannot be told anything more, and has one round. */
+  readonly byAgent: boolean;
   readonly rounds: number;
   readonly milliseconds: number;
   /** Without the time in which it was held up. */
@@ -59,7 +60,7 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
     rounds.push(await keepRound(parts, { ...round, decision: decision.kind, rule: ruleOf(decision), at: clock.now() }, decision, signal));
     switch (decision.kind) {
       case 'finish':
-        return { outcome: withExcuses(outcome, verdicts), verdicts };
+        return { outcome: withExcuses(parts, outcome, verdicts), verdicts };
       case 'stop':
         return { outcome: await stopped(parts, decision.rule, decision.red, rounds), verdicts };
       case 'continue':
@@ -68,8 +69,8 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
   }
 }
 
-const limitsOf = ({ gating: { limits }, rounds, milliseconds }: RoundsParts): RoundLimits => ({
-  rounds: Math.min(rounds, limits.rounds ?? rounds),
+const limitsOf = ({ gating: { limits }, byAgent, rounds, milliseconds }: RoundsParts): RoundLimits => ({
+  rounds: byAgent ? Math.min(rounds, limits.rounds ?? rounds) : 1,
   withoutProgress: 3,
   sameError: 5,
   milliseconds: Math.min(milliseconds, limits.minutes === undefined ? milliseconds : limits.minutes * 60_000),
@@ -78,8 +79,8 @@ const limitsOf = ({ gating: { limits }, rounds, milliseconds }: RoundsParts): Ro
 /** An agent whose server died after a red round may not have been told of it. */
 function promptAfterInterruption(rounds: readonly DecidedRound[], limits: RoundLimits): string | undefined {
   const last = rounds.at(-1);
-  const red = last?.verdicts.filter(({ passed }) => !passed) ?? [];
-  if (!last || red.length === 0) return undefined;
+  if (last?.decision !== 'continue') return undefined;
+  const red = last.verdicts.filter((verdict) => !verdict.passed || neverGreen(verdict));
   const report = reportOf(red, last.number + 1, limits.rounds);
   return `You were interrupted: the server stopped while you were at work. Your last step may be half done. This is how things stood before:\n\n${report}`;
 }
@@ -92,7 +93,8 @@ async function keepRound(
 ): Promise<DecidedRound> {
   const { number, tree, rule } = round;
   const red = decision.kind === 'finish' ? [] : decision.red.map(({ gate }) => gate);
-  const event: NewEvent = { type: 'run.round', data: { number, tree, decision: decision.kind, rule, red }, taskId, runId };
+  const excused = notGreenIn(round.verdicts).map(({ gate, excuse }) => ({ gate, excuse }));
+  const event: NewEvent = { type: 'run.round', data: { number, tree, decision: decision.kind, rule, red, excused }, taskId, runId };
   await patiently(clock, signal, () =>
     store.write(async (tx) => {
       await insertRound(tx, runId, session(), round);
@@ -104,26 +106,28 @@ async function keepRound(
 
 const ruleOf = (decision: Decision): StopRule | null => (decision.kind === 'stop' ? decision.rule : null);
 
-/** What was excused is no reason to fail, but nobody shall take it for green. */
-function withExcuses(outcome: Outcome, verdicts: readonly GateVerdict[]): Outcome {
-  const excused = verdicts.filter(({ excuse }) => excuse !== null);
-  if (outcome.kind !== 'succeeded' || excused.length === 0) return outcome;
-  return {
-    ...outcome,
-    summary: [outcome.summary, `Not green, but not held against it: ${namesOf(excused)}.`].filter(Boolean).join('\n\n'),
-  };
+/** What was excused is no reason to fail, but nobody shall take it for green: it is the first thing that is said. */
+function withExcuses({ byAgent }: RoundsParts, outcome: Outcome, verdicts: readonly GateVerdict[]): Outcome {
+  if (outcome.kind !== 'succeeded') return outcome;
+  const excused = notGreenIn(verdicts).map((each) => `${capital(sayExcuse(each))}.`);
+  const unchecked =
+    !byAgent || verdicts.some(({ command }) => command !== null) ? [] : ['No command has checked this: none is known for the repository.'];
+  const summary = [...excused, outcome.summary, ...unchecked].filter(Boolean).join('\n\n');
+  return summary === '' ? outcome : { ...outcome, summary };
 }
 
 const rules: Readonly<Record<StopRule, (rounds: number) => string>> = {
-  'round-limit': (rounds) => `It was given up after ${rounds} rounds, which is the limit`,
-  'no-progress': (rounds) => `It was given up after ${rounds} rounds: three in a row led nowhere new`,
-  'same-error': (rounds) => `It was given up after ${rounds} rounds: the same error came back five times`,
-  'out-of-time': (rounds) => `It was given up after ${rounds} rounds: the time that it had is nearly used up`,
+  'round-limit': (rounds) => `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}, which is the limit`,
+  'no-progress': (rounds) => `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}: three in a row led nowhere new`,
+  'same-error': (rounds) => `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}: the same error came back five times`,
+  'out-of-time': (rounds) =>
+    `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}: the time that it had is nearly used up`,
+  'no-evidence': () => 'Nothing that could be run speaks for this change: what is not green was not green before either',
 };
 
 /** Ends with what a person needs: why, what is still red, and where the work is. */
 async function stopped(parts: RoundsParts, rule: StopRule, red: readonly GateVerdict[], rounds: readonly DecidedRound[]): Promise<Outcome> {
-  if (parts.rounds === 1) return redAtOnce(red);
+  if (!parts.byAgent) return redAtOnce(red);
   if (red.every(({ kind }) => kind === 'changed')) {
     // A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one.
     return failed(
@@ -143,3 +147,5 @@ function redAtOnce(red: readonly GateVerdict[]): Outcome {
   const check = red.find(({ kind }) => kind === 'task' || kind === 'tests');
   return check ? failed('verify-failed', `The check ${check.summary}`, true) : failed('gates-red', `Gates are red: ${namesOf(red)}.`);
 }
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

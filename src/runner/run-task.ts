@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
-import type { GateVerdict } from '../domain/gate.ts';
+import { type GateVerdict, notGreenIn } from '../domain/gate.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import type { Ask } from '../gateway/ask.ts';
@@ -151,11 +151,17 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   const opened = await openGating(gatingParts(parts, current, place), signal);
   if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
   const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating), signal);
-  current.result = { ...current.result, tests: testsIn(verdicts) };
+  current.result = { ...current.result, tests: testsIn(verdicts), notGreen: notGreenIn(verdicts) };
   if (signal.aborted) return whyStopped(signal.reason);
   if (outcome.kind !== 'succeeded' || !place.workspace) return outcome;
 
-  const delivered = await deliver(parts, claim, place.workspace, current.patchFile, signal);
+  const delivered = await deliver(
+    parts,
+    claim,
+    place.workspace,
+    { patchFile: current.patchFile, notGreen: current.result.notGreen },
+    signal,
+  );
   // What was committed is there whatever comes of the run, and who looks for it has to find it.
   current.result = { ...current.result, ...delivered.result };
   if (signal.aborted) return whyStopped(signal.reason);
@@ -182,7 +188,8 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     gating,
     taskId: claim.task.id,
     runId: claim.run.id,
-    rounds: engine.converses ? parts.maxRounds : 1,
+    byAgent: engine.converses,
+    rounds: parts.maxRounds,
     milliseconds: 0.9 * limit.ms,
     usedMs: () => limit.used(),
     session: () => current.result.sessionId,

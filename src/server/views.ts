@@ -130,6 +130,9 @@ export const runSchema = z
         counts: countsSchema,
       })
       .nullable(),
+    notGreen: z
+      .array(z.object({ gate: z.string(), excuse: z.enum(gateExcuses), summary: z.string() }))
+      .openapi({ description: 'Gates that were not green and were excused: red before too, impossible to run, or flaky.' }),
     tokens: z.object({
       inputTokens: z.number().int(),
       outputTokens: z.number().int(),
@@ -404,6 +407,7 @@ export function runView(
     delivery: result.delivery,
     artifacts: [...artifacts],
     tests: result.tests && { ...result.tests, command: [...result.tests.command] },
+    notGreen: result.notGreen.map((each) => ({ ...each })),
     tokens: spent.calls === 0 ? result.tokens : tokensView(spent),
     costUsd: spent.calls === 0 ? result.costUsd : inUsd(spent.costMicroUsd),
     toolCalls: result.toolCalls,

@@ -114,6 +114,7 @@ export interface RunResultTable {
   diff_truncated: number;
   delivery: string | null;
   tests: string | null;
+  not_green: string | null;
   tokens: string;
   cost_usd: number;
   tool_calls: number;

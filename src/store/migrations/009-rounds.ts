@@ -15,6 +15,7 @@ export const rounds: Migration = {
       at bigint not null,
       primary key (run_id, number)
     )`,
+    `alter table run_results add column not_green text`,
     `create index rounds_by_session on rounds (session_id) where session_id is not null`,
   ],
 };

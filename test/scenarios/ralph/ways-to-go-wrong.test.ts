@@ -66,6 +66,9 @@ const repositories = {
     'sum.js': 'export const sum = (a, b) => a + b;\n',
     'sum.test.js': sumTest,
   },
+  unequipped: { 'package.json': manifest({ test: 'no-such-runner --all' }), 'sum.js': 'export const sum = (a, b) => a + b;\n' },
+  halfEquipped: { Makefile: 'lint:\n\t@true\ntest:\n\tno-such-runner --all\n', 'sum.js': 'export const sum = (a, b) => a + b;\n' },
+  undecided: { 'notes.txt': 'a\n' },
   unruly: { 'a.txt': 'a\n', '.nightshift.yaml': 'gates: [not, a, map]\n' },
 } as const satisfies Readonly<Record<string, Files>>;
 
@@ -267,20 +270,76 @@ const ways: Readonly<Record<string, Way>> = {
     status: 'succeeded',
     excused: { tests: 'flaky' },
     rounds: 1,
-    also: ({ run }) => expect(run.summary).toMatch(/tests \(.*it is flaky\)/),
+    also: ({ run }) => {
+      expect(run.summary).toMatch(/^The gate tests is flaky: .*green when it was run again/);
+      expect(messageOf(run)).not.toContain('Nightshift-Not-Green');
+    },
   },
 
-  'works where the tests were red before, and says that this is none of its task': {
+  // The titles of these do not speak of what is red: a task that does asks for it to become green.
+  'finds old trouble, and leaves it alone since it is none of its task': {
     on: 'red',
     acts: [{ sh: work }, { say: 'That has nothing to do with my task.' }],
     status: 'succeeded',
     excused: { tests: 'red-before' },
     rounds: 2,
     also: ({ run }) => {
-      expect(run.summary).toContain('as it did before the agent came');
+      expect(run.summary).toMatch(/^The gate tests was red before and still is: .*1 of 3 tests failed, as it did before the agent came\./);
+      expect(run.summary).toContain('That has nothing to do with my task.');
+      expect(run.notGreen).toMatchObject([{ gate: 'tests', excuse: 'red-before' }]);
+      expect(messageOf(run)).toContain('Nightshift-Not-Green: tests (red-before)');
       expect(run.tests).toMatchObject({ passed: false, counts: { failed: 1, passed: 2 } });
       expect(run.filesChanged.map(({ path }) => path)).toEqual(['more.js']);
     },
+  },
+
+  'finds old trouble, and was asked to end it': {
+    on: 'red',
+    task: { body: 'Fix the failing test.' },
+    acts: [{ sh: work }, { say: 'That has nothing to do with my task.' }],
+    status: 'escalated',
+    code: 'no-progress',
+    red: ['tests'],
+    rounds: 4,
+  },
+
+  'ends one trouble and makes another': {
+    on: 'red',
+    acts: [{ sh: `${fixed}; sed -i "s/'stays', () => {}/'stays', () => { throw 1; }/" stays.test.js` }],
+    status: 'escalated',
+    code: 'no-progress',
+    red: ['tests'],
+    rounds: 4,
+  },
+
+  'works where nothing can be run': {
+    on: 'unequipped',
+    acts: [{ sh: work }, { say: 'I cannot install it.' }],
+    status: 'escalated',
+    code: 'no-evidence',
+    excused: { tests: 'cannot-run' },
+    rounds: 2,
+    says: /Nothing that could be run speaks for this change.*tests \(.*no-such-runner: .*not found.*branch nightshift\//,
+  },
+
+  'works where only one of two can be run': {
+    on: 'halfEquipped',
+    acts: [{ sh: work }, { say: 'I cannot install it.' }],
+    status: 'succeeded',
+    excused: { tests: 'cannot-run' },
+    rounds: 2,
+    also: ({ run }) => {
+      expect(run.summary).toMatch(/^The gate tests could not be asked: /);
+      expect(messageOf(run)).toContain('Nightshift-Not-Green: tests (cannot-run)');
+    },
+  },
+
+  'works where there is nothing to run': {
+    on: 'undecided',
+    acts: [{ sh: work }],
+    status: 'succeeded',
+    rounds: 1,
+    also: ({ run }) => expect(run.summary).toMatch(/No command has checked this: none is known for the repository\.$/),
   },
 
   'makes red tests redder': {
@@ -371,6 +430,12 @@ const ways: Readonly<Record<string, Way>> = {
   },
 };
 
+/** Of the commit that was delivered. */
+function messageOf({ delivery, commits }: ApiRun): string {
+  const [, mirror = ''] = /git fetch '?([^' ]+)/.exec(delivery?.fetchCommand ?? '') ?? [];
+  return git(mirror, 'log', '-1', '--format=%B', commits[0] ?? '');
+}
+
 /** One script for all: the way is told apart by the title, and how far it has come by what the agent was told last. */
 function script(): object {
   const turns = Object.entries(ways).flatMap(([name, { acts }]) =>
@@ -430,7 +495,11 @@ describe('an agent that', () => {
     const last = run.rounds.at(-1);
     const story = JSON.stringify([
       task.reason,
-      ...run.rounds.map(({ decision, rule, verdicts }) => [decision, rule, verdicts.map(({ gate, summary }) => `${gate}: ${summary}`)]),
+      ...run.rounds.map(({ decision, rule, verdicts }) => [
+        decision,
+        rule,
+        verdicts.map(({ gate, summary, output }) => [`${gate}: ${summary}`, ...(output === null ? [] : [output.slice(-500)])].join('\n')),
+      ]),
     ]);
     // What is tried again is judged by its first run.
     const status = task.status === 'delayed' ? 'failed' : task.status;

@@ -169,7 +169,10 @@ function stepOf({ type, at, data }: EventView): Step | undefined {
     case 'run.verified':
       return data['passed'] === true ? step('The check passed') : step('The check failed', 'bad');
     case 'run.round':
-      return data['decision'] === 'finish' ? step('The gates are green; delivering the work') : step('Gates are red', 'bad');
+      if (data['decision'] !== 'finish') return step('Gates are red', 'bad');
+      return (data['excused'] as readonly unknown[]).length > 0
+        ? step('Not all gates are green; delivering the work')
+        : step('The gates are green; delivering the work');
     default:
       return undefined;
   }

@@ -147,6 +147,9 @@ function noteOf({ id, at, type, data }: EventView): Item | undefined {
     case 'run.round': {
       const red = (data['red'] as readonly string[]).join(', ');
       const decision = String(data['decision']);
+      const excused = (data['excused'] as readonly { readonly gate: string }[]).map(({ gate }) => gate).join(', ');
+      if (decision === 'finish' && excused !== '')
+        return note(`Round ${Number(data['number'])}: taken, although not green: ${excused}`, 'bad');
       if (decision === 'finish') return note(`Round ${Number(data['number'])}: the gates are green`, 'good');
       const next = decision === 'continue' ? 'the agent is told and goes on' : `given up (${String(data['rule'])})`;
       return note(`Round ${Number(data['number'])}: ${red} red; ${next}`, 'bad');
