@@ -9,8 +9,12 @@ import { getRequestListener } from '@hono/node-server';
 import { watchOver } from './alerts/alerts.ts';
 import { conditionsOf } from './alerts/conditions.ts';
 import { createRecent, endsAmong, type TaskEnd } from './alerts/recent.ts';
+import type { BackupParts, Manifest } from './backup/backup.ts';
+import { openBackups } from './backup/backups.ts';
+import { restore } from './backup/restore.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
+import { withoutSecrets } from './config/without-secrets.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
 import { isProvidersFailure } from './domain/spending.ts';
@@ -49,6 +53,7 @@ import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
 import { append } from './store/journal.ts';
+import { migrations } from './store/migrate.ts';
 import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
@@ -186,6 +191,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
+    const backups = openBackups({ ...backupPartsOf(config, clock), log }, config.backupHours);
+    undo.push(() => backups.stop());
     const metrics = createMetrics({
       store,
       node: home.nodeId,
@@ -201,6 +208,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         capacity: config.maxConcurrentRuns,
         watchers: () => feed.watchers,
         workspaceBytes: equipment.workspaceBytes,
+        backupAgeMs: () => backups.ageMs(),
       },
     });
     const ends = createRecent<TaskEnd>(clock);
@@ -236,6 +244,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         providersNow().breakers.flatMap(({ provider, model, state }) => (state === 'open' ? [`${provider}/${model}`] : [])),
       ends,
       calls: failedCalls,
+      backupFailure: () => backups.failure,
       settings: config.alerts,
     });
     let stopping = false;
@@ -264,6 +273,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       engines: [...engines.keys()],
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
+      backups,
       alertNames: conditions.map(({ name }) => name),
       alertChannels: alerts.map(({ name }) => name),
       node: home.nodeId,
@@ -353,6 +363,27 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     throw error;
   }
 }
+
+const searchPath = (): string => process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+
+function backupPartsOf(config: Config, clock: Clock): BackupParts {
+  return {
+    home: config.home,
+    directory: config.backupDirectory ?? join(config.home, 'backups'),
+    databaseUrl: config.databaseUrl,
+    schema: migrations.length,
+    version,
+    clock,
+    path: searchPath(),
+    withoutSecrets,
+    passphrase: config.backupPassphrase,
+    keep: config.keepBackups,
+  };
+}
+
+/** Puts a backup into the home, which must be empty. */
+export const restoreBackup = (config: Config, file: string, signal: AbortSignal): Promise<Manifest> =>
+  restore({ ...backupPartsOf(config, systemClock), file, home: config.home, databaseUrl: config.databaseUrl }, signal);
 
 async function openPgBoss(store: Store, log: Log): Promise<Line> {
   const { pgBossLine } = await import('./queue/pg-boss.ts');

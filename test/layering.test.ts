@@ -25,6 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // What arrives and what leaves: neither knows the other, nor who is outside.
   inbox: [...base, 'store', 'queue'],
   outbox: [...base, 'store'],
+  backup: [...base, 'store'],
   // Looks after the whole, and tells people through the outbox.
   alerts: [...base, 'store', 'outbox'],
   // One service outside, in both directions: what it sends and what it is told have their words in common.
@@ -46,6 +47,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'outbox',
       'channels',
       'alerts',
+      'backup',
       'github',
       'workspace',
       'sandbox',
@@ -59,7 +61,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Started as processes of their own. */
-const programs = ['runner/hooks/module-host.ts'];
+const programs = ['backup/snapshot-thread.ts', 'runner/hooks/module-host.ts'];
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
 const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));

@@ -23,6 +23,7 @@ let queue: Queue;
 let ends: Recent<TaskEnd>;
 let calls: Recent<'failed'>;
 let openBreakers: readonly string[];
+let backupFailure: string | null;
 
 beforeEach(async () => {
   database = await createDatabase('sqlite');
@@ -32,6 +33,7 @@ beforeEach(async () => {
   ends = createRecent(clock);
   calls = createRecent(clock);
   openBreakers = [];
+  backupFailure = null;
 });
 
 afterEach(async () => {
@@ -48,6 +50,7 @@ const partsOf = (settings: ConditionParts['settings']): ConditionParts => ({
   openBreakers: () => openBreakers,
   ends,
   calls,
+  backupFailure: () => backupFailure,
   settings,
 });
 
@@ -138,6 +141,12 @@ test('models that fail are told by how many calls, and by who does not answer', 
   expect(await titleOf('model-calls-failing')).toBe('61 model calls failed within five minutes');
   openBreakers = ['claude/claude-sonnet-5-5'];
   expect(await titleOf('breaker-open')).toBe('No answer from claude/claude-sonnet-5-5');
+});
+
+test('a backup that cannot be made is told with its reason', async () => {
+  backupFailure = 'no room';
+  const condition = conditionsOf(partsOf({})).find(({ name }) => name === 'backup');
+  expect(await condition?.look()).toEqual({ title: 'No backup can be made', text: 'no room' });
 });
 
 test('one that is switched off is not looked at', async () => {

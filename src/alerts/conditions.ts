@@ -23,6 +23,8 @@ export interface ConditionParts {
   readonly ends: Recent<TaskEnd>;
   /** Model calls of this node that providers failed. */
   readonly calls: Recent<'failed'>;
+  /** Why the last backup of this node could not be made; null when all is well. */
+  readonly backupFailure: () => string | null;
   /** What an owner wants otherwise, by name. */
   readonly settings: Readonly<Partial<Record<AlertName, AlertSetting>>>;
 }
@@ -228,6 +230,16 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
           title: `${(free / 1e9).toFixed(1)} GB are left of the disk`,
           text: `Of ${parts.home}. When it is full nothing can be stored, so nothing is accepted and nothing begins.`,
         };
+      },
+    },
+    backup: {
+      severity: 'warning',
+      scope: 'node',
+      forMinutes: 60,
+      above: 0,
+      async look() {
+        const failure = parts.backupFailure();
+        return failure === null ? null : { title: 'No backup can be made', text: failure };
       },
     },
   };

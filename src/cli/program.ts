@@ -18,6 +18,8 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'up', summary: 'start the server', load: () => import('./up.ts') },
     { name: 'demo', summary: 'watch an agent repair a sample repository; needs no key', load: () => import('./demo.ts') },
     { name: 'doctor', summary: 'check that everything the server needs is there', load: () => import('./doctor.ts') },
+    { name: 'backup', summary: 'make a backup while the server works, or list those there are', load: () => import('./backup.ts') },
+    { name: 'restore', summary: 'put a backup into an empty home', load: () => import('./restore.ts') },
     { name: 'config', summary: 'show the settings and where each comes from', load: () => import('./config.ts') },
     { name: 'token', summary: "print the owner's API key, or make a new one", load: () => import('./token.ts') },
   ],

@@ -526,6 +526,33 @@ export const settings = {
     about: 'what alerts to the web hook are signed with',
     secret: true,
   },
+  backupHours: {
+    default: 24,
+    env: 'NIGHTSHIFT_BACKUP_HOURS',
+    schema: whole(0, 8_760),
+    allowed: 'hours from 0 to 8760',
+    about: 'how often a backup is made by itself; 0 is never',
+  },
+  backupDirectory: {
+    env: 'NIGHTSHIFT_BACKUP_DIRECTORY',
+    schema: z.string().min(1),
+    allowed: 'a directory',
+    about: 'where backups are kept; better on another disk',
+  },
+  keepBackups: {
+    default: 7,
+    env: 'NIGHTSHIFT_KEEP_BACKUPS',
+    schema: whole(1, 1_000),
+    allowed: 'a number from 1 to 1000',
+    about: 'how many backups are kept',
+  },
+  backupPassphrase: {
+    env: 'NIGHTSHIFT_BACKUP_PASSPHRASE',
+    schema: z.string().min(12),
+    allowed: 'a passphrase of at least 12 characters',
+    about: 'with it, keys and the settings that hold them go into backups, sealed; without it they are left out',
+    secret: true,
+  },
   alerts: {
     default: {},
     schema: z.partialRecord(

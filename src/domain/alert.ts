@@ -16,6 +16,7 @@ export const alertNames = [
   'outbox-stuck',
   'dead-letters',
   'disk',
+  'backup',
 ] as const;
 export type AlertName = (typeof alertNames)[number];
 

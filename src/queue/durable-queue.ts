@@ -13,7 +13,7 @@ import { bookLost } from '../store/ledger.ts';
 import * as nodes from '../store/nodes.ts';
 import { findProfiles, holdProfiles } from '../store/profiles.ts';
 import * as runs from '../store/runs.ts';
-import { readSetting, writeSetting } from '../store/settings.ts';
+import { pausedKey, readSetting, writeSetting } from '../store/settings.ts';
 import type { LockName, Store, Tx } from '../store/store.ts';
 import * as tasks from '../store/tasks.ts';
 import { type CannotRun, enqueue, unfit, unknownProfile } from './enqueue.ts';
@@ -35,7 +35,6 @@ export interface QueueParts {
   readonly changed?: Surroundings['changed'];
 }
 
-const pausedKey = 'queue.paused';
 const promoteLimit = 500;
 
 export function createQueue(parts: QueueParts): Queue {

@@ -10,6 +10,7 @@ import { newRouter } from './router.ts';
 import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts';
 import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
 import { alertRoutes } from './routes/alerts.ts';
+import { backupRoutes } from './routes/backups.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
@@ -96,6 +97,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', outboxRoutes(parts));
   app.route('/api', channelRoutes(parts));
   app.route('/api', alertRoutes(parts));
+  app.route('/api', backupRoutes(parts));
   app.route('/api', serverRoutes(parts));
   app.route('/api', sessionRoutes(parts));
   app.route(

@@ -44,6 +44,11 @@ export interface ServerParts {
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
+  readonly backups: {
+    make(): Promise<BackupFacts>;
+    list(): Promise<readonly BackupFacts[]>;
+    readonly failure: string | null;
+  };
   /** The conditions that people are told of. */
   readonly alertNames: readonly string[];
   /** The channels that alerts go to. */
@@ -72,4 +77,10 @@ interface ServerFacts {
   readonly providers: readonly string[];
   readonly model: string | null;
   readonly sandbox: { readonly active: boolean; readonly summary: string; readonly remedy: string | null };
+}
+
+interface BackupFacts {
+  readonly file: string;
+  readonly bytes: number;
+  readonly madeAt: number;
 }

@@ -12,6 +12,8 @@ export interface MachineMetricsParts {
   readonly watchers: () => number;
   /** Null until it has been measured. */
   readonly workspaceBytes: () => number | null;
+  /** How old the newest backup is; null when there is none. */
+  readonly backupAgeMs: () => Promise<number | null>;
 }
 
 /** Gauges that prom-client names like counters. What they say is in the metrics without the ending, by type. */
@@ -39,6 +41,15 @@ export function describeMachine(registry: Registry, { gauge }: Instruments, part
   figure('agent_runs_capacity', 'Runs that this node takes on at the same time', () => parts.capacity);
   figure('agent_event_watchers', 'Clients waiting on the event stream', parts.watchers);
 
+  gauge({
+    name: 'agent_backup_age_seconds',
+    help: 'How old the newest backup of this node is; absent without one',
+    async collect() {
+      const ms = await parts.backupAgeMs();
+      if (ms === null) this.reset();
+      else this.set(ms / 1_000);
+    },
+  });
   const size = gauge({ name: 'agent_disk_bytes', help: "Size of the disk that the server's home is on" });
   gauge({
     name: 'agent_disk_free_bytes',

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { access, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Clock } from '../platform/clock.ts';
+import { run } from './program.ts';
+import { seal } from './sealed.ts';
+import { dumpPostgres, snapshotSqlite } from './snapshot.ts';
+
+export interface BackupParts {
+  readonly home: string;
+  /** Where backups are kept; made if need be. */
+  readonly directory: string;
+  readonly databaseUrl: string | undefined;
+  /** The version of the schema, so that a restore knows whether it can read it. */
+  readonly schema: number;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly path: string;
+  /** The settings without what is secret in them. */
+  readonly withoutSecrets: (settings: string) => string;
+  /** With one, secrets go along, sealed with it; without one they are left out. */
+  readonly passphrase: string | undefined;
+  /** How many stay; older ones are removed when a new one is whole. */
+  readonly keep: number;
+}
+
+export interface Backup {
+  readonly file: string;
+  readonly bytes: number;
+  readonly madeAt: number;
+}
+
+/** What a restore looks at first. */
+export interface Manifest {
+  readonly format: 1;
+  readonly version: string;
+  readonly schema: number;
+  readonly database: 'sqlite' | 'postgres';
+  readonly madeAt: number;
+  readonly sealed: boolean;
+}
+
+export const databaseFile = { sqlite: 'nightshift.db', postgres: 'nightshift.dump' } as const;
+/** What of the home is worth keeping; mirrors and workspaces are made again. */
+const records = ['runs', 'sessions'] as const;
+const named = /^nightshift-(\d{8})T(\d{6})Z\.tar\.gz$/;
+
+/**
+ * Makes a backup while everything goes on. The database is as it was at one moment; files that are written meanwhile may
+ * be cut short. It has its name only when all of it is on the disk. Throws `Unusable` with what is missing.
+ */
+export async function backUp(parts: BackupParts, signal: AbortSignal): Promise<Backup> {
+  const { home, directory, clock, databaseUrl } = parts;
+  const madeAt = clock.now();
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await clearAbandoned(directory, madeAt);
+  const staging = await mkdtemp(join(directory, unfinished));
+  try {
+    const database = databaseUrl === undefined ? 'sqlite' : 'postgres';
+    const into = join(staging, databaseFile[database]);
+    if (databaseUrl === undefined) await snapshotSqlite(join(home, 'nightshift.db'), into, signal);
+    else await dumpPostgres(databaseUrl, into, parts, signal);
+    const sealed = await putSettings(parts, staging);
+    const manifest: Manifest = { format: 1, version: parts.version, schema: parts.schema, database, madeAt, sealed };
+    await writeFile(join(staging, 'manifest.json'), JSON.stringify(manifest, null, 2));
+    const file = join(directory, `nightshift-${new Date(madeAt).toISOString().replaceAll(/[-:]|\.\d+/g, '')}.tar.gz`);
+    const bytes = await pack(parts, staging, file, signal);
+    await prune(parts);
+    return { file, bytes, madeAt };
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** The newest first. */
+export async function listBackups(directory: string): Promise<readonly Backup[]> {
+  const names = (await readdir(directory).catch(() => []))
+    .filter((name) => named.test(name))
+    .toSorted()
+    .toReversed();
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const file = join(directory, name);
+      const facts = await stat(file).catch(() => undefined);
+      return facts?.isFile() ? [{ file, bytes: facts.size, madeAt: timeOf(name) }] : [];
+    }),
+  );
+  return found.flat();
+}
+
+export const checksumOf = (file: string): string => `${file}.sha256`;
+
+export async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+async function putSettings({ home, withoutSecrets, passphrase }: BackupParts, staging: string): Promise<boolean> {
+  const settings = await readFile(join(home, 'nightshift.yaml'), 'utf8').catch(() => undefined);
+  if (settings !== undefined) await writeFile(join(staging, 'nightshift.yaml'), withoutSecrets(settings), { mode: 0o600 });
+  if (passphrase === undefined) return false;
+  const token = await readFile(join(home, 'token'), 'utf8').catch(() => undefined);
+  await writeFile(join(staging, 'secrets.sealed'), await seal(JSON.stringify({ settings, token }), passphrase), { mode: 0o600 });
+  return true;
+}
+
+async function pack({ home, clock, path }: BackupParts, staging: string, file: string, signal: AbortSignal): Promise<number> {
+  const there = await Promise.all(
+    records.map((name) =>
+      access(join(home, name)).then(
+        () => [name],
+        () => [],
+      ),
+    ),
+  );
+  const growing = `${staging}.tar.gz`;
+  try {
+    const argv = [
+      'tar',
+      '--create',
+      '--gzip',
+      '--file',
+      growing,
+      '--exclude=runs/*/work',
+      '--directory',
+      staging,
+      '.',
+      '--directory',
+      home,
+      ...there.flat(),
+    ];
+    // 1: a file changed or vanished while it was read, which records of runs under way do.
+    await run({ argv, path, clock, content: [0, 1] }, signal);
+    const handle = await open(growing, 'r+');
+    await handle.sync().finally(() => handle.close());
+    await writeFile(checksumOf(file), `${await sha256(growing)}  ${basename(file)}\n`);
+    await rename(growing, file);
+    return (await stat(file)).size;
+  } finally {
+    await rm(growing, { force: true });
+  }
+}
+
+async function prune({ directory, keep }: BackupParts): Promise<void> {
+  for (const { file } of (await listBackups(directory)).slice(keep)) {
+    await rm(file, { force: true });
+    await rm(checksumOf(file), { force: true });
+  }
+}
+
+const unfinished = '.nightshift-';
+const day = 86_400_000;
+
+/** Of backups that were killed. */
+async function clearAbandoned(directory: string, now: number): Promise<void> {
+  for (const name of (await readdir(directory)).filter((each) => each.startsWith(unfinished))) {
+    const path = join(directory, name);
+    const facts = await stat(path).catch(() => undefined);
+    if (facts && now - facts.mtimeMs > day) await rm(path, { recursive: true, force: true });
+  }
+}
+
+function timeOf(name: string): number {
+  const [, date = '', time = ''] = named.exec(name) ?? [];
+  const at = (text: string, from: number): string => text.slice(from, from + 2);
+  return Date.parse(`${date.slice(0, 4)}-${at(date, 4)}-${at(date, 6)}T${at(time, 0)}:${at(time, 2)}:${at(time, 4)}Z`);
+}

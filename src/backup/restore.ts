@@ -1,0 +1,110 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { Unusable } from '../domain/errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import { openStore } from '../store/open.ts';
+import { prepareRestored } from '../store/restored.ts';
+import { checksumOf, databaseFile, type Manifest, sha256 } from './backup.ts';
+import { run } from './program.ts';
+import { unseal } from './sealed.ts';
+import { restorePostgres } from './snapshot.ts';
+
+export interface RestoreParts {
+  readonly file: string;
+  /** Does not exist yet, or is empty. */
+  readonly home: string;
+  /** An empty database, for a backup of PostgreSQL. */
+  readonly databaseUrl: string | undefined;
+  /** The newest schema that this program knows. */
+  readonly schema: number;
+  readonly clock: Clock;
+  readonly path: string;
+  readonly passphrase: string | undefined;
+}
+
+const manifestSchema = z.object({
+  format: z.literal(1),
+  version: z.string(),
+  schema: z.int(),
+  database: z.enum(['sqlite', 'postgres']),
+  madeAt: z.number(),
+  sealed: z.boolean(),
+});
+
+/**
+ * Puts a backup in place, whole or not at all. The queue is paused afterwards, so that a person can look first: what was
+ * done after the backup is not known to it.
+ */
+export async function restore(parts: RestoreParts, signal: AbortSignal): Promise<Manifest> {
+  const { home, clock, path } = parts;
+  const file = resolve(parts.file);
+  if (!existsSync(file)) throw new Unusable('no-such-backup', `There is no file ${file}.`);
+  await checkSum(file);
+  if (existsSync(home) && (await readdir(home)).length > 0) {
+    throw new Unusable('home-in-use', `${home} is not empty. Restore into a new home (--home), or move this one away first.`);
+  }
+  await mkdir(dirname(home), { recursive: true });
+  const staging = await mkdtemp(join(dirname(home), '.nightshift-restoring-'));
+  try {
+    await run({ argv: ['tar', '--extract', '--gzip', '--no-same-owner', '--file', file, '--directory', staging], path, clock }, signal);
+    const manifest = await readManifest(staging, parts);
+    if (manifest.sealed) await openSecrets(staging, parts);
+    await putDatabase(staging, manifest, parts, signal);
+    for (const name of ['manifest.json', 'secrets.sealed', databaseFile.postgres]) await rm(join(staging, name), { force: true });
+    await chmod(staging, 0o700);
+    if (existsSync(home)) await rmdir(home);
+    await rename(staging, home);
+    return manifest;
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+async function checkSum(file: string): Promise<void> {
+  if (!existsSync(checksumOf(file))) return;
+  const [wanted] = (await readFile(checksumOf(file), 'utf8')).split(' ');
+  if (wanted !== (await sha256(file))) {
+    throw new Unusable(
+      'backup-damaged',
+      `${file} is not what was written: its checksum differs from ${checksumOf(file)}. Use another backup.`,
+    );
+  }
+}
+
+async function readManifest(staging: string, { schema, databaseUrl }: RestoreParts): Promise<Manifest> {
+  const text = await readFile(join(staging, 'manifest.json'), 'utf8').catch(() => '{}');
+  const parsed = manifestSchema.safeParse(JSON.parse(text));
+  if (!parsed.success) throw new Unusable('no-backup', 'This file is no backup of Nightshift.');
+  const manifest = parsed.data;
+  if (manifest.schema > schema) {
+    throw new Unusable('backup-newer', `This backup was made by Nightshift ${manifest.version}, which is newer. Restore it with that one.`);
+  }
+  if (manifest.database === 'postgres' && databaseUrl === undefined) {
+    throw new Unusable('database-missing', 'This is a backup of PostgreSQL: name an empty database with DATABASE_URL.');
+  }
+  if (manifest.database === 'sqlite' && databaseUrl !== undefined) {
+    throw new Unusable('database-other', 'This is a backup of the embedded database; leave DATABASE_URL out.');
+  }
+  return manifest;
+}
+
+async function openSecrets(staging: string, { passphrase }: RestoreParts): Promise<void> {
+  if (passphrase === undefined) return;
+  const text = await unseal(await readFile(join(staging, 'secrets.sealed')), passphrase);
+  const { settings, token } = JSON.parse(text) as { settings?: string; token?: string };
+  if (settings !== undefined) await writeFile(join(staging, 'nightshift.yaml'), settings, { mode: 0o600 });
+  if (token !== undefined) await writeFile(join(staging, 'token'), token, { mode: 0o600 });
+}
+
+async function putDatabase(staging: string, { database }: Manifest, parts: RestoreParts, signal: AbortSignal): Promise<void> {
+  const { databaseUrl, clock } = parts;
+  if (database === 'postgres') await restorePostgres(String(databaseUrl), join(staging, databaseFile.postgres), parts, signal);
+  const store = await openStore({ home: staging, databaseUrl });
+  try {
+    await store.write((tx) => prepareRestored(tx, clock.now()));
+  } finally {
+    await store.close();
+  }
+}

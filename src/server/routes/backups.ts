@@ -1,0 +1,54 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { Refused, Unusable } from '../../domain/errors.ts';
+import type { App } from '../env.ts';
+import type { ServerParts } from '../parts.ts';
+import { answers, json } from '../responses.ts';
+import { newRouter } from '../router.ts';
+
+const tags = ['Server'];
+const backupSchema = z
+  .object({ file: z.string(), bytes: z.int(), madeAt: z.string().openapi({ format: 'date-time' }) })
+  .openapi('Backup', { description: 'On the disk of this node.' });
+const shown = ({ file, bytes, madeAt }: { file: string; bytes: number; madeAt: number }) => ({
+  file,
+  bytes,
+  madeAt: new Date(madeAt).toISOString(),
+});
+
+export function backupRoutes({ backups }: ServerParts): App {
+  const router = newRouter();
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/backups',
+      tags,
+      summary: 'List the backups of this node, newest first',
+      responses: {
+        200: json(
+          z.object({ items: z.array(backupSchema), failure: z.string().nullable() }).openapi('Backups'),
+          'Those there are, and why the last could not be made.',
+        ),
+        ...answers(401),
+      },
+    }),
+    async (context) => context.json({ items: (await backups.list()).map(shown), failure: backups.failure }, 200),
+  );
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/backups',
+      tags,
+      summary: 'Make a backup now; answers when it is whole',
+      responses: { 201: json(backupSchema, 'It is on the disk.'), ...answers(401, 409, 413) },
+    }),
+    async (context) => {
+      try {
+        return context.json(shown(await backups.make()), 201);
+      } catch (error) {
+        if (error instanceof Unusable) throw new Refused(409, error.code, error.message);
+        throw error;
+      }
+    },
+  );
+  return router;
+}

@@ -1,0 +1,223 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterEach, describe, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
+import { restoreBackup } from '../../src/main.ts';
+import { openStore } from '../../src/store/open.ts';
+import { type Api, startTestServer, type TestServer, testToken } from '../support/server.ts';
+import { until } from '../support/server-process.ts';
+import { createDatabase, dialects, missing, type TestDatabase } from '../support/stores.ts';
+
+interface Backup {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+for (const dialect of dialects) {
+  describe.skipIf(missing(dialect))(`a backup on ${dialect}`, () => {
+    const databases: TestDatabase[] = [];
+    const servers: TestServer[] = [];
+
+    afterEach(async () => {
+      for (const server of servers.splice(0)) await server.running.stop();
+      for (const database of databases.splice(0)) {
+        await database.remove();
+        await rm(`${database.home}-restored`, { recursive: true, force: true });
+      }
+    });
+
+    async function start(
+      flags: Parameters<typeof startTestServer>[1] = {},
+    ): Promise<{ api: Api; database: TestDatabase; server: TestServer }> {
+      const database = await createDatabase(dialect);
+      databases.push(database);
+      writeFileSync(
+        join(database.home, 'nightshift.yaml'),
+        '# ours\nmaxConcurrentRuns: 3\ngithubToken: ghp_verysecret\nwebhooks:\n  - name: ci\n    secret: also-very-secret\n    task: { title: x }\n',
+      );
+      const server = await startTestServer(database, flags);
+      servers.push(server);
+      return { api: server.api, database, server };
+    }
+
+    /** Where a backup of a database goes: a home that is not there yet, and on PostgreSQL an empty database. */
+    async function target(): Promise<{ home: string; databaseUrl: string | undefined }> {
+      const database = await createDatabase(dialect);
+      databases.push(database);
+      return { home: `${database.home}-restored`, databaseUrl: database.databaseUrl };
+    }
+
+    const configOf = (where: { home: string; databaseUrl: string | undefined }, flags: object = {}) =>
+      loadConfig({ env: {}, flags: { ...where, token: testToken, ...flags }, cwd: databases[0]?.home ?? '/' }).config;
+
+    const never = new AbortController().signal;
+
+    /** Every row of every table, as text. */
+    async function contents(where: Pick<TestDatabase, 'open'>): Promise<Record<string, readonly string[]>> {
+      const store = await where.open();
+      try {
+        const tables = (await store.read.introspection.getTables()).filter(
+          ({ name, schema }) => !name.startsWith('sqlite_') && schema !== 'pgboss',
+        );
+        const found: Record<string, readonly string[]> = {};
+        for (const { name } of tables) {
+          const { rows } = await sql`select * from ${sql.table(name)}`.execute(store.read);
+          found[name] = rows.map((row) => JSON.stringify(row)).sort();
+        }
+        return found;
+      } finally {
+        await store.close();
+      }
+    }
+
+    test('restored into an empty home is the same, table by table and file by file, without secrets, and goes on when told', async () => {
+      const { api, database, server } = await start();
+      const done = await api.submit({ title: 'done', body: 'echo what it printed' });
+      await api.becomes(done.id, 'succeeded');
+      await api.call('POST', '/api/queue/pause');
+      const waiting = await api.submit({ title: 'still to do', body: 'true' });
+      await api.call('PUT', '/api/budgets/day', { body: { limit: 33 } });
+      const { status, body } = await api.call<Backup>('POST', '/api/backups');
+      expect(status).toBe(201);
+      await server.running.stop();
+      servers.splice(0);
+      const before = await contents(database);
+
+      const where = await target();
+      await restoreBackup(configOf(where), body.file, never);
+      const after = await contents({ open: () => openStore(where) });
+      // What the server wrote while it stopped came after the backup, and nodes are those of the moment.
+      const { events: eventsBefore = [], nodes: _, ...restBefore } = before;
+      const { events: eventsAfter = [], nodes: __, ...restAfter } = after;
+      expect(restAfter).toEqual(restBefore);
+      expect(eventsBefore).toEqual(expect.arrayContaining([...eventsAfter]));
+      expect(eventsAfter.length).toBeGreaterThan(5);
+      const runId = (await runOf(database, done.id)) as string;
+      expect(readFileSync(join(where.home, 'runs', runId, 'output.log'), 'utf8')).toBe(
+        readFileSync(join(database.home, 'runs', runId, 'output.log'), 'utf8'),
+      );
+      const settings = readFileSync(join(where.home, 'nightshift.yaml'), 'utf8');
+      expect(settings).toContain('maxConcurrentRuns: 3');
+      expect(settings).not.toMatch(/very-?secret/);
+      expect(settings).toContain('githubToken, webhooks');
+      expect(existsSync(join(where.home, 'token'))).toBe(false);
+
+      const restored = await startTestServer({ home: where.home, databaseUrl: where.databaseUrl });
+      servers.push(restored);
+      expect((await restored.api.call<{ paused: boolean }>('GET', '/api/queue')).body.paused).toBe(true);
+      expect((await restored.api.task(done.id)).status).toBe('succeeded');
+      expect((await restored.api.task(waiting.id)).status).toBe('queued');
+      await restored.api.call('POST', '/api/queue/resume');
+      await restored.api.becomes(waiting.id, 'succeeded');
+    });
+
+    test('made while work comes in is of one moment: no run without its task, no task without its first event', async () => {
+      const { api } = await start();
+      let submitting = true;
+      const load = (async () => {
+        while (submitting) await Promise.all(Array.from({ length: 20 }, (_, each) => api.submit({ title: `work ${each}`, body: 'true' })));
+      })();
+      const { body } = await api.call<Backup>('POST', '/api/backups');
+      submitting = false;
+      await load;
+      const where = await target();
+      await restoreBackup(configOf(where), body.file, never);
+      const store = await openStore(where);
+      try {
+        const orphans = await sql<{ many: number }>`select count(*) as many from runs where task_id not in (select id from tasks)`.execute(
+          store.read,
+        );
+        const silent = await sql<{
+          many: number;
+        }>`select count(*) as many from tasks where id not in (select task_id from events where type = 'task.submitted')`.execute(
+          store.read,
+        );
+        expect([Number(orphans.rows[0]?.many), Number(silent.rows[0]?.many)]).toEqual([0, 0]);
+      } finally {
+        await store.close();
+      }
+    });
+
+    test('with a passphrase brings keys along, sealed', async () => {
+      const { api } = await start({ backupPassphrase: 'correct horse battery' });
+      const { body } = await api.call<Backup>('POST', '/api/backups');
+      const where = await target();
+      const wrong = restoreBackup(configOf(where, { backupPassphrase: 'wrong horse battery' }), body.file, never);
+      await expect(wrong).rejects.toMatchObject({ code: 'wrong-passphrase' });
+      expect(existsSync(where.home)).toBe(false);
+      await restoreBackup(configOf(where, { backupPassphrase: 'correct horse battery' }), body.file, never);
+      expect(readFileSync(join(where.home, 'nightshift.yaml'), 'utf8')).toContain('githubToken: ghp_verysecret');
+    });
+  });
+}
+
+describe('a backup', () => {
+  let database: TestDatabase;
+  let server: TestServer;
+
+  afterEach(async () => {
+    await server?.running.stop();
+    await database?.remove();
+  });
+
+  async function start(flags: object): Promise<void> {
+    database = await createDatabase('sqlite');
+    server = await startTestServer(database, flags);
+  }
+
+  const make = async (): Promise<Backup> => (await server.api.call<Backup>('POST', '/api/backups')).body;
+  const list = async (): Promise<readonly Backup[]> =>
+    (await server.api.call<{ items: readonly Backup[] }>('GET', '/api/backups')).body.items;
+
+  test('is made by itself when the last one is too old, and those beyond the number to keep are removed', async () => {
+    await start({});
+    expect(await list()).toEqual([]);
+    await server.running.stop();
+    const dayAgo = Date.now() / 1_000 - 86_400;
+    utimesSync(join(database.home, 'node-id'), dayAgo, dayAgo);
+    server = await startTestServer(database, { keepBackups: '1' });
+    const [first] = await until('the first', async () => {
+      const found = await list();
+      return found.length === 1 && found;
+    });
+    // Their names have seconds in them.
+    const second = await until('another name', async () => {
+      const made = await make();
+      return made.file !== first?.file && made;
+    });
+    expect(await list()).toMatchObject([{ file: second.file }]);
+    expect(existsSync(String(first?.file))).toBe(false);
+  });
+
+  test('that was damaged, or is none, is refused, and so is a home that is in use; nothing is left behind', async () => {
+    await start({});
+    const { file } = await make();
+    const home = join(database.home, 'elsewhere');
+    const config = loadConfig({ env: {}, flags: { home }, cwd: database.home }).config;
+    const never = new AbortController().signal;
+    await expect(
+      restoreBackup(loadConfig({ env: {}, flags: { home: database.home }, cwd: '/' }).config, file, never),
+    ).rejects.toMatchObject({
+      code: 'home-in-use',
+    });
+    await appendFile(file, 'x');
+    await expect(restoreBackup(config, file, never)).rejects.toMatchObject({ code: 'backup-damaged' });
+    const other = join(database.home, 'other.tar.gz');
+    mkdirSync(join(database.home, 'nothing'));
+    spawnSync('tar', ['-czf', other, '-C', join(database.home, 'nothing'), '.']);
+    await expect(restoreBackup(config, other, never)).rejects.toMatchObject({ code: 'no-backup' });
+    expect(existsSync(home)).toBe(false);
+  });
+});
+
+async function runOf(database: TestDatabase, taskId: string): Promise<string | undefined> {
+  const store = await database.open();
+  try {
+    return (await store.read.selectFrom('runs').select('id').where('task_id', '=', taskId).executeTakeFirst())?.id;
+  } finally {
+    await store.close();
+  }
+}
