@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { alertNames } from '../domain/alert.ts';
 import { parseCommand } from '../domain/command-line.ts';
 import { hookPoints } from '../domain/hook.ts';
+import { reviewVerdicts } from '../domain/review.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
 import { priorities, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
@@ -372,8 +373,10 @@ export const settings = {
       others: z.enum(['ignore', 'await-approval']).exactOptional(),
       label: z.string().min(1).max(100).exactOptional(),
       branches: z.array(z.string().min(1)).exactOptional(),
+      reviews: z.enum(reviewVerdicts).exactOptional(),
     }),
-    allowed: '{repositories?, associations?, allow?: [login], others?: ignore | await-approval, label?, branches?}',
+    allowed:
+      '{repositories?, associations?, allow?: [login], others?: ignore | await-approval, label?, branches?, reviews?: comment | request-changes | approve}',
     about: 'who may set Nightshift to work on GitHub, and where',
   },
   llmProvider: {

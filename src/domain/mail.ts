@@ -35,6 +35,8 @@ export interface OutgoingMessage {
   readonly kind: string;
   readonly key: string;
   readonly body: unknown;
+  /** At least so long after a text under the same key goes the next one; then it is the newest. */
+  readonly pauseMs?: number;
   /** The task that it tells of, if it tells of one. */
   readonly taskId?: string;
 }

@@ -1,4 +1,5 @@
 import type { NotGreen, TestCounts } from './gate.ts';
+import type { Review } from './review.ts';
 import { noUsage, type TokenUsage } from './usage.ts';
 
 export interface FileChange {
@@ -39,6 +40,8 @@ export interface RunResult {
   readonly tests: TestReport | null;
   /** Gates that were not green and did not count as red; the work was taken all the same. */
   readonly notGreen: readonly NotGreen[];
+  /** Of a task that was asked for one. */
+  readonly review: Review | null;
   readonly tokens: TokenUsage;
   readonly costUsd: number;
   readonly toolCalls: number;
@@ -56,6 +59,7 @@ export const noResult: RunResult = {
   delivery: null,
   tests: null,
   notGreen: [],
+  review: null,
   tokens: noUsage,
   costUsd: 0,
   toolCalls: 0,

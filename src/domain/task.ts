@@ -28,6 +28,10 @@ export const needsPerson: readonly TaskStatus[] = ['awaiting-approval', 'over-bu
 export const trustLevels = ['owner', 'known', 'untrusted'] as const;
 export type Trust = (typeof trustLevels)[number];
 
+/** What has to come of a task: changes, which are committed, or a review, for which nothing is. */
+export const deliverables = ['changes', 'review'] as const;
+export type Deliverable = (typeof deliverables)[number];
+
 /** A durable wish for work. */
 export interface Task extends TaskState {
   readonly id: string;
@@ -47,6 +51,9 @@ export interface Task extends TaskState {
   /** Goes before what the profile says. */
   readonly tier: Tier | null;
   readonly labels: readonly string[];
+  readonly deliverable: Deliverable;
+  /** The branch that its changes go to; null is one of its own. */
+  readonly branch: string | null;
   readonly requestedBy: string;
   readonly trust: Trust;
   readonly createdAt: number;

@@ -94,6 +94,7 @@ describe('a GitHub App', () => {
         others: 'ignore',
         label: 'x',
         branches: [],
+        reviews: 'request-changes',
         engine: 'claude',
       } as const;
       await catchUp({ api: app(), policy, inbox, store, clock, log: silentLog }, never);

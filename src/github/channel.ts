@@ -3,6 +3,7 @@ import type { Channel, Finding, Sending } from '../outbox/channel.ts';
 import type { GitHubApi } from './api.ts';
 import { type Answer, at, type Call, listAll, repo } from './client.ts';
 import { githubSource } from './door.ts';
+import { type ReviewMessage, sendReview } from './review.ts';
 import { ownMark } from './trigger.ts';
 
 /** What can be said on GitHub; the body of a message in the outbox. */
@@ -30,7 +31,8 @@ export type GitHubMessage =
       readonly base: string;
       readonly title: string;
       readonly text: string;
-    };
+    }
+  | ReviewMessage;
 
 /** Hidden at the head of what we write, by which it is found again. */
 const markOf = (key: string): string => `${ownMark}${key} -->`;
@@ -62,15 +64,21 @@ export function githubChannel(api: GitHubApi): Channel {
           return sendComment(ask, message, body);
         case 'pull-request':
           return sendPullRequest(ask, message, body);
+        case 'review':
+          // One that is there says it already; and what was said about lines cannot be said anew.
+          if (message.ref !== null) return { kind: 'sent', ref: message.ref };
+          return sendingOf(await sendReview(ask, `${markOf(message.key)}\n`, body, longestComment), ({ id }) => id);
       }
     },
 
     async find(message, signal): Promise<Finding> {
       const body = message.body as GitHubMessage;
       // Whether there is a pull request of the branch is looked at before one is made, and the others may be repeated.
-      if (body.type !== 'comment') return { kind: 'absent' };
+      if (body.type !== 'comment' && body.type !== 'review') return { kind: 'absent' };
       const since = new Date(message.createdAt - clockSlackMs).toISOString();
-      const path = `${repo(body.repository)}${at`/issues/${body.number}/comments`}?since=${since}`;
+      const path =
+        repo(body.repository) +
+        (body.type === 'review' ? at`/pulls/${body.number}/reviews` : `${at`/issues/${body.number}/comments`}?since=${since}`);
       const listed = await listAll((page) => api.in(body.repository, { method: 'GET', path: page }, signal), path, maxPages);
       if (listed.kind !== 'ok') return listed.kind === 'missing' ? { kind: 'absent' } : (postponed(listed) ?? { kind: 'absent' });
       const mark = markOf(message.key);

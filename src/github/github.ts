@@ -77,6 +77,7 @@ export function createGitHub(
     others: settings.github?.others ?? 'ignore',
     label: settings.github?.label ?? 'nightshift',
     branches: settings.github?.branches ?? [],
+    reviews: settings.github?.reviews ?? 'request-changes',
   };
   if (!api.canSpeak) {
     log.warn('github: deliveries are taken in, but without GITHUB_TOKEN or an App nobody is answered');
@@ -87,7 +88,7 @@ export function createGitHub(
       door: githubDoor(secret),
       source: githubSourceOf({ api, policy, store, clock }),
       channel: githubChannel(api),
-      reporter: githubReporter(),
+      reporter: githubReporter(policy),
       start: ({ inbox }) =>
         regularly(
           clock,

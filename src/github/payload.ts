@@ -58,6 +58,15 @@ export const comment = z.object({
   updated_at: text,
 });
 
+/** A file that a pull request changes; `patch` is missing when it is binary or too large. */
+export const changedFile = z.object({
+  filename: z.string(),
+  status: text,
+  additions: z.int().default(0),
+  deletions: z.int().default(0),
+  patch: text,
+});
+
 const changes = z.object({ body: z.object({ from: text }).optional() }).optional();
 const common = { action: z.string(), repository, sender: maybeUser };
 
@@ -96,6 +105,7 @@ export type EventKind = keyof typeof payloads;
 export type Payload<K extends EventKind> = z.output<(typeof payloads)[K]>;
 export type Repository = z.output<typeof repository>;
 export type PullRequest = z.output<typeof pullRequest>;
+export type ChangedFile = z.output<typeof changedFile>;
 export type Comment = z.output<typeof comment>;
 
 export const isEventKind = (kind: string): kind is EventKind => kind in payloads;

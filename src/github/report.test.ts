@@ -4,6 +4,7 @@ import { createDatabase, type TestDatabase } from '../../test/support/stores.ts'
 import type { Message } from '../domain/mail.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult } from '../domain/result.ts';
+import type { ReviewVerdict } from '../domain/review.ts';
 import { createAnnouncer } from '../outbox/announce.ts';
 import { createOutbox } from '../outbox/outbox.ts';
 import { createIds } from '../platform/ids.ts';
@@ -24,13 +25,14 @@ let database: TestDatabase;
 let store: Store;
 let queue: Queue;
 const clock = new ManualClock();
+const reviews: ReviewVerdict = 'request-changes';
 
 beforeEach(async () => {
   database = await createDatabase('sqlite');
   store = await database.open();
   const newId = createIds(clock);
   const outbox = createOutbox({ store, clock, newId, chance: () => 0.5, log: silentLog, node: 'nod_a', channels: [] });
-  const { changed } = createAnnouncer(outbox, [githubReporter()]);
+  const { changed } = createAnnouncer(outbox, [githubReporter({ reviews })]);
   queue = createQueue({ store, line: sqliteLine, clock, newId, chance: () => 0.5, defaultEngine: 'claude', changed });
   await store.write((tx) => enrol(tx, { id: 'nod_a', address: null }, clock.now()));
 });

@@ -1,6 +1,7 @@
 import { neverGreen } from '../domain/gate.ts';
 import type { OutgoingMessage } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
+import { type Review, type ReviewVerdict, reviewVerdicts } from '../domain/review.ts';
 import type { Run } from '../domain/run.ts';
 import { isClosed, type Task, type TaskStatus } from '../domain/task.ts';
 import type { Reporter } from '../outbox/announce.ts';
@@ -10,10 +11,11 @@ import type { Tx } from '../store/store.ts';
 import type { GitHubMessage } from './channel.ts';
 import { githubSource } from './door.ts';
 import { code, label, plain, plainLine } from './markdown.ts';
+import type { GitHubPolicy } from './settings.ts';
 import type { Address } from './source.ts';
 
 /** What becomes of a task, told where it was asked for: a reaction, one comment kept up to date, an answer at the end. */
-export function githubReporter(): Reporter {
+export function githubReporter(policy: Pick<GitHubPolicy, 'reviews'>): Reporter {
   return {
     source: githubSource,
 
@@ -32,7 +34,7 @@ export function githubReporter(): Reporter {
       const address = origin.address as Address;
       if (!isAnswer(task.status)) return progress(task, address);
       const [run, result] = await lastRun(tx, task.id);
-      return [...progress(task, address, run, result), ...ending(task, address, run, result)];
+      return [...progress(task, address, run, result), ...ending(task, address, run, result, policy)];
     },
   };
 }
@@ -68,13 +70,20 @@ function progress(task: Task, address: Address, run?: Run, result?: RunResult): 
   ];
 }
 
-function ending(task: Task, address: Address, run: Run | undefined, result: RunResult | undefined): readonly OutgoingMessage[] {
+function ending(
+  task: Task,
+  address: Address,
+  run: Run | undefined,
+  result: RunResult | undefined,
+  policy: Pick<GitHubPolicy, 'reviews'>,
+): readonly OutgoingMessage[] {
+  if (task.status === 'succeeded' && result?.review) return reviewed(task, address, run, { ...result, review: result.review }, policy);
   const { repository, number, base } = address;
   const pushed =
     result?.delivery && result.delivery.kind !== 'left-in-mirror' && task.status === 'succeeded' ? result.delivery.branch : null;
   const text = answer(task, run, result);
   return [
-    ...(pushed === null || base === null
+    ...(pushed === null || base === null || pushed === base
       ? []
       : [
           message(task, address, 'pull-request', `pull-request/${task.id}/${pushed}`, {
@@ -105,11 +114,56 @@ function ending(task: Task, address: Address, run: Run | undefined, result: RunR
             repository,
             number,
             text,
-            ...(pushed === null ? {} : { branch: pushed }),
+            // Of what went into the pull request that this is about, the link would lead here.
+            ...(pushed === null || pushed === base ? {} : { branch: pushed }),
           }),
         ]),
   ];
 }
+
+/** A review is its own answer. */
+function reviewed(
+  task: Task,
+  address: Address,
+  run: Run | undefined,
+  { review, baseCommit, ...result }: RunResult & { readonly review: Review },
+  policy: Pick<GitHubPolicy, 'reviews'>,
+): readonly OutgoingMessage[] {
+  const { repository, number, commit } = address;
+  if (number === null) return [];
+  // What a stranger wrote may have talked the reviewer round.
+  const most = task.trust === 'untrusted' && policy.reviews === 'approve' ? 'request-changes' : policy.reviews;
+  const allowed = verdictsUpTo[most].includes(review.verdict) ? review.verdict : 'comment';
+  const text = [
+    plain(review.summary, 20_000),
+    `<sub>${verdictWords[review.verdict]}${numbers(task, run, { ...result, review, baseCommit })} · ${code(run?.id ?? task.id)}</sub>`,
+  ].join('\n\n');
+  return [
+    message(task, address, 'review', `review/${task.id}/${task.updatedAt}/${repository}#${number}`, {
+      type: 'review',
+      repository,
+      number,
+      commit: baseCommit ?? commit,
+      event: events[allowed],
+      text,
+      comments: review.comments,
+    }),
+  ];
+}
+
+const verdictsUpTo: Readonly<Record<ReviewVerdict, readonly ReviewVerdict[]>> = {
+  comment: ['comment'],
+  'request-changes': ['comment', 'request-changes'],
+  approve: reviewVerdicts,
+};
+
+const events = { comment: 'COMMENT', 'request-changes': 'REQUEST_CHANGES', approve: 'APPROVE' } as const;
+
+const verdictWords: Readonly<Record<ReviewVerdict, string>> = {
+  comment: 'Reviewed',
+  'request-changes': 'Reviewed: something should be changed',
+  approve: 'Reviewed: nothing stands against it',
+};
 
 function answer(task: Task, run: Run | undefined, result: RunResult | undefined): string {
   return [

@@ -1,3 +1,5 @@
+import type { ReviewVerdict } from '../domain/review.ts';
+
 /** Who may set Nightshift to work through GitHub, and by what. */
 export interface GitHubPolicy {
   /** What people write after the @. */
@@ -11,6 +13,8 @@ export interface GitHubPolicy {
   readonly label: string;
   /** Branches, beside those of ours, on which a failed workflow is work. */
   readonly branches: readonly string[];
+  /** The strongest verdict that a review of ours may give; a stronger one becomes a mere comment. */
+  readonly reviews: ReviewVerdict;
   /** What works on it; never one that would take a comment for a command. */
   readonly engine: string;
 }

@@ -10,7 +10,7 @@ import { oneLine, shortened } from './markdown.ts';
 import { isEventKind, type PullRequest, payloads } from './payload.ts';
 import type { GitHubPolicy } from './settings.ts';
 import { bodyOf, nothing, readThread, type Thread } from './thread.ts';
-import { isFromFork, type Trigger, verdictOn } from './trigger.ts';
+import { isFromFork, ownBranches, type Trigger, verdictOn } from './trigger.ts';
 
 export interface GitHubSourceParts {
   readonly api: GitHubApi;
@@ -109,8 +109,11 @@ function work(trigger: Trigger, thread: Thread, delivery: Delivery, policy: GitH
       dedupeKey: `${githubSource}:${trigger.key}`,
       engine: policy.engine,
       labels: [...new Set(trigger.labels.map((name) => shortened(oneLine(name), 100)).filter((name) => name !== ''))].slice(0, 50),
+      deliverable: trigger.wants,
+      // A pull request of ours is gone on with; one of a person's gets a pull request into its branch.
+      ...(pull && !isFromFork(pull) && pull.head.ref.startsWith(ownBranches) ? { branch: pull.head.ref } : {}),
       // What is pushed is built with the repository's own secrets, and this would push what a stranger wrote.
-      needsApproval: trigger.needsApproval || fork,
+      needsApproval: trigger.needsApproval || (fork && trigger.wants === 'changes'),
     },
   };
   return { kind: 'work', wanted: [wanted] };

@@ -1,4 +1,4 @@
-import type { Trust } from '../domain/task.ts';
+import type { Deliverable, Trust } from '../domain/task.ts';
 import { mentions, withoutAddress } from './mention.ts';
 import type { EventKind, Payload, PullRequest, Repository } from './payload.ts';
 import type { GitHubPolicy } from './settings.ts';
@@ -15,6 +15,7 @@ export interface Trigger {
   readonly pull: PullRequest | null;
   readonly title: string;
   readonly request: string;
+  readonly wants: Deliverable;
   readonly by: string;
   readonly trust: Trust;
   readonly needsApproval: boolean;
@@ -39,7 +40,7 @@ interface Person {
 export const ownMark = '<!-- nightshift:';
 
 /** Branches that we make. */
-const ownBranches = 'nightshift/';
+export const ownBranches = 'nightshift/';
 
 /** Whether a delivery asks for work, and who asks. Pure. */
 export function verdictOn<K extends EventKind>(kind: K, payload: Payload<K>, policy: GitHubPolicy): Verdict {
@@ -148,9 +149,8 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
     return given(policy, {
       sender,
       content: { author: pull.user, association: pull.author_association },
-      request: asked
-        ? `Review this pull request, and mend what you find: ${pull.title}\n\n${pull.body}`
-        : `Finish this pull request: ${pull.title}\n\n${pull.body}`,
+      request: `${asked ? 'Review' : 'Finish'} this pull request: ${pull.title}\n\n${pull.body}`,
+      wants: asked ? 'review' : 'changes',
       trigger: { ...about, key: `${thread}/${action}/${pull.updated_at}` },
     });
   },
@@ -190,6 +190,7 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
         pull: null,
         title: `Workflow ${run.name} fails on ${branch}`,
         request: `The workflow ${run.name} fails on the branch ${branch}, commit ${run.head_sha}. Find out why and mend it.\nIts log: ${run.html_url}`,
+        wants: 'changes',
         by: 'github',
         trust: 'known',
         needsApproval: false,
@@ -202,7 +203,7 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
   },
 };
 
-type Seed = Omit<Trigger, 'request' | 'by' | 'trust' | 'needsApproval'>;
+type Seed = Omit<Trigger, 'request' | 'wants' | 'by' | 'trust' | 'needsApproval'>;
 
 /** Somebody wrote something: it counts if it speaks to us, and did not do so before it was edited. */
 function spoken(
@@ -225,11 +226,13 @@ function spoken(
   if (before !== undefined && mentions(before, policy.botName)) return ignored('mentioned-before', 'It spoke to us before it was edited.');
   const trusted = mayAsk(author.login, said.association, policy);
   if (!trusted && policy.others === 'ignore') return ignored('not-allowed', `${author.login} may not set Nightshift to work here.`);
+  const request = withoutAddress(body, policy.botName);
   return {
     kind: 'trigger',
     trigger: {
       ...trigger,
-      request: withoutAddress(body, policy.botName),
+      request,
+      wants: trigger.isPull && asksForReview(request) ? 'review' : 'changes',
       by: author.login,
       trust: trusted ? 'known' : 'untrusted',
       needsApproval: !trusted,
@@ -247,19 +250,26 @@ function given(
     readonly sender: Person | null | undefined;
     readonly content: { readonly author: Person | null | undefined; readonly association: string };
     readonly request: string;
+    readonly wants?: Deliverable;
     readonly trigger: Seed;
   },
 ): Verdict {
-  const { sender, content, request, trigger } = thing;
+  const { sender, content, request, wants = 'changes', trigger } = thing;
   if (!sender || isMachine(sender, policy)) return ignored('bot', 'Bots set nothing going.');
   const trusted = mayAsk(content.author?.login ?? '', content.association, policy);
   const ownDoing = same(sender.login, content.author?.login ?? '') && !trusted;
   if (ownDoing && policy.others === 'ignore') return ignored('not-allowed', `${sender.login} may not set Nightshift to work here.`);
   return {
     kind: 'trigger',
-    trigger: { ...trigger, request, by: sender.login, trust: trusted ? 'known' : 'untrusted', needsApproval: ownDoing },
+    trigger: { ...trigger, request, wants, by: sender.login, trust: trusted ? 'known' : 'untrusted', needsApproval: ownDoing },
   };
 }
+
+/** Its first words ask for a review; to see to the one that somebody gave is something else. */
+const asksForReview = (request: string): boolean =>
+  /^(?:(?:please|pls|hi|hey|can you|could you|would you|will you)[\s,]+)*(?:do |give |make )?(?:me |us )?(?:a |another |your )?(?:(?:quick|short|thorough|full|careful|code)\s+)*(?:re-?)?review(?![\w-]|\s*(?:comments?|feedback|remarks?)\b)/i.test(
+    request,
+  );
 
 const aboutPull = (repository: Repository, pull: PullRequest): Omit<Seed, 'key' | 'reactTo'> => ({
   repository,

@@ -129,6 +129,8 @@ function taskOf(wish: Wish, profile: Profile, id: string, statuses: ReadonlyMap<
     profile: profile.name,
     tier: wish.tier ?? null,
     labels: [...new Set(wish.labels)],
+    deliverable: wish.deliverable ?? 'changes',
+    branch: wish.branch ?? null,
     requestedBy: wish.requestedBy,
     trust: wish.trust,
     createdAt: now,

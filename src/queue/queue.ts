@@ -1,7 +1,7 @@
 import type { Outcome, Reason } from '../domain/outcome.ts';
 import type { Profile } from '../domain/profile.ts';
 import type { Run } from '../domain/run.ts';
-import type { Priority, Task, Trust } from '../domain/task.ts';
+import type { Deliverable, Priority, Task, Trust } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { Tx } from '../store/store.ts';
 
@@ -27,6 +27,9 @@ export interface Wish {
   readonly profile?: string;
   readonly tier?: Tier;
   readonly labels?: readonly string[];
+  readonly deliverable?: Deliverable;
+  /** The branch that its changes go to; without it, one of its own. */
+  readonly branch?: string;
   readonly maxAttempts?: number;
   readonly needsApproval?: boolean;
 }

@@ -29,8 +29,7 @@ interface Kept {
  */
 export async function keepArtifacts(directory: string, target: string, limits: ArtifactLimits = artifactLimits): Promise<Kept> {
   const source = artifactsIn(directory);
-  const way = await Promise.all([directory, join(directory, '.nightshift'), source].map((path) => lstat(path).catch(() => undefined)));
-  if (!way.every((found) => found?.isDirectory())) return { kept: 0, leftOut: [] };
+  if (!(await isWayThrough(directory))) return { kept: 0, leftOut: [] };
   const leftOut: string[] = [];
   let [kept, bytes] = [0, 0];
   // A name that is not UTF-8 reads as another, which is not there.
@@ -46,6 +45,27 @@ export async function keepArtifacts(directory: string, target: string, limits: A
     bytes += found.size;
   }
   return { kept, leftOut };
+}
+
+/** One of a run's artifacts as text: undefined if it is no plain file, or longer than may be. */
+export async function readArtifact(directory: string, name: string, maxBytes: number): Promise<string | undefined> {
+  if (!(await isWayThrough(directory))) return undefined;
+  const file = await open(join(artifactsIn(directory), name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    () => undefined,
+  );
+  try {
+    const found = await file?.stat();
+    return file && found?.isFile() && found.size <= maxBytes ? await file.readFile('utf8') : undefined;
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Whether there are artifacts, and no link on the way to them. */
+async function isWayThrough(directory: string): Promise<boolean> {
+  const way = [directory, join(directory, '.nightshift'), artifactsIn(directory)];
+  const found = await Promise.all(way.map((path) => lstat(path).catch(() => undefined)));
+  return found.every((each) => each?.isDirectory());
 }
 
 async function copy(from: string, to: string, size: number): Promise<void> {

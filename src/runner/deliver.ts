@@ -60,7 +60,8 @@ export async function deliver(
   const changes = await changesIn(parts, workspace, patchFile, signal);
   const repository = parseRepository(workspace.repository, { local: true });
   if (!repository.ok) return unfit(repository.failure);
-  const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal);
+  const branch = task.branch ?? workspace.branch;
+  const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal, branch);
   const delivery = deliveryOf(pushed.ok ? pushed.value : leftInMirror(workspace, workspace.branch));
   const result = { ...changes, commits: [commit], delivery };
   return pushed.ok ? { ok: true, result } : { ...unfit(pushed.failure), result };

@@ -31,6 +31,7 @@ import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
 import { patiently } from './recorder.ts';
 import type { RepositoryRules } from './repositories.ts';
+import { reviewInstructions } from './review.ts';
 
 export interface PlaceParts {
   readonly store: Store;
@@ -257,11 +258,16 @@ function profilePrompt({ task, profile }: Claim, workspace: Workspace | undefine
   return prompt.trim() === '' ? {} : { prompt };
 }
 
-const profileOptions = ({ profile }: Claim): Pick<ConversationRequest, 'instructions' | 'maxTurns' | 'tools'> => ({
-  ...(profile?.instructions ? { instructions: profile.instructions } : {}),
+const profileOptions = ({ task, profile }: Claim): Pick<ConversationRequest, 'instructions' | 'maxTurns' | 'tools'> => ({
+  ...instructionsOf(profile?.instructions ?? '', task.deliverable === 'review' ? reviewInstructions : ''),
   ...(profile?.maxTurns ? { maxTurns: profile.maxTurns } : {}),
   ...(profile?.tools ? { tools: profile.tools } : {}),
 });
+
+function instructionsOf(...parts: readonly string[]): Pick<ConversationRequest, 'instructions'> {
+  const instructions = parts.filter((part) => part !== '').join('\n\n');
+  return instructions === '' ? {} : { instructions };
+}
 
 /** Chosen before the first call and kept for the run: a model that changes in the middle loses what was cached. */
 async function modelFor({ store }: PlaceParts, { task, run, profile }: Claim, models: Readonly<Record<Tier, string | undefined>>) {

@@ -22,6 +22,7 @@ import { type Gating, type GatingParts, openGating } from './gating.ts';
 import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, patiently, type Recorder } from './recorder.ts';
+import { readReview } from './review.ts';
 import { type RoundsParts, workInRounds } from './rounds.ts';
 import { createTally, type Tally } from './tally.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
@@ -155,6 +156,8 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   if (signal.aborted) return whyStopped(signal.reason);
   if (outcome.kind !== 'succeeded' || !place.workspace) return outcome;
 
+  if (claim.task.deliverable === 'review') return review(current, place, outcome);
+
   const delivered = await deliver(
     parts,
     claim,
@@ -230,6 +233,14 @@ async function execute(current: Attempt, request: EngineRequest): Promise<Outcom
     await record(current, event);
   }
   return failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`);
+}
+
+/** A review is what was left as one; nothing of the workspace is looked at, committed or kept. */
+async function review(current: Attempt, { directory, workspace }: Place, outcome: Outcome): Promise<Outcome> {
+  const found = await readReview(directory);
+  if (!found.ok) return failed('no-review', found.message, true);
+  current.result = { ...current.result, review: found.review, baseCommit: workspace?.baseCommit ?? null };
+  return outcome;
 }
 
 /** The check that a person wants to see the figures of: the task's own, else the repository's tests. */

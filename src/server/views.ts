@@ -5,9 +5,10 @@ import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
 import { type DecidedRound, stopRules } from '../domain/round.ts';
+import { reviewVerdicts } from '../domain/review.ts';
 import { type Run, runStatuses } from '../domain/run.ts';
 import { type Spending, usageDimensions } from '../domain/spending.ts';
-import { priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
+import { deliverables, priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
 
 import type { TokenUsage } from '../domain/usage.ts';
@@ -43,6 +44,8 @@ export const taskSchema = z
     profile: z.string(),
     tier: z.enum(tiers).nullable(),
     labels: z.array(z.string()),
+    deliverable: z.enum(deliverables).openapi({ description: 'What has to come of it.' }),
+    branch: z.string().nullable().openapi({ description: 'Where its changes go, instead of to a branch of their own.' }),
     attempts: z.number().int(),
     maxAttempts: z.number().int(),
     cancelRequestedAt: time,
@@ -133,6 +136,22 @@ export const runSchema = z
     notGreen: z
       .array(z.object({ gate: z.string(), excuse: z.enum(gateExcuses), summary: z.string() }))
       .openapi({ description: 'Gates that were not green and were excused: red before too, impossible to run, or flaky.' }),
+    review: z
+      .object({
+        verdict: z.enum(reviewVerdicts),
+        summary: z.string(),
+        comments: z.array(
+          z.object({
+            path: z.string(),
+            line: z.number().int(),
+            startLine: z.number().int().optional(),
+            side: z.enum(['new', 'old']),
+            text: z.string(),
+          }),
+        ),
+      })
+      .nullable()
+      .openapi({ description: 'Of a task that was asked for one.' }),
     tokens: z.object({
       inputTokens: z.number().int(),
       outputTokens: z.number().int(),
@@ -364,6 +383,8 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
     profile: task.profile,
     tier: task.tier,
     labels: [...task.labels],
+    deliverable: task.deliverable,
+    branch: task.branch,
     attempts: task.attempts,
     maxAttempts: task.maxAttempts,
     cancelRequestedAt: iso(task.cancelRequestedAt),
@@ -406,6 +427,7 @@ export function runView(
     diffTruncated: result.diffTruncated,
     delivery: result.delivery,
     artifacts: [...artifacts],
+    review: result.review && { ...result.review, comments: result.review.comments.map((comment) => ({ ...comment })) },
     tests: result.tests && { ...result.tests, command: [...result.tests.command] },
     notGreen: result.notGreen.map((each) => ({ ...each })),
     tokens: spent.calls === 0 ? result.tokens : tokensView(spent),

@@ -13,7 +13,7 @@ const waiting = sql.lit('waiting' as const);
  * in its place if that still waits, as a correction if it went out. One that a person has to look at stays with them.
  */
 export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, now: number): Promise<void> {
-  const { channel, recipient, kind, key, taskId } = message;
+  const { channel, recipient, kind, key, taskId, pauseMs = 0 } = message;
   const last = await tx.db
     .selectFrom('outbox')
     .select((select) => select.fn.max('place').as('place'))
@@ -21,8 +21,13 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
     .where('channel', '=', channel)
     .where('recipient', '=', recipient)
     .executeTakeFirst();
-  const keepWaiting = (column: 'place' | 'not_before' | 'attempts') =>
+  const keepWaiting = (column: 'place' | 'attempts') =>
     sql<number>`case when outbox.state = 'sent' then excluded.${sql.ref(column)} else outbox.${sql.ref(column)} end`;
+  // What waits for another try goes on doing so; what only pauses goes as soon as its newest text may.
+  const due = sql<number>`case
+    when outbox.state <> 'sent' and (outbox.attempts > 0 or outbox.not_before < excluded.not_before) then outbox.not_before
+    when outbox.sent_at + excluded.pause > excluded.not_before then outbox.sent_at + excluded.pause
+    else excluded.not_before end`;
   await tx.db
     .insertInto('outbox')
     .values({
@@ -40,6 +45,7 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
       ref: null,
       attempts: 0,
       doubtful: 0,
+      pause: pauseMs,
       place: (last?.place ?? 0) + 1,
       not_before: now,
       holder: null,
@@ -54,7 +60,8 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
           revision: sql<number>`outbox.revision + 1`,
           state: sql<MessageState>`case when outbox.state = 'sent' then 'waiting' else outbox.state end`,
           place: keepWaiting('place'),
-          not_before: keepWaiting('not_before'),
+          not_before: due,
+          pause: row.ref('excluded.pause'),
           attempts: keepWaiting('attempts'),
         }))
         .where(sql<boolean>`outbox.body <> excluded.body`),
@@ -124,7 +131,7 @@ export async function markSent(tx: Tx, message: Message, node: string, ref: stri
       attempts: 0,
       doubtful: 0,
       holder: null,
-      not_before: now,
+      not_before: sql<number>`case when revision = ${message.revision} then ${sql.lit(now)} else ${sql.lit(now)} + pause end`,
       sent_at: now,
     })
     .where('id', '=', message.id)

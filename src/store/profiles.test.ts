@@ -125,6 +125,8 @@ const task = (id: string): Task => ({
   profile: defaultProfile,
   tier: null,
   labels: [],
+  deliverable: 'changes',
+  branch: null,
   requestedBy: 'test',
   trust: 'owner',
   createdAt: now,

@@ -4,7 +4,7 @@ import type { Severity } from '../domain/notice.ts';
 import type { DecidedRound } from '../domain/round.ts';
 import type { RunStatus } from '../domain/run.ts';
 import type { CallEnd, CallKind } from '../domain/spending.ts';
-import type { Priority, TaskStatus, Trust } from '../domain/task.ts';
+import type { Deliverable, Priority, TaskStatus, Trust } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { WorkspaceStatus } from '../domain/workspace.ts';
 
@@ -87,6 +87,8 @@ export interface TaskTable {
   profile: string;
   labels: string;
   tier: Tier | null;
+  deliverable: Deliverable;
+  branch: string | null;
 }
 
 export interface RunTable {
@@ -115,6 +117,7 @@ export interface RunResultTable {
   delivery: string | null;
   tests: string | null;
   not_green: string | null;
+  review: string | null;
   tokens: string;
   cost_usd: number;
   tool_calls: number;
@@ -256,6 +259,7 @@ export interface OutboxTable {
   ref: string | null;
   attempts: number;
   doubtful: number;
+  pause: number;
   /** Where it stands among the waiting messages to its recipient. */
   place: number;
   not_before: number;

@@ -114,6 +114,8 @@ function taskNumber(i: number): Task {
     profile: 'default',
     tier: null,
     labels: [],
+    deliverable: 'changes',
+    branch: null,
     requestedBy: 'owner',
     trust: 'owner',
     createdAt: start + i,

@@ -351,6 +351,8 @@ const columnsButBody = [
   'profile',
   'labels',
   'tier',
+  'deliverable',
+  'branch',
 ] as const satisfies readonly (keyof TaskTable)[];
 
 const listedBodyLength = 2_000;
@@ -405,6 +407,8 @@ function toRow(task: Task): TaskTable {
     profile: task.profile,
     labels: JSON.stringify(task.labels),
     tier: task.tier,
+    deliverable: task.deliverable,
+    branch: task.branch,
   };
 }
 
@@ -427,6 +431,8 @@ function toTask(row: TaskTable): Task {
     profile: row.profile,
     tier: row.tier,
     labels: JSON.parse(row.labels) as string[],
+    deliverable: row.deliverable,
+    branch: row.branch,
     requestedBy: row.requested_by,
     trust: row.trust,
     attempts: row.attempts,

@@ -488,6 +488,8 @@ const past = {
   profile: 'default',
   tier: null,
   labels: [],
+  deliverable: 'changes',
+  branch: null,
   requestedBy: 'owner',
   trust: 'owner',
   attempts: 1,

@@ -232,6 +232,8 @@ function task(id: string, now: number): Parameters<typeof insertTasks>[1][number
     profile: 'default',
     tier: null,
     labels: [],
+    deliverable: 'changes',
+    branch: null,
     requestedBy: 'test',
     trust: 'owner',
     attempts: 0,

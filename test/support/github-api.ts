@@ -9,6 +9,15 @@ export interface GitHubComment {
   updated_at: string;
 }
 
+export interface GitHubReview {
+  readonly id: number;
+  readonly pull: number;
+  readonly body: string;
+  readonly event: string;
+  readonly commit: string | null;
+  readonly comments: readonly Readonly<Record<string, unknown>>[];
+}
+
 export interface GitHubCall {
   readonly method: string;
   readonly path: string;
@@ -32,10 +41,13 @@ export class GitHubServer {
   readonly reactions: { readonly to: string; readonly content: string }[] = [];
   readonly statuses: { readonly sha: string; readonly state: string }[] = [];
   readonly pulls: { readonly number: number; title: string; body: string; readonly head: string; readonly base: string }[] = [];
+  readonly reviews: GitHubReview[] = [];
   /** What GET answers for a path, beside the above. */
   readonly things = new Map<string, unknown>();
   /** Asked before each call. */
   mishap: (call: GitHubCall) => Mishap | undefined = () => undefined;
+  /** Whose token it is that speaks. */
+  login = 'nightshift';
   private next = 1_000;
   private readonly server = createServer((request, response) => void this.handle(request, response));
 
@@ -136,6 +148,10 @@ export class GitHubServer {
       this.pulls.push(pull);
       return [201, pull];
     }
+    const reviewsOf = /^pulls\/(\d+)\/reviews$/.exec(rest)?.[1];
+    if (reviewsOf !== undefined && method === 'GET') return page(this.reviews.filter(({ pull }) => pull === Number(reviewsOf)));
+    if (reviewsOf !== undefined && method === 'POST')
+      return this.review(Number(reviewsOf), pathname, (body ?? {}) as Record<string, unknown>);
     const pullNumber = /^pulls\/(\d+)$/.exec(rest)?.[1];
     if (pullNumber !== undefined && method === 'PATCH') {
       const pull = this.pulls.find(({ number }) => number === Number(pullNumber));
@@ -144,6 +160,38 @@ export class GitHubServer {
       return [200, pull];
     }
     const thing = method === 'GET' ? this.things.get(pathname) : undefined;
+    if (Array.isArray(thing)) return page(thing);
     return thing === undefined ? [404, { message: 'Not Found' }] : [200, thing];
+  }
+
+  /** As GitHub does: all of it, or for one bad line nothing. */
+  private review(pull: number, pathname: string, given: Record<string, unknown>): readonly [number, unknown] {
+    const refuse = (message: string): readonly [number, unknown] => [422, { message: 'Unprocessable Entity', errors: [message] }];
+    const about = this.things.get(pathname.replace('/reviews', '')) as { user?: { login?: string } } | undefined;
+    if (about === undefined) return [404, { message: 'Not Found' }];
+    const event = String(given['event']);
+    if (event !== 'COMMENT' && about.user?.login === this.login) return refuse('Can not request changes on your own pull request');
+    const files = (this.things.get(pathname.replace('/reviews', '/files')) ?? []) as { filename: string; patch?: string }[];
+    const comments = (given['comments'] ?? []) as { path: string; line: number; start_line?: number; side: string }[];
+    for (const { path, line, start_line: start = line, side } of comments) {
+      const hunks = (files.find(({ filename }) => filename === path)?.patch ?? '').split(/^@@ /m).slice(1);
+      const holds = hunks.some((hunk) => {
+        const [head = '', ...lines] = hunk.split('\n');
+        const [, from = 0] = (side === 'LEFT' ? /^-(\d+)/ : /\+(\d+)/).exec(head)?.map(Number) ?? [];
+        const count = lines.filter((each) => each !== '' && !each.startsWith(side === 'LEFT' ? '+' : '-')).length;
+        return start >= from && line < from + count && start <= line;
+      });
+      if (!holds) return refuse('Line could not be resolved');
+    }
+    const review: GitHubReview = {
+      id: this.next++,
+      pull,
+      body: String(given['body'] ?? ''),
+      event,
+      commit: (given['commit_id'] as string | undefined) ?? null,
+      comments: comments as unknown as GitHubReview['comments'],
+    };
+    this.reviews.push(review);
+    return [200, review];
   }
 }
