@@ -4,8 +4,8 @@ import type { Admission, Door } from '../inbox/source.ts';
 export const githubSource = 'github';
 
 /**
- * Lets in what carries GitHub's signature and nothing else. The time of sending is not looked at: GitHub does not sign one, and
- * a repetition is recognised by its delivery id.
+ * Lets in what carries GitHub's signature and nothing else. The time of sending is not looked at, since GitHub signs none:
+ * a repetition is recognised by its delivery id, and one under another id, which is not signed either, by its content.
  */
 export function githubDoor(secret: string): Door {
   return {
@@ -24,7 +24,7 @@ export function githubDoor(secret: string): Door {
       const kind = header('x-github-event') ?? '';
       if (!/^[\w-]{1,100}$/.test(key)) return refused(400, 'no-delivery-id', 'The delivery carries no usable x-github-delivery.');
       if (!/^[a-z0-9_]{1,60}$/.test(kind)) return refused(400, 'no-event', 'The delivery carries no usable x-github-event.');
-      return { ok: true, key, kind, headers: { 'content-type': type } };
+      return { ok: true, key, kind, headers: { 'content-type': type }, onceByContent: true };
     },
   };
 }

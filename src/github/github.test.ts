@@ -119,7 +119,8 @@ for (const dialect of dialects) {
           deliver(
             api.address,
             'issue_comment',
-            payload,
+            // Of the same comment, GitHub may tell in several ways.
+            i < 20 ? payload : { ...payload, installation: { id: i } },
             { 'x-github-delivery': i < 20 ? key : randomUUID() },
             i % 2 ? '/webhook' : undefined,
           ),
@@ -155,6 +156,23 @@ for (const dialect of dialects) {
       expect(github.reactions).toEqual([{ to: 'issues/comments/77', content: 'eyes' }]);
       expect(ours().map(({ body: text }) => /nightshift:(\w+)/.exec(text)?.[1])).toEqual(['status', 'answer']);
       for (const { body: text } of ours()) expect(text).toContain('A person has to look at this');
+    });
+
+    test('takes a delivery that is replayed under another id, or as another event, for the same', async () => {
+      issueThread();
+      const { api } = await start();
+      const payload = commentPayload('@nightshift go');
+      expect((await deliver(api.address, 'issue_comment', payload)).body.duplicate).toBeUndefined();
+      const again = await Promise.all([
+        deliver(api.address, 'issue_comment', payload),
+        deliver(api.address, 'issues', payload),
+        deliver(api.address, 'issue_comment', payload, {}, '/webhook'),
+      ]);
+      expect(again.map(({ status, body }) => [status, body.duplicate])).toEqual(Array(3).fill([200, true]));
+      expect((await deliver(api.address, 'issue_comment', { ...payload, more: 1 })).body.duplicate).toBeUndefined();
+      await settled(api, 2);
+      expect(await tasks(api)).toHaveLength(1);
+      expect((await api.call<string>('GET', '/metrics')).body).toContain('agent_deliveries_total{source="github",result="replayed"} 3');
     });
 
     test('works on a pull request at its head, and on one from a fork as untrusted', async () => {
@@ -203,6 +221,23 @@ describe('GitHub', () => {
     expect(github.comments).toEqual([]);
   });
 
+  test.each([
+    ['review', 'review'],
+    ['please review this', 'review'],
+    ['could you do a thorough code review?', 'review'],
+    ['Re-review, please', 'review'],
+    ['address the review', 'changes'],
+    ['review comments are in; mend them', 'changes'],
+    ['the reviewer is right', 'changes'],
+    ['reviewer says no', 'changes'],
+  ])('on a pull request takes "%s" for a wish for %s', async (words, deliverable) => {
+    github.things.set('/repos/octo/garden/pulls/7', pullPayload(7));
+    github.things.set('/repos/octo/garden/pulls/7/files', []);
+    const { api } = await start();
+    const { taskIds } = await outcomeOf(api, 'issue_comment', commentPayload(`@nightshift ${words}`, { issue: 7, pull: true }));
+    expect(await api.task(taskIds[0] as string)).toMatchObject({ deliverable, branch: null });
+  });
+
   test('is set going by an edit that speaks to it now, by those on the list, and by others only with approval', async () => {
     issueThread();
     const { api } = await start('github:\n  allow: [Cid]\n  others: await-approval\n  repositories: [octo/garden]\n');
@@ -220,6 +255,7 @@ describe('GitHub', () => {
     issueThread();
     const own = pullPayload(9, { head: { ref: 'nightshift/tsk_X', sha: 'd'.repeat(40), repo: { full_name: 'octo/garden' } } });
     github.things.set('/repos/octo/garden/pulls/9', own);
+    github.things.set('/repos/octo/garden/pulls/9/files', [{ filename: 'gate.md', status: 'modified', patch: '@@ -1 +1 @@\n-rust\n+oil' }]);
     const { api } = await start('github:\n  branches: [main]\n');
     const about = { repository: gardenRepository, sender: { login: 'ann', type: 'User' } };
     const issue = {
@@ -253,7 +289,7 @@ describe('GitHub', () => {
     });
     const given: readonly (readonly [string, object, string])[] = [
       ['issues', { ...about, action: 'assigned', issue, assignee: { login: 'nightshift[bot]' } }, 'done'],
-      ['issues', { ...about, action: 'assigned', issue, assignee: { login: 'nightshift[bot]' } }, 'ignored'],
+      ['issues', { ...about, action: 'assigned', issue, assignee: { login: 'nightshift[bot]' }, once: 'more' }, 'ignored'],
       ['issues', { ...about, action: 'labeled', issue, label: { name: 'nightshift' } }, 'done'],
       ['issues', { ...about, action: 'labeled', issue, label: { name: 'bug' } }, 'ignored'],
       // A template gave the label, in the name of a stranger.
@@ -286,6 +322,14 @@ describe('GitHub', () => {
       ref: 'main',
       externalRef: 'octo/garden@main',
     });
+
+    const asked = (await tasks(api)).filter(({ externalRef }) => externalRef === 'octo/garden#9');
+    expect(asked.map(({ deliverable, branch, title }) => [title, deliverable, branch]).sort()).toEqual([
+      ['Rather not. Oil the gate', 'changes', 'nightshift/tsk_X'],
+      ['Review this pull request: Oil the gate', 'review', 'nightshift/tsk_X'],
+    ]);
+    const reviewing = asked.find(({ deliverable }) => deliverable === 'review') as ApiTask;
+    expect((await api.task(reviewing.id)).body).toContain('modified gate.md +0 -0\n@@ -1 +1 @@\n-rust\n+oil');
 
     // The repair of a workflow fails on its own branch: that is not repaired again.
     const repair = (await tasks(api)).find(({ ref }) => ref === 'main') as ApiTask;

@@ -17,6 +17,7 @@ import {
   dropBodies,
   findDelivery,
   holdDelivery,
+  type Insertion,
   insertArrivals,
   insertOrigins,
   knownTriggers,
@@ -47,7 +48,8 @@ export interface InboxParts {
   readonly taken: (tx: Tx, asked: readonly { readonly task: Task; readonly origin: Origin }[]) => Promise<void>;
 }
 
-type Receipt = { readonly kind: 'stored'; readonly id: string } | { readonly kind: 'duplicate' };
+/** `replayed`: it was here before under another key, which its sender does not vouch for. */
+type Receipt = { readonly kind: 'stored'; readonly id: string } | { readonly kind: 'duplicate' | 'replayed' };
 type Replay = { readonly ok: true; readonly delivery: Delivery } | { readonly ok: false; readonly refusal: Refusal };
 
 /**
@@ -78,8 +80,8 @@ export function createInbox(parts: InboxParts): Inbox {
 
   const storeAll = (arrivals: readonly Arrival[]): Promise<readonly Receipt[]> =>
     store.write(async (tx) => {
-      const stored = await insertArrivals(tx, arrivals, clock.now());
-      return arrivals.map(({ id }): Receipt => (stored.has(id) ? { kind: 'stored', id } : { kind: 'duplicate' }));
+      const inserted = await insertArrivals(tx, arrivals, clock.now());
+      return arrivals.map(({ id }, index): Receipt => receiptOf(inserted[index] as Insertion, id));
     });
   const storeTogether = gather(storeAll);
 
@@ -222,6 +224,17 @@ export function createInbox(parts: InboxParts): Inbox {
       await Promise.all([pump.stop(), pruning?.stop()]);
     },
   };
+}
+
+function receiptOf(insertion: Insertion, id: string): Receipt {
+  switch (insertion) {
+    case 'stored':
+      return { kind: 'stored', id };
+    case 'known-key':
+      return { kind: 'duplicate' };
+    case 'known-content':
+      return { kind: 'replayed' };
+  }
 }
 
 /** Tasks that were there already, held: one that ended now, unseen, would end without an answer to this new origin. */

@@ -36,5 +36,12 @@ export interface Door {
 }
 
 export type Admission =
-  | { readonly ok: true; readonly key: string; readonly kind: string; readonly headers: Readonly<Record<string, string>> }
+  | {
+      readonly ok: true;
+      readonly key: string;
+      readonly kind: string;
+      readonly headers: Readonly<Record<string, string>>;
+      /** The signature does not cover the key, so the same content under another one is a replay. */
+      readonly onceByContent?: boolean;
+    }
   | { readonly ok: false; readonly status: 400 | 401 | 415; readonly code: string; readonly message: string };

@@ -13,22 +13,32 @@ export interface Arrival {
   readonly kind: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** Its key is not vouched for: what was here before under another key is the same delivery. */
+  readonly onceByContent?: boolean;
 }
+
+/** What became of each arrival. */
+export type Insertion = 'stored' | 'known-key' | 'known-content';
 
 /** Written into the statement, not bound to it: only then does SQLite see that the partial index will do. */
 const received = sql.lit('received' as const);
 
-/** Stores what arrived. What has been here before is left out; the ids of the new come back. */
-export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: number): Promise<ReadonlySet<string>> {
+/** Stores what arrived; what has been here before is left out. */
+export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: number): Promise<readonly Insertion[]> {
+  const hashed = arrivals.map((arrival) => ({ ...arrival, hash: createHash('sha256').update(arrival.body).digest('hex') }));
+  const replays = await replaysAmong(tx, hashed);
   const stored = new Set<string>();
-  for (const chunk of chunks(arrivals, 100)) {
+  for (const chunk of chunks(
+    hashed.filter(({ id }) => !replays.has(id)),
+    100,
+  )) {
     const rows = await tx.db
       .insertInto('inbox')
       .values(
-        chunk.map((arrival) => ({
+        chunk.map(({ onceByContent, hash, ...arrival }) => ({
           ...arrival,
           headers: JSON.stringify(arrival.headers),
-          body_hash: createHash('sha256').update(arrival.body).digest('hex'),
+          body_hash: hash,
           body_size: arrival.body.length,
           state: 'received' as const,
           reason: null,
@@ -46,7 +56,38 @@ export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: 
     for (const { id } of rows) stored.add(id);
   }
   if (stored.size > 0) tx.touch('inbox');
-  return stored;
+  return arrivals.map(({ id }) => (stored.has(id) ? 'stored' : replays.has(id) ? 'known-content' : 'known-key'));
+}
+
+type Hashed = Arrival & { readonly hash: string };
+
+/**
+ * Who has seen one signed delivery can send it again under another key. Two such at the very same moment, through two servers,
+ * may both be stored: that one trigger makes one task is seen to again when they are read.
+ */
+async function replaysAmong(tx: Tx, arrivals: readonly Hashed[]): Promise<ReadonlySet<string>> {
+  const guarded = arrivals.filter(({ onceByContent }) => onceByContent);
+  const firstKeys = new Map<string, string>();
+  for (const chunk of chunks(guarded, 400)) {
+    const rows = await tx.db
+      .selectFrom('inbox')
+      .select(['source', 'key', 'body_hash'])
+      .where(
+        'body_hash',
+        'in',
+        chunk.map(({ hash }) => hash),
+      )
+      .where('source', 'in', [...new Set(chunk.map(({ source }) => source))])
+      .execute();
+    for (const { source, key, body_hash } of rows) firstKeys.set(`${source} ${body_hash}`, key);
+  }
+  const replays = new Set<string>();
+  for (const { id, source, key, hash } of guarded) {
+    const first = firstKeys.get(`${source} ${hash}`);
+    if (first === undefined) firstKeys.set(`${source} ${hash}`, key);
+    else if (first !== key) replays.add(id);
+  }
+  return replays;
 }
 
 /** Of these keys of a source, those that have been here. */

@@ -15,7 +15,7 @@ export interface Metrics {
   observe(events: readonly JournalEvent[]): Promise<void>;
   /** Told of each model call of this node once it is in the ledger. */
   booked(entry: LedgerEntry): void;
-  /** Something was delivered: `stored`, a `duplicate`, or why it was refused. */
+  /** Something was delivered: `stored`, a `duplicate`, `replayed`, or why it was refused. */
   delivery(source: string, result: string): void;
 }
 

@@ -77,8 +77,9 @@ async function receive(
     metrics.delivery(source, admission.code);
     throw new Refused(admission.status, admission.code, admission.message);
   }
-  const { key, kind, headers } = admission;
-  const receipt = await inbox.receive({ source, key, kind, headers, body });
+  const { ok, ...arrival } = admission;
+  const { kind } = arrival;
+  const receipt = await inbox.receive({ ...arrival, source, body });
   metrics.delivery(source, receipt.kind);
   return receipt.kind === 'stored' ? { ok: true, event: kind, id: receipt.id } : { ok: true, event: kind, duplicate: true };
 }
