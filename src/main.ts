@@ -152,7 +152,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     };
     const runsDirectory = join(config.home, 'runs');
     const equipment = await equip(
-      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines },
+      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines, happened: announcer.happened },
       {
         home: config.home,
         owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },

@@ -42,6 +42,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       nodeId: 'nod_bench',
       nodeMarker: {},
       engines: new Map([[idle.name, idle]]),
+      happened: async () => undefined,
     },
     {
       home: place.home,

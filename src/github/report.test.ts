@@ -5,7 +5,7 @@ import type { Message } from '../domain/mail.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult } from '../domain/result.ts';
 import type { ReviewVerdict } from '../domain/review.ts';
-import { createAnnouncer } from '../outbox/announce.ts';
+import { type Announcer, createAnnouncer } from '../outbox/announce.ts';
 import { createOutbox } from '../outbox/outbox.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
@@ -24,15 +24,18 @@ import type { Address } from './source.ts';
 let database: TestDatabase;
 let store: Store;
 let queue: Queue;
+let announcer: Announcer;
 const clock = new ManualClock();
-const reviews: ReviewVerdict = 'request-changes';
+let policy: { reviews: ReviewVerdict };
 
 beforeEach(async () => {
+  policy = { reviews: 'request-changes' };
   database = await createDatabase('sqlite');
   store = await database.open();
   const newId = createIds(clock);
   const outbox = createOutbox({ store, clock, newId, chance: () => 0.5, log: silentLog, node: 'nod_a', channels: [] });
-  const { changed } = createAnnouncer(outbox, [githubReporter({ reviews })]);
+  announcer = createAnnouncer(outbox, [githubReporter(policy)]);
+  const { changed } = announcer;
   queue = createQueue({ store, line: sqliteLine, clock, newId, chance: () => 0.5, defaultEngine: 'claude', changed });
   await store.write((tx) => enrol(tx, { id: 'nod_a', address: null }, clock.now()));
 });
@@ -56,7 +59,9 @@ async function claimed(to: Partial<Address> = {}): Promise<Claim> {
     } as const;
     const [submission] = await queue.enqueue(tx, [wish]);
     if (submission?.kind !== 'created') throw new Error('not created');
-    await insertOrigins(tx, [{ taskId: submission.task.id, source: 'github', trigger: 'a comment', address: { ...address, ...to } }]);
+    await insertOrigins(tx, [
+      { taskId: submission.task.id, source: 'github', trigger: `a comment for ${submission.task.id}`, address: { ...address, ...to } },
+    ]);
   });
   const [claim] = await queue.claim('nod_a', 1);
   return claim as Claim;
@@ -149,6 +154,42 @@ describe('who asked on GitHub', () => {
       ['a', 'failure', expect.stringContaining('Done, but not green')],
       ['c', 'failure', 'Not green, nor was it before: tests'],
     ]);
+  });
+
+  test('sees when its work is checked and delivered, but nothing of that once the run is over or another', async () => {
+    const claim = await claimed();
+    const report = { command: ['npm', 'test'], passed: true, exitCode: 0, counts: null };
+    const happens = (runId: string): Promise<void> =>
+      store.write((tx) => announcer.happened(tx, { type: 'run.verified', data: report, taskId: claim.task.id, runId }));
+    const status = async (): Promise<string> => textOf((await messages())[0]).split('\n')[0] as string;
+    await happens('run_of_before');
+    expect(await status()).toBe('**Working on it**');
+    await happens(claim.run.id);
+    expect(await status()).toBe('**Delivering it**');
+    expect(await messages()).toHaveLength(1);
+    await end(claim, { kind: 'succeeded' });
+    expect(await status()).toContain('**Done**');
+    await happens(claim.run.id);
+    expect(await status()).toContain('**Done**');
+  });
+
+  test('gets a review, where one was asked for, and no other answer; an approval only where the settings allow one', async () => {
+    const review = { verdict: 'approve', summary: 'Good, @eve.', comments: [{ path: 'a', line: 1, side: 'new', text: 'x' }] } as const;
+    const eventOf = async (more: Partial<RunResult> = {}): Promise<string | undefined> => {
+      const claim = await claimed({ isPull: true, commit: 'a'.repeat(40) });
+      await end(claim, { kind: 'succeeded', summary: 'I have read it.' }, { review, ...more });
+      const all = (await messages()).filter(({ taskId }) => taskId === claim.task.id);
+      expect(all.map(({ kind }) => kind).sort()).toEqual(['commit-status', 'review', 'status']);
+      const body = all.find(({ kind }) => kind === 'review')?.body;
+      expect(body).toMatchObject({ number: 12, comments: review.comments, text: expect.stringContaining('Good\\, \\@\u200beve') });
+      return body?.type === 'review' ? `${body.event} ${body.commit?.[0]}` : undefined;
+    };
+    expect(await eventOf()).toBe('COMMENT a');
+    expect(await eventOf({ review: { ...review, verdict: 'request-changes' }, baseCommit: 'b'.repeat(40) })).toBe('REQUEST_CHANGES b');
+    policy.reviews = 'approve';
+    expect(await eventOf()).toBe('APPROVE a');
+    policy.reviews = 'comment';
+    expect(await eventOf({ review: { ...review, verdict: 'request-changes' } })).toBe('COMMENT a');
   });
 
   test('is told why it failed, and told again when it is tried again', async () => {

@@ -3,6 +3,7 @@ import type { OutgoingMessage } from '../domain/mail.ts';
 import type { RunResult } from '../domain/result.ts';
 import { type Review, type ReviewVerdict, reviewVerdicts } from '../domain/review.ts';
 import type { Run } from '../domain/run.ts';
+import type { Stage } from '../domain/stage.ts';
 import { isClosed, type Task, type TaskStatus } from '../domain/task.ts';
 import type { Reporter } from '../outbox/announce.ts';
 import { findResult } from '../store/results.ts';
@@ -36,8 +37,19 @@ export function githubReporter(policy: Pick<GitHubPolicy, 'reviews'>): Reporter 
       const [run, result] = await lastRun(tx, task.id);
       return [...progress(task, address, run, result), ...ending(task, address, run, result, policy)];
     },
+
+    progressed: (task, origin, stage) => progress(task, origin.address as Address, undefined, undefined, stages[stage]),
   };
 }
+
+/** Edits count as writing, and GitHub wants little of that. How it ended does not wait. */
+const editPauseMs = 5_000;
+
+const stages: Readonly<Record<Stage, string>> = {
+  working: 'Working on it',
+  verifying: 'Checking what was done',
+  delivering: 'Delivering it',
+};
 
 /** Nothing more happens by itself: whoever asked is to hear how it came out. */
 const isAnswer = (status: TaskStatus): boolean => isClosed(status) || status === 'escalated' || status === 'over-budget';
@@ -48,14 +60,20 @@ async function lastRun(tx: Tx, taskId: string): Promise<readonly [Run | undefine
 }
 
 /** The comment that is kept up to date, and the status of the commit it is about. */
-function progress(task: Task, address: Address, run?: Run, result?: RunResult): readonly OutgoingMessage[] {
+function progress(task: Task, address: Address, run?: Run, result?: RunResult, head = heading(task, result)): readonly OutgoingMessage[] {
   const { repository, number, commit } = address;
-  const text = [`**${heading(task, result)}**${numbers(task, run, result)}`, ...why(task), `<sub>${code(task.id)}</sub>`].join('\n\n');
-  const description = `${heading(task, result)}: ${label(task.title, 100)}`;
+  const text = [`**${head}**${numbers(task, run, result)}`, ...why(task), `<sub>${code(task.id)}</sub>`].join('\n\n');
+  const description = `${head}: ${label(task.title, 100)}`;
+  const pause = isAnswer(task.status) ? {} : { pauseMs: editPauseMs };
   return [
     ...(number === null
       ? []
-      : [message(task, address, 'status', `status/${task.id}/${repository}#${number}`, { type: 'comment', repository, number, text })]),
+      : [
+          {
+            ...message(task, address, 'status', `status/${task.id}/${repository}#${number}`, { type: 'comment', repository, number, text }),
+            ...pause,
+          },
+        ]),
     ...(commit === null
       ? []
       : [

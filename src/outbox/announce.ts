@@ -1,7 +1,11 @@
+import type { NewEvent } from '../domain/event.ts';
 import type { Origin, OutgoingMessage } from '../domain/mail.ts';
+import { type Stage, stageFrom } from '../domain/stage.ts';
 import type { Task } from '../domain/task.ts';
 import { originsOf } from '../store/inbox.ts';
+import { runsOfTasks } from '../store/runs.ts';
 import type { Tx } from '../store/store.ts';
+import { lockTasks } from '../store/tasks.ts';
 import type { Outbox } from './outbox.ts';
 
 /** Puts into words, for those who asked through one source, what becomes of their task. */
@@ -11,12 +15,16 @@ export interface Reporter {
   taken(tx: Tx, task: Task, origin: Origin): Promise<readonly OutgoingMessage[]>;
   /** The task has come to another status. */
   changed(tx: Tx, task: Task, origin: Origin): Promise<readonly OutgoingMessage[]>;
+  /** Its run has come to another stage. */
+  progressed?(task: Task, origin: Origin, stage: Stage): readonly OutgoingMessage[];
 }
 
-/** Both are called in the transaction of the change that they tell of. */
+/** All are called in the transaction of the change that they tell of. */
 export interface Announcer {
   taken(tx: Tx, asked: readonly { readonly task: Task; readonly origin: Origin }[]): Promise<void>;
   changed(tx: Tx, tasks: readonly Task[]): Promise<void>;
+  /** An event of a run, which may begin another stage of it. */
+  happened(tx: Tx, event: NewEvent): Promise<void>;
 }
 
 export function createAnnouncer(outbox: Pick<Outbox, 'put'>, reporters: readonly Reporter[]): Announcer {
@@ -35,6 +43,18 @@ export function createAnnouncer(outbox: Pick<Outbox, 'put'>, reporters: readonly
         const reporter = bySource.get(origin.source);
         if (reporter) await outbox.put(tx, await reporter.changed(tx, byId.get(origin.taskId) as Task, origin));
       }
+    },
+    async happened(tx, event) {
+      const stage = stageFrom(event);
+      const { taskId, runId } = event;
+      if (stage === undefined || taskId === undefined || bySource.size === 0) return;
+      const origins = (await originsOf(tx.db, [taskId])).filter(({ source }) => bySource.get(source)?.progressed);
+      if (origins.length === 0) return;
+      // Held, so that this is not said after how it ended; and a run that was taken from its holder tells nothing any more.
+      const task = (await lockTasks(tx, [taskId])).get(taskId);
+      const current = (await runsOfTasks(tx.db, [taskId])).get(taskId)?.at(-1);
+      if (task?.status !== 'running' || current?.id !== runId) return;
+      for (const origin of origins) await outbox.put(tx, bySource.get(origin.source)?.progressed?.(task, origin, stage) ?? []);
     },
   };
 }

@@ -91,6 +91,37 @@ for (const dialect of dialects) {
       await database.remove();
     });
 
+    test('lets time pass between two texts under one key, says only the newest, and does not keep the last word back', async () => {
+      const outbox = await open('nod_a');
+      const edit = (body: string, pauseMs?: number): Promise<void> =>
+        store.write((tx) =>
+          outbox.put(tx, [{ channel: 'test', recipient: 'ann', kind: 'note', key: 'progress', body, ...(pauseMs ? { pauseMs } : {}) }]),
+        );
+      await outbox.start();
+      await edit('queued', 5_000);
+      await count('sent', 1);
+      await edit('working', 5_000);
+      await edit('verifying', 5_000);
+      clock.advance(4_000);
+      expect(await one()).toMatchObject({ state: 'waiting', notBefore: clock.now() + 1_000 });
+      clock.advance(1_500);
+      await count('sent', 1);
+      // While one is on its way, the next is put.
+      let put: Promise<void> | undefined;
+      answer = (message) => {
+        put ??= edit('and more', 5_000);
+        return put.then(() => arrives(message));
+      };
+      clock.advance(6_000);
+      await edit('delivering', 5_000);
+      await until('the next to wait', async () => arrived.length === 3 && (await one()).notBefore === clock.now() + 5_000);
+      await edit('done');
+      await count('sent', 1);
+      expect(arrived).toEqual(
+        ['queued', 'verifying', 'delivering', 'done'].map((body, at) => `ann: ${body}${at ? ' (ref-of-progress)' : ''}`),
+      );
+    });
+
     test('sends through other channels while one hangs, however much waits there', async () => {
       let goOn = (): void => undefined;
       const hanging = new Promise<void>((resolve) => {

@@ -64,6 +64,7 @@ interface Base {
   readonly nodeId: string;
   readonly nodeMarker: Readonly<Record<string, string>>;
   readonly engines: ReadonlyMap<string, Engine>;
+  readonly happened: RunnerParts['happened'];
 }
 
 export interface Equipment {

@@ -31,7 +31,17 @@ beforeEach(async () => {
   clock = new ManualClock(Date.now());
   queue = createQueue({ store, line: sqliteLine, clock, newId, chance: () => 0.5, defaultEngine: 'command' });
   equipment = await equip(
-    { store, queue, clock: systemClock, newId, log: silentLog, nodeId: 'node-a', nodeMarker: {}, engines: new Map() },
+    {
+      store,
+      queue,
+      clock: systemClock,
+      newId,
+      log: silentLog,
+      nodeId: 'node-a',
+      nodeMarker: {},
+      engines: new Map(),
+      happened: async () => undefined,
+    },
     {
       home: database.home,
       owner: { home: tmpdir(), path: process.env['PATH'] ?? '' },

@@ -4,11 +4,18 @@ import { StoreUnavailable } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { type Clock, wait } from '../platform/clock.ts';
 import { append } from '../store/journal.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 
 /** Output beyond this goes to the file alone. */
 const journalLimit = 256 * 1024;
 const fileLimit = 64 * 1024 * 1024;
+
+export interface RecorderParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Told of each event, in the transaction that stores it. */
+  readonly happened: (tx: Tx, event: NewEvent) => Promise<void>;
+}
 
 export interface Recorder {
   /** Resolves when the event is on disk; keeps trying while the store is unavailable, until the signal aborts. */
@@ -17,7 +24,7 @@ export interface Recorder {
 }
 
 /** Writes what a run does to the journal, and its whole output to a file beside the run's directory. */
-export function openRecorder(store: Store, clock: Clock, outputFile: string, signal: AbortSignal): Recorder {
+export function openRecorder({ store, clock, happened }: RecorderParts, outputFile: string, signal: AbortSignal): Recorder {
   const file = createWriteStream(outputFile, { flags: 'a', mode: 0o600 });
   let fileBroken = false;
   file.on('error', () => {
@@ -25,7 +32,7 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
   });
   let inJournal = 0;
   let inFile = 0;
-  const keep = (event: NewEvent): Promise<void> => put(store, clock, event, signal);
+  const keep = (event: NewEvent): Promise<void> => put(store, clock, event, signal, happened);
 
   return {
     async record(event) {
@@ -52,8 +59,19 @@ export function openRecorder(store: Store, clock: Clock, outputFile: string, sig
 }
 
 /** Writes an event to the journal; keeps trying while the store is unavailable, until the signal aborts. */
-export const put = (store: Store, clock: Clock, event: NewEvent, signal: AbortSignal): Promise<void> =>
-  patiently(clock, signal, () => store.write((tx) => append(tx, [event], clock.now())));
+export const put = (
+  store: Store,
+  clock: Clock,
+  event: NewEvent,
+  signal: AbortSignal,
+  happened: RecorderParts['happened'] = async () => undefined,
+): Promise<void> =>
+  patiently(clock, signal, () =>
+    store.write(async (tx) => {
+      await append(tx, [event], clock.now());
+      await happened(tx, event);
+    }),
+  );
 
 /** The same for any other change. */
 export async function patiently<T>(clock: Clock, signal: AbortSignal, write: () => Promise<T>): Promise<T> {

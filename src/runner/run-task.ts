@@ -21,13 +21,13 @@ import type { Engine, EngineRequest } from './engines/engine.ts';
 import { type Gating, type GatingParts, openGating } from './gating.ts';
 import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
-import { openRecorder, patiently, type Recorder } from './recorder.ts';
+import { openRecorder, patiently, type Recorder, type RecorderParts } from './recorder.ts';
 import { readReview } from './review.ts';
 import { type RoundsParts, workInRounds } from './rounds.ts';
 import { createTally, type Tally } from './tally.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 
-export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts {
+export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts, RecorderParts {
   readonly queue: Queue;
   readonly engines: ReadonlyMap<string, Engine>;
   /** What the server itself wants to know of a model. */
@@ -85,7 +85,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   const signal = AbortSignal.any([stop, cut.signal]);
   const records = join(parts.runsDirectory, run.id);
   await mkdir(records, { recursive: true, mode: 0o700 });
-  const recorder = openRecorder(parts.store, parts.clock, join(records, 'output.log'), signal);
+  const recorder = openRecorder(parts, join(records, 'output.log'), signal);
   const current: Attempt = {
     claim,
     engine,
