@@ -6,9 +6,9 @@ import { knownKeys } from '../store/inbox.ts';
 import { readSetting, writeSetting } from '../store/settings.ts';
 import type { Store } from '../store/store.ts';
 import type { GitHubApi } from './api.ts';
-import { type Answer, at, type Call, listAll, repo } from './client.ts';
+import { type Answer, at, type Call, repo } from './client.ts';
 import { githubSource } from './door.ts';
-import { mentions } from './mention.ts';
+import { asJson, lookAround } from './look-around.ts';
 import type { GitHubPolicy } from './settings.ts';
 
 export interface CatchUpParts {
@@ -26,7 +26,7 @@ const maxPages = 20;
 
 /**
  * Finds what was sent while nobody was there: GitHub sends a delivery once. An App, or a token with rights on the hooks, can
- * see each delivery; otherwise the comments since the last look are read. What was here already is recognised by the inbox.
+ * see each delivery; otherwise what has changed since the last look is read. What was here already is recognised by the inbox.
  */
 export async function catchUp(parts: CatchUpParts, signal: AbortSignal): Promise<void> {
   const { api, policy, log } = parts;
@@ -40,7 +40,7 @@ export async function catchUp(parts: CatchUpParts, signal: AbortSignal): Promise
   for (const repository of policy.repositories ?? []) {
     if (signal.aborted) return;
     const ask: Ask = (request) => api.in(repository, request, signal);
-    const found = (await throughHooks(parts, ask, repository, signal)) ?? (await throughComments(parts, ask, repository, signal));
+    const found = (await throughHooks(parts, ask, repository, signal)) ?? (await throughLooking(parts, ask, repository, signal));
     if (found > 0) log.info({ repository, deliveries: found }, 'github: found what had been missed');
   }
 }
@@ -91,53 +91,22 @@ async function throughHooks(parts: CatchUpParts, ask: Ask, repository: string, s
   return found;
 }
 
-const polledComment = z.looseObject({
-  id: z.int(),
-  body: z.string().nullish(),
-  updated_at: z.string(),
-  issue_url: z.string(),
-  user: z.unknown(),
-});
-
-/** Reads comments since the last look, and makes of each that speaks to us what GitHub would have sent. */
-async function throughComments(parts: CatchUpParts, ask: Ask, repository: string, signal: AbortSignal): Promise<number> {
-  const { store, clock, inbox, policy } = parts;
+/** What was said before we were set up was not said to us; what is looked at twice is recognised. */
+async function throughLooking(parts: CatchUpParts, ask: Ask, repository: string, signal: AbortSignal): Promise<number> {
+  const { store, clock } = parts;
   const setting = `github.polled.${repository.toLowerCase()}`;
   const since = await readSetting(store.read, setting);
-  const remember = (until: string): Promise<void> => store.write((tx) => writeSetting(tx, setting, until));
+  const now = new Date(clock.now() - overlapMs).toISOString();
+  const remember = (): Promise<void> => store.write((tx) => writeSetting(tx, setting, now));
   if (since === undefined) {
-    // What was said before we were set up was not said to us.
-    await remember(new Date(clock.now()).toISOString());
+    await remember();
     return 0;
   }
-  const read = (path: string): Promise<Answer> => ask({ method: 'GET', path });
-  const about = await read(repo(repository));
-  const path = `${repo(repository)}/issues/comments?sort=updated&direction=asc&since=${encodeURIComponent(since)}`;
-  const listed = await listAll(read, path, maxPages);
-  if (about.kind !== 'ok' || listed.kind !== 'ok') return 0;
-  let found = 0;
-  for (const item of listed.items) {
-    const comment = polledComment.safeParse(item).data;
-    if (!comment || signal.aborted) continue;
-    if (mentions(comment.body ?? '', policy.botName)) {
-      const issue = await read(repo(repository) + at`/issues/${comment.issue_url.split('/').at(-1) ?? ''}`);
-      // Not remembered as read, so the next look comes by here again.
-      if (issue.kind !== 'ok' && issue.kind !== 'missing') return found;
-      if (issue.kind === 'ok') {
-        const payload = { action: 'created', comment: item, issue: issue.body, repository: about.body, sender: comment.user };
-        const receipt = await inbox.receive({
-          source: githubSource,
-          key: `poll-comment-${comment.id}-${comment.updated_at}`,
-          kind: 'issue_comment',
-          headers: asJson,
-          body: Buffer.from(JSON.stringify(payload)),
-        });
-        if (receipt.kind === 'stored') found += 1;
-      }
-    }
-    await remember(comment.updated_at);
-  }
-  return found;
+  const seen = await lookAround({ ...parts, ask, repository, since }, signal);
+  // Not remembered as looked at, so the next look comes by here again.
+  if (seen.complete) await remember();
+  return seen.found;
 }
 
-const asJson = { 'content-type': 'application/json' };
+/** GitHub's clock and ours differ, and its lists lag behind. */
+const overlapMs = 5 * 60_000;

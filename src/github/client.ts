@@ -113,11 +113,12 @@ function limitOf(status: number, headers: Headers, text: string, now: number): n
   return status === 429 || /rate limit/i.test(text) ? secondaryLimitMs : undefined;
 }
 
-/** All pages of a list, or the first `maxPages` of them, a hundred items each. */
+/** All pages of a list, or the first `maxPages` of them, a hundred items each; with `enough`, as far as the page that is. */
 export async function listAll(
   read: (path: string) => Promise<Answer>,
   path: string,
   maxPages: number,
+  enough: (page: readonly unknown[]) => boolean = () => false,
 ): Promise<{ readonly kind: 'ok'; readonly items: readonly unknown[] } | Failure> {
   const items: unknown[] = [];
   for (let page = 1; page <= maxPages; page++) {
@@ -125,7 +126,7 @@ export async function listAll(
     if (answer.kind !== 'ok') return answer;
     const found = Array.isArray(answer.body) ? answer.body : [];
     items.push(...found);
-    if (found.length < 100) break;
+    if (found.length < 100 || enough(found)) break;
   }
   return { kind: 'ok', items };
 }

@@ -325,8 +325,8 @@ describe('GitHub', () => {
 
     const asked = (await tasks(api)).filter(({ externalRef }) => externalRef === 'octo/garden#9');
     expect(asked.map(({ deliverable, branch, title }) => [title, deliverable, branch]).sort()).toEqual([
-      ['Rather not. Oil the gate', 'changes', 'nightshift/tsk_X'],
-      ['Review this pull request: Oil the gate', 'review', 'nightshift/tsk_X'],
+      ['Rather not.', 'changes', 'nightshift/tsk_X'],
+      ['Review this pull request: Oil the gate', 'review', null],
     ]);
     const reviewing = asked.find(({ deliverable }) => deliverable === 'review') as ApiTask;
     expect((await api.task(reviewing.id)).body).toContain('modified gate.md +0 -0\n@@ -1 +1 @@\n-rust\n+oil');
@@ -449,6 +449,130 @@ describe('GitHub', () => {
       state: 'ignored',
       reason: { code: 'already-taken-up' },
     });
+  });
+
+  test('finds whatever else happened while it was down, once, and nothing that was delivered', async () => {
+    issueThread();
+    const set = (path: string, thing: unknown): unknown => github.things.set(`/repos/octo/garden${path}`, thing);
+    const ann = { login: 'ann', type: 'User' };
+    const written = (number: number, body: string, more: object = {}): object => ({
+      number,
+      title: 'The gate squeaks',
+      body,
+      user: ann,
+      author_association: 'OWNER',
+      ...more,
+    });
+    const own = pullPayload(9, { head: { ref: 'nightshift/tsk_X', sha: 'd'.repeat(40), repo: { full_name: 'octo/garden' } } });
+    set('', gardenRepository);
+    set('/pulls/7', pullPayload(7));
+    set('/pulls/7/files', []);
+    set('/pulls/9', own);
+    set('/issues/13', written(13, 'x'));
+    const yaml = 'github:\n  repositories: [Octo/garden]\n  branches: [main]\n';
+    const { api: before } = await start(yaml);
+    await until('the first look', () => github.calls.some(({ path }) => path.startsWith('/repos/Octo/garden/hooks')));
+    const second = (offset: number): string => new Date(Date.now() + offset).toISOString().replace(/\.\d+Z$/, 'Z');
+    const label = { name: 'nightshift' };
+    const labelled = written(12, 'It does.', { updated_at: second(0) });
+    await outcomeOf(before, 'issues', { action: 'labeled', repository: gardenRepository, sender: ann, issue: labelled, label });
+    expect(await tasks(before)).toHaveLength(1);
+    await server?.running.stop();
+    server = undefined;
+
+    const now = second(1_000);
+    set('/pulls/comments', [
+      {
+        id: 6,
+        body: '@nightshift mend',
+        path: 'a',
+        diff_hunk: '@@',
+        pull_request_url: 'x/pulls/7',
+        updated_at: now,
+        user: ann,
+        author_association: 'OWNER',
+      },
+      {
+        id: 7,
+        body: 'no',
+        path: 'a',
+        diff_hunk: '@@',
+        pull_request_url: 'x/pulls/7',
+        updated_at: now,
+        user: ann,
+        author_association: 'OWNER',
+      },
+    ]);
+    set('/issues', [
+      written(13, '@nightshift look here', { created_at: now, updated_at: now }),
+      written(14, '@nightshift I am old', { created_at: '2020-01-01T00:00:00Z', updated_at: now }),
+    ]);
+    const event = (id: number, kind: string, number: number, more: object): object => ({
+      id,
+      event: kind,
+      created_at: now,
+      actor: ann,
+      issue: written(number, 'x', number === 7 ? { pull_request: {} } : {}),
+      ...more,
+    });
+    set('/issues/events', [
+      event(1, 'labeled', 12, { label, created_at: second(-2_000) }), // this one was delivered
+      event(2, 'labeled', 13, { label }),
+      event(3, 'labeled', 13, { label: { name: 'bug' } }),
+      event(4, 'assigned', 12, { assignee: { login: 'nightshift' } }),
+      event(5, 'review_requested', 7, { requested_reviewer: { login: 'nightshift' }, review_requester: ann }),
+      event(6, 'labeled', 13, { label, created_at: '2020-01-01T00:00:00Z' }),
+    ]);
+    set('/pulls', [{ ...own, updated_at: now }]);
+    set('/pulls/9/reviews', [
+      { id: 1, body: 'Rather not.', state: 'CHANGES_REQUESTED', user: ann, author_association: 'OWNER', submitted_at: now },
+      {
+        id: 2,
+        body: 'Rather not.',
+        state: 'CHANGES_REQUESTED',
+        user: ann,
+        author_association: 'OWNER',
+        submitted_at: '2020-01-01T00:00:00Z',
+      },
+    ]);
+    const run = (id: number, branch: string): object => ({
+      id,
+      name: 'CI',
+      conclusion: 'failure',
+      head_branch: branch,
+      head_sha: 'e'.repeat(40),
+      head_repository: { full_name: 'octo/garden' },
+      pull_requests: [],
+    });
+    let away = true;
+    github.mishap = ({ path }) => (away && path.startsWith('/repos/octo/garden/actions') ? { kind: 'answer', status: 502 } : undefined);
+    set('/actions/runs', { total_count: 2, workflow_runs: [run(1, 'main'), run(2, 'other')] });
+    // A renamed repository answers under its new name.
+    for (const [path, thing] of [...github.things]) github.things.set(path.replace('octo', 'Octo'), thing);
+
+    const { api, running } = await start(yaml);
+    const wanted = ['comment 6', 'opened 13', 'labeled 13', 'assigned 12', 'review asked of 7', 'review of 9'];
+    await until('all but what could not be asked for', async () => (await tasks(api)).length >= 1 + wanted.length);
+    await until('the look to end', () => github.calls.some(({ path }) => path.startsWith('/repos/octo/garden/actions/runs')));
+    await running.stop();
+    away = false;
+    // The look that failed in part is done again, and what it had found is not found again.
+    const { api: again } = await start(yaml);
+    const all = await until('the failing workflow', async () => {
+      const found = await tasks(again);
+      return found.length > 1 + wanted.length && found;
+    });
+    expect(all.map(({ title, externalRef, deliverable }) => `${externalRef} ${deliverable}: ${title}`).sort()).toEqual([
+      'octo/garden#12 changes: Resolve this issue: The gate squeaks',
+      'octo/garden#12 changes: Resolve this issue: The gate squeaks',
+      'octo/garden#13 changes: Resolve this issue: The gate squeaks',
+      'octo/garden#13 changes: look here',
+      'octo/garden#7 changes: mend Oil the gate',
+      'octo/garden#7 review: Review this pull request: Oil the gate',
+      'octo/garden#9 changes: Rather not.',
+      'octo/garden@main changes: The workflow CI fails on the branch main, commit eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee. Find out why and mend it.',
+    ]);
+    expect((await entries(again)).filter(({ state }) => state === 'failed')).toEqual([]);
   });
 
   test('is refused at start without its secret', async () => {

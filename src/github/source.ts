@@ -111,13 +111,16 @@ function work(trigger: Trigger, thread: Thread, delivery: Delivery, policy: GitH
       labels: [...new Set(trigger.labels.map((name) => shortened(oneLine(name), 100)).filter((name) => name !== ''))].slice(0, 50),
       deliverable: trigger.wants,
       // A pull request of ours is gone on with; one of a person's gets a pull request into its branch.
-      ...(pull && !isFromFork(pull) && pull.head.ref.startsWith(ownBranches) ? { branch: pull.head.ref } : {}),
+      ...(pull && goesOnIn(pull, trigger) ? { branch: pull.head.ref } : {}),
       // What is pushed is built with the repository's own secrets, and this would push what a stranger wrote.
       needsApproval: trigger.needsApproval || (fork && trigger.wants === 'changes'),
     },
   };
   return { kind: 'work', wanted: [wanted] };
 }
+
+const goesOnIn = (pull: PullRequest, { wants }: Trigger): boolean =>
+  wants === 'changes' && !isFromFork(pull) && pull.head.ref.startsWith(ownBranches);
 
 /** The pull request's own branch; of a fork, the copy of it that GitHub keeps beside our branches. */
 function refOf({ isPull, number }: Trigger, pull: PullRequest | null): string | undefined {

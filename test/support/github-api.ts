@@ -130,6 +130,8 @@ export class GitHubServer {
       this.statuses.push({ sha, state: given['state'] ?? '' });
       return [201, { id: this.next++ }];
     }
+    const set = method === 'GET' ? this.things.get(pathname) : undefined;
+    if (Array.isArray(set)) return page(set);
     if (rest === 'pulls' && method === 'GET') {
       const head = searchParams.get('head')?.split(':')[1];
       return page(
@@ -159,9 +161,7 @@ export class GitHubServer {
       Object.assign(pull, { title: given['title'], body: given['body'] });
       return [200, pull];
     }
-    const thing = method === 'GET' ? this.things.get(pathname) : undefined;
-    if (Array.isArray(thing)) return page(thing);
-    return thing === undefined ? [404, { message: 'Not Found' }] : [200, thing];
+    return set === undefined ? [404, { message: 'Not Found' }] : [200, set];
   }
 
   /** As GitHub does: all of it, or for one bad line nothing. */
