@@ -140,6 +140,42 @@ describe('a call', () => {
     await elsewhere.stop();
   });
 
+  test.each([
+    ['a secondary limit with a time', 403, { 'retry-after': '7' }, {}, { kind: 'limited', afterMs: 7_000 }],
+    [
+      'a limit that is used up',
+      403,
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': 'in 90 s' },
+      {},
+      { kind: 'limited', afterMs: 91_000 },
+    ],
+    ['the same as 429', 429, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': 'in 90 s' }, {}, { kind: 'limited', afterMs: 91_000 }],
+    [
+      'a limit that is over already',
+      429,
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1' },
+      {},
+      { kind: 'limited', afterMs: 1_000 },
+    ],
+    ['a limit of days', 429, { 'retry-after': '999999' }, {}, { kind: 'limited', afterMs: 3_600_000 }],
+    ['a limit without a time', 429, {}, {}, { kind: 'limited', afterMs: 60_000 }],
+    ['a limit in words', 403, {}, { message: 'You have exceeded a secondary rate limit.' }, { kind: 'limited', afterMs: 60_000 }],
+    ['a refusal', 403, { 'x-ratelimit-remaining': '4000' }, { message: 'Resource not accessible' }, { kind: 'refused', status: 403 }],
+    ['a bad gateway', 502, {}, '<html>502</html>', { kind: 'unreachable', doubtful: true }],
+    ['a server that is being mended', 503, {}, {}, { kind: 'unreachable', doubtful: false }],
+    ['a login page', 200, {}, Buffer.from('<html>'), { kind: 'unreachable', doubtful: true }],
+    ['a repository that is gone', 404, {}, {}, { kind: 'missing' }],
+    ['a repository that was taken down', 410, {}, {}, { kind: 'missing' }],
+  ] as const)('tells %s from other failures', async (_what, status, headers, body, expected) => {
+    const given = Object.fromEntries(
+      Object.entries(headers).map(([name, text]) => [name, text === 'in 90 s' ? String(Math.floor(clock.now() / 1_000) + 90) : text]),
+    );
+    github.mishap = () => ({ kind: 'answer', status, headers: given, body });
+    const api = createApi({ apiUrl: url, identity: { kind: 'token', token: 't' }, clock, userAgent: 'x' });
+    const answer = await api.in('octo/garden', { method: 'POST', path: '/repos/octo/garden/issues/1/comments', body: {} }, never);
+    expect(answer).toMatchObject(expected);
+  });
+
   test('that is never answered ends, and may have been heard', async () => {
     github.mishap = () => ({ kind: 'hang' });
     const api = createApi({ apiUrl: url, identity: { kind: 'token', token: 't' }, clock, userAgent: 'x' });

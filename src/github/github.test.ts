@@ -363,6 +363,27 @@ describe('GitHub', () => {
     expect(ours().map(({ body }) => /nightshift:(\w+)/.exec(body)?.[1])).toEqual(['status', 'answer']);
   });
 
+  test('reads a thread again later when GitHub limits it, is broken, or hangs up', async () => {
+    issueThread();
+    const mishaps: Mishap[] = [
+      { kind: 'answer', status: 403, headers: { 'retry-after': '1' }, body: { message: 'You have exceeded a secondary rate limit' } },
+      { kind: 'answer', status: 502 },
+      { kind: 'cut', done: false },
+      { kind: 'answer', status: 429, headers: { 'retry-after': '1' } },
+    ];
+    const reasons = new Set<string>();
+    github.mishap = ({ method, path }) => (method === 'GET' && path.endsWith('/issues/12') ? mishaps.shift() : undefined);
+    const { api } = await start();
+    await deliver(api.address, 'issue_comment', commentPayload('@nightshift go'));
+    const done = await until('it to be taken up', async () => {
+      const [entry] = await entries(api);
+      if (entry?.reason) reasons.add(entry.reason.code);
+      return entry?.state === 'done' && entry;
+    });
+    expect(done.taskIds).toHaveLength(1);
+    expect([...reasons].sort()).toEqual(['github-limit', 'github-unreachable']);
+  });
+
   test('keeps a message that GitHub refuses, and sends it when it is asked to', async () => {
     issueThread();
     github.mishap = ({ method, path }) =>

@@ -74,7 +74,7 @@ export class GitHubServer {
     if (mishap?.kind === 'hang') return;
     if (mishap?.kind === 'answer') {
       response.writeHead(mishap.status, { 'content-type': 'application/json', ...mishap.headers });
-      response.end(JSON.stringify(mishap.body ?? { message: 'something went wrong' }));
+      response.end(Buffer.isBuffer(mishap.body) ? mishap.body : JSON.stringify(mishap.body ?? { message: 'something went wrong' }));
       return;
     }
     if (mishap?.kind === 'cut') {
