@@ -106,12 +106,12 @@ function taskOf(n: number, token: string): Posted {
   return { path: '/api/tasks', headers: { authorization: `Bearer ${token}` }, body };
 }
 
-/** A comment that asks for nothing, as most do: 10 KB, as GitHub's deliveries have. */
+/** A comment that asks for nothing, as most do: 10 KB, as GitHub's deliveries have. No two are alike: what is replayed is not stored. */
 function deliveryOf(n: number, secret: string): Posted {
   const user = { login: 'ann', type: 'User' };
   const body = JSON.stringify({
     action: 'created',
-    comment: { id: n, body: 'x'.repeat(9_000), user, author_association: 'MEMBER' },
+    comment: { id: n, node_id: randomUUID(), body: 'x'.repeat(9_000), user, author_association: 'MEMBER' },
     issue: { number: 1, title: 'The gate squeaks', labels: [] },
     repository: { full_name: 'octo/garden', clone_url: 'https://example.org/octo/garden.git', default_branch: 'main' },
     sender: user,

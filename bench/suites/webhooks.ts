@@ -1,3 +1,4 @@
+import { startProbot } from '../peers/probot.ts';
 import { durabilityOf, storeName } from '../support/bench.ts';
 import { isolated } from '../support/isolated.ts';
 import type { Row } from '../support/report.ts';
@@ -14,17 +15,16 @@ export const webhooks: Suite = {
     const { dialects, notes } = await bench.stores();
     const acknowledged: Row[] = [];
     const mail: Row[] = [];
-    for (const dialect of dialects) {
-      const server = await startServerChild(bench.scope, await bench.place(dialect), { GITHUB_WEBHOOK_SECRET: webhookSecret });
+    const load = async (who: string, durability: string, address: string): Promise<void> => {
       for (const perSecond of [...rates, undefined]) {
         const asked = perSecond === undefined ? `${connections} at a time` : `${perSecond.toLocaleString('en')}/s`;
-        bench.progress(`deliveries on ${storeName[dialect]}, ${asked}`);
+        bench.progress(`deliveries to ${who}, ${asked}`);
         const seconds = bench.sizes.submitSeconds;
-        const load = { address: server.address, token, webhookSecret, connections, seconds, warmUpSeconds: seconds / 3 };
-        const result = await isolated(bench.scope, 'loadOverHttp', perSecond === undefined ? load : { ...load, perSecond });
+        const wanted = { address, token, webhookSecret, connections, seconds, warmUpSeconds: seconds / 3 };
+        const result = await isolated(bench.scope, 'loadOverHttp', perSecond === undefined ? wanted : { ...wanted, perSecond });
         acknowledged.push({
-          store: storeName[dialect],
-          durability: durabilityOf[dialect],
+          who,
+          durability,
           asked,
           'acknowledged/s': result.perSecond,
           'p50 ms': result.p50,
@@ -33,6 +33,13 @@ export const webhooks: Suite = {
           failures: result.failures,
         });
       }
+    };
+    const peer = await startProbot(bench.scope, webhookSecret);
+    await load('probot', 'NONE: nothing is stored', peer.address);
+    await peer.stop();
+    for (const dialect of dialects) {
+      const server = await startServerChild(bench.scope, await bench.place(dialect), { GITHUB_WEBHOOK_SECRET: webhookSecret });
+      await load(`Nightshift, ${storeName[dialect]}`, durabilityOf[dialect], server.address);
       await server.stop();
       bench.progress(`what arrives and what leaves on ${storeName[dialect]}`);
       const figures = await isolated(bench.scope, 'measureMail', { place: await bench.place(dialect), ...bench.sizes.mail });
@@ -49,7 +56,11 @@ export const webhooks: Suite = {
     const { messages, todoItems } = bench.sizes.mail;
     const many = (n: number): string => n.toLocaleString('en');
     return [
-      { title: 'Durable acknowledgements: signed deliveries of 10 KB, read and settled meanwhile', rows: acknowledged, notes },
+      {
+        title: 'Acknowledgements of signed deliveries of 10 KB; Nightshift has them on disk and reads and settles them meanwhile',
+        rows: acknowledged,
+        notes,
+      },
       {
         title: `From the inbox to a claim; ${many(messages)} waiting messages; a TODO file with ${many(todoItems)} items`,
         rows: mail,
