@@ -26,6 +26,8 @@ const task = (more: Partial<TaskView> = {}): TaskView => ({
   profile: 'default',
   tier: null,
   labels: [],
+  deliverable: 'changes',
+  branch: null,
   attempts: 0,
   maxAttempts: 3,
   cancelRequestedAt: null,
