@@ -52,7 +52,7 @@ export interface Task extends TaskState {
   readonly tier: Tier | null;
   readonly labels: readonly string[];
   readonly deliverable: Deliverable;
-  /** The branch that its changes go to; null is one of its own. */
+  /** The branch of a remote repository that its changes go to; null is one of its own. */
   readonly branch: string | null;
   readonly requestedBy: string;
   readonly trust: Trust;

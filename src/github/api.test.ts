@@ -67,6 +67,33 @@ describe('a GitHub App', () => {
     expect([iss, exp - iat]).toEqual(['42', 600]);
   });
 
+  test('proves who it is by GitHub’s clock when ours is wrong', async () => {
+    const theirs = clock.now() - 3_600_000;
+    install();
+    const given = github.mishap;
+    github.mishap = (call) => {
+      const token = github.authorizations.at(-1)?.replace('Bearer ', '') ?? '';
+      const { iat = 0 } = token.startsWith('ey')
+        ? (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { iat: number })
+        : {};
+      if (iat * 1_000 > theirs) {
+        return {
+          kind: 'answer',
+          status: 401,
+          headers: { date: new Date(theirs).toUTCString() },
+          body: { message: "'Issued at' is in the future" },
+        };
+      }
+      return given(call);
+    };
+    const api = app();
+    expect(await api.gitToken('octo/garden', never)).toBe('ghs_1');
+    expect(github.calls).toHaveLength(3);
+    github.mishap = () => ({ kind: 'answer', status: 401, headers: { date: new Date(theirs).toUTCString() } });
+    expect(await api.asApp({ method: 'GET', path: '/app' }, never)).toMatchObject({ kind: 'refused', status: 401 });
+    expect(github.calls).toHaveLength(4);
+  });
+
   test('finds the deliveries that were missed, and only those', async () => {
     const database: TestDatabase = await createDatabase('sqlite');
     const store: Store = await database.open();
@@ -165,12 +192,15 @@ describe('a call', () => {
     ['a server that is being mended', 503, {}, {}, { kind: 'unreachable', doubtful: false }],
     ['a login page', 200, {}, Buffer.from('<html>'), { kind: 'unreachable', doubtful: true }],
     ['a repository that is gone', 404, {}, {}, { kind: 'missing' }],
+    ['a repository that was barred by law', 451, {}, {}, { kind: 'missing' }],
     ['a repository that was taken down', 410, {}, {}, { kind: 'missing' }],
   ] as const)('tells %s from other failures', async (_what, status, headers, body, expected) => {
+    // Ours is a day ahead.
+    const theirs = Math.floor((clock.now() - 86_400_000) / 1_000) * 1_000;
     const given = Object.fromEntries(
-      Object.entries(headers).map(([name, text]) => [name, text === 'in 90 s' ? String(Math.floor(clock.now() / 1_000) + 90) : text]),
+      Object.entries(headers).map(([name, text]) => [name, text === 'in 90 s' ? String(Math.floor(theirs / 1_000) + 90) : text]),
     );
-    github.mishap = () => ({ kind: 'answer', status, headers: given, body });
+    github.mishap = () => ({ kind: 'answer', status, headers: { date: new Date(theirs).toUTCString(), ...given }, body });
     const api = createApi({ apiUrl: url, identity: { kind: 'token', token: 't' }, clock, userAgent: 'x' });
     const answer = await api.in('octo/garden', { method: 'POST', path: '/repos/octo/garden/issues/1/comments', body: {} }, never);
     expect(answer).toMatchObject(expected);

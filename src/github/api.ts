@@ -34,6 +34,8 @@ export function createApi(parts: {
   const { identity, clock } = parts;
   const wire: Wire = parts;
   const installations = new Map<string, Promise<Installation | Answer>>();
+  /** How far GitHub's clock is ahead of ours, as far as that has mattered. */
+  let skewMs = 0;
   const sign = identity.kind === 'app' ? appSignature(identity.appId, identity.privateKey) : undefined;
 
   async function tokenFor(repository: string, signal: AbortSignal): Promise<{ readonly token: string } | Answer> {
@@ -58,7 +60,13 @@ export function createApi(parts: {
 
   async function asApp(request: Call, signal: AbortSignal): Promise<Answer> {
     if (!sign) return { kind: 'refused', status: 0, message: 'There is no GitHub App set up.' };
-    return call(wire, `Bearer ${sign(clock.now())}`, request, signal);
+    const answer = await call(wire, `Bearer ${sign(clock.now() + skewMs)}`, request, signal);
+    if (answer.kind !== 'refused' || answer.status !== 401 || answer.at === undefined) return answer;
+    // What is signed for a time that GitHub finds to be in the future is refused: then its clock is the one to go by.
+    const found = answer.at - clock.now();
+    if (Math.abs(found - skewMs) < 30_000) return answer;
+    skewMs = found;
+    return call(wire, `Bearer ${sign(clock.now() + skewMs)}`, request, signal);
   }
 
   return {

@@ -6,7 +6,8 @@ export type Answer =
   | { readonly kind: 'ok'; readonly status: number; readonly body: unknown; readonly nextCursor: string | undefined }
   /** There is no such thing, any more or for us. */
   | { readonly kind: 'missing'; readonly message: string }
-  | { readonly kind: 'refused'; readonly status: number; readonly message: string }
+  /** `at`: when that was, by GitHub's clock. */
+  | { readonly kind: 'refused'; readonly status: number; readonly message: string; readonly at?: number }
   /** Too many calls; nothing was done. */
   | { readonly kind: 'limited'; readonly afterMs: number; readonly message: string }
   | { readonly kind: 'unreachable'; readonly doubtful: boolean; readonly message: string };
@@ -88,13 +89,16 @@ async function answerOf(response: Response, clock: Clock): Promise<Answer> {
     return { kind: 'ok', status, body: text === '' ? null : JSON.parse(text), nextCursor: cursorIn(headers.get('link') ?? '') };
   }
   const message = `GitHub answered ${status}: ${said(text)}`;
+  // Its own time, because ours may be wrong.
+  const date = Date.parse(headers.get('date') ?? '');
+  const at = Number.isNaN(date) ? undefined : date;
   if (status === 403 || status === 429) {
-    const afterMs = limitOf(status, headers, text, clock.now());
+    const afterMs = limitOf(status, headers, text, at ?? clock.now());
     if (afterMs !== undefined) return { kind: 'limited', afterMs, message };
   }
-  if (status === 404 || status === 410) return { kind: 'missing', message };
+  if (status === 404 || status === 410 || status === 451) return { kind: 'missing', message };
   if (status >= 500 || status === 408) return { kind: 'unreachable', doubtful: status !== 503, message };
-  return { kind: 'refused', status, message };
+  return { kind: 'refused', status, message, ...(at === undefined ? {} : { at }) };
 }
 
 const cursorIn = (link: string): string | undefined => {

@@ -190,7 +190,7 @@ function answer(task: Task, run: Run | undefined, result: RunResult | undefined)
     ...(run?.summary ? [plain(run.summary, 8_000)] : []),
     ...changes(result),
     ...tests(result),
-    ...(result?.branch ? [`Branch: ${code(result.branch)}`] : []),
+    ...branchOf(result),
     `<sub>More: ${code(`nightshift show ${run?.id ?? task.id}`)}</sub>`,
   ].join('\n\n');
 }
@@ -230,6 +230,11 @@ function numbers(task: Task, run?: Run, result?: RunResult): string {
 }
 
 const why = ({ reason }: Task): readonly string[] => (reason === null ? [] : [plainLine(reason.message, 1_000)]);
+
+function branchOf(result: RunResult | undefined): readonly string[] {
+  const branch = result?.delivery?.branch ?? result?.branch;
+  return branch ? [`Branch: ${code(branch)}`] : [];
+}
 
 const shownFiles = 20;
 
