@@ -60,11 +60,15 @@ export async function deliver(
   const changes = await changesIn(parts, workspace, patchFile, signal);
   const repository = parseRepository(workspace.repository, { local: true });
   if (!repository.ok) return unfit(repository.failure);
-  const branch = task.branch ?? workspace.branch;
+  const branch = repository.value.kind === 'local' ? workspace.branch : (task.branch ?? workspace.branch);
   const pushed = await push(git, gitCredentials, workspace, repository.value, commit, signal, branch);
   const delivery = deliveryOf(pushed.ok ? pushed.value : leftInMirror(workspace, workspace.branch));
   const result = { ...changes, commits: [commit], delivery };
-  return pushed.ok ? { ok: true, result } : { ...unfit(pushed.failure), result };
+  if (pushed.ok) return { ok: true, result };
+  const { outcome } = unfit(pushed.failure);
+  // Somebody else has gone on in the branch that both work on: another attempt begins where it is now.
+  const overtaken = pushed.failure.code === 'non-fast-forward' && task.branch !== null && outcome.kind === 'failed';
+  return { ok: false, outcome: overtaken ? { ...outcome, retryable: true } : outcome, result };
 }
 
 /** Of a run that is given up: what it did stays on this machine, as a commit that a person can fetch. */

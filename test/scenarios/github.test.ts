@@ -37,6 +37,11 @@ const script = {
       },
     },
     {
+      when: { first: true, prompt: 'plant a rose' },
+      say: 'I plant.',
+      call: { tool: 'Write', input: { file_path: '{{cwd}}/rose.md', content: 'red\n' } },
+    },
+    {
       when: { first: true, prompt: 'paint it' },
       say: 'I paint.',
       call: { tool: 'Write', input: { file_path: '{{cwd}}/paint.md', content: 'green\n' } },
@@ -88,6 +93,7 @@ for (const dialect of dialects)
     let bare: string;
     let killAt: Moment[] = [];
     const killed: Moment[] = [];
+    let beforePush = (): void => undefined;
 
     const begin = async (): Promise<void> => {
       server = spawnServer(database.home, {
@@ -180,6 +186,7 @@ for (const dialect of dialects)
       };
       // The branch arrives, but nobody is there any more to hear so.
       const seen = ({ method, url }: IncomingMessage): void => {
+        if (url?.includes('service=git-receive-pack')) beforePush();
         if (method === 'POST' && url?.endsWith('/git-receive-pack')) kill('as the branch arrives');
       };
       door = await front({ api: await github.start(), git: forge.origin, seen });
@@ -244,6 +251,25 @@ for (const dialect of dialects)
       expect(github.statuses).toContainEqual({ sha: head(), state: 'success' });
     });
 
+    test('begins again where somebody else has gone on in the same pull request', { timeout: 120_000 }, async () => {
+      const branch = 'nightshift/roses';
+      git(bare, 'branch', branch, 'main');
+      github.things.set('/repos/octo/garden/pulls/8', {
+        ...pullPayload(8),
+        head: { ref: branch, sha: git(bare, 'rev-parse', branch), repo: { full_name: 'octo/garden' } },
+      });
+      let byHand = '';
+      beforePush = () => {
+        if (byHand !== '') return;
+        byHand = git(bare, 'commit-tree', `${branch}^{tree}`, '-p', branch, '-m', 'by hand');
+        git(bare, 'update-ref', `refs/heads/${branch}`, byHand);
+      };
+      const task = await endOf('issue_comment', commentPayload('@nightshift plant a rose', { id: 3, issue: 8, pull: true }));
+      expect([task.status, task.reason, task.attempts]).toEqual(['succeeded', null, 2]);
+      expect(git(bare, 'rev-parse', `${branch}^`)).toBe(byHand);
+      expect(git(bare, 'show', `${branch}:rose.md`)).toBe('red');
+    });
+
     test('ends as a review where one is asked for, at the lines that it is about', { timeout: 120_000 }, async () => {
       const at = git(bare, 'rev-parse', 'main');
       git(bare, 'branch', 'oil', 'main');
@@ -272,7 +298,7 @@ for (const dialect of dialects)
       expect(review?.comments[0]?.['body']).not.toContain('@ann');
       for (const part of ['Oil alone does not do', '`gate.md:40`', 'not in the change']) expect(review?.body).toContain(part);
       expect(said('answer')).toHaveLength(before);
-      expect(git(bare, 'for-each-ref', '--format=%(refname:short)', 'refs/heads').split('\n')).toHaveLength(3);
+      expect(git(bare, 'for-each-ref', '--format=%(refname:short)', 'refs/heads').split('\n')).toHaveLength(4);
       const { body: run } = await (await api()).call<{ review: { verdict: string } }>('GET', `/api/runs/${task.runs[0]?.id}`);
       expect(run.review.verdict).toBe('request-changes');
     });
