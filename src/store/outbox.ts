@@ -71,7 +71,7 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
 }
 
 /**
- * The first waiting message of each recipient, if it is due and no living node sends it; from now on `node` does, and
+ * The first waiting message of each recipient, but for corrections that only pause, if it is due and no living node sends it; from now on `node` does, and
  * whether it arrives is in doubt until its sender says so.
  */
 export async function takeMessages(tx: Tx, node: string, channel: string, limit: number, now: number): Promise<readonly Message[]> {
@@ -84,7 +84,8 @@ export async function takeMessages(tx: Tx, node: string, channel: string, limit:
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
     .where(
       sql<boolean>`not exists (select 1 from outbox as earlier where earlier.state = 'waiting' and earlier.channel = outbox.channel
-        and earlier.recipient = outbox.recipient and (earlier.place, earlier.id) < (outbox.place, outbox.id))`,
+        and earlier.recipient = outbox.recipient and (earlier.place, earlier.id) < (outbox.place, outbox.id)
+        and not (earlier.pause > 0 and earlier.attempts = 0 and earlier.not_before > ${now}))`,
     )
     .orderBy('not_before')
     .orderBy('id')
