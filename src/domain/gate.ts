@@ -12,6 +12,7 @@ export const gateKinds = [
   'secrets',
   'weakening',
   'coverage',
+  'review',
 ] as const;
 export type GateKind = (typeof gateKinds)[number];
 

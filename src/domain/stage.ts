@@ -6,8 +6,11 @@ export type Stage = 'working' | 'verifying' | 'delivering';
 /** The stage that begins with an event; undefined when it changes nothing about that. */
 export function stageFrom(event: NewEvent): Stage | undefined {
   switch (event.type) {
-    case 'run.verified':
-      return event.data.passed ? 'delivering' : undefined;
+    case 'run.gate':
+      return 'verifying';
+    case 'run.round':
+      if (event.data.decision === 'stop') return undefined;
+      return event.data.decision === 'finish' ? 'delivering' : 'working';
     default:
       return undefined;
   }

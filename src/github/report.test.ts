@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
+import type { NewEvent } from '../domain/event.ts';
 import type { Message } from '../domain/mail.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import { noResult, type RunResult } from '../domain/result.ts';
@@ -72,6 +73,15 @@ async function end({ task, run }: Claim, outcome: Outcome, result: Partial<RunRe
   await store.write((tx) => saveResult(tx, run.id, { ...noResult, ...result }));
   await queue.settle({ taskId: task.id, runId: run.id, outcome });
 }
+
+/** A gate was asked, or a round has ended. */
+const eventOf = (decision: 'continue' | 'finish' | undefined): NewEvent =>
+  decision === undefined
+    ? {
+        type: 'run.gate',
+        data: { gate: 'tests', kind: 'tests', passed: true, excuse: null, summary: 'x', findings: 0, durationMs: 1, cached: false },
+      }
+    : { type: 'run.round', data: { number: 1, tree: null, decision, rule: null, red: [], excused: [] } };
 
 const messages = async (): Promise<readonly (Message & { readonly body: GitHubMessage })[]> =>
   (await listMessages(store.read, {}, { before: null, limit: 100 })).toReversed() as readonly (Message & {
@@ -158,13 +168,16 @@ describe('who asked on GitHub', () => {
 
   test('sees when its work is checked and delivered, but nothing of that once the run is over or another', async () => {
     const claim = await claimed();
-    const report = { command: ['npm', 'test'], passed: true, exitCode: 0, counts: null };
-    const happens = (runId: string): Promise<void> =>
-      store.write((tx) => announcer.happened(tx, { type: 'run.verified', data: report, taskId: claim.task.id, runId }));
+    const happens = (runId: string, decision: 'continue' | 'finish' | undefined = undefined): Promise<void> =>
+      store.write((tx) => announcer.happened(tx, { ...eventOf(decision), taskId: claim.task.id, runId }));
     const status = async (): Promise<string> => textOf((await messages())[0]).split('\n')[0] as string;
     await happens('run_of_before');
     expect(await status()).toBe('**Working on it**');
     await happens(claim.run.id);
+    expect(await status()).toBe('**Checking what was done**');
+    await happens(claim.run.id, 'continue');
+    expect(await status()).toBe('**Working on it**');
+    await happens(claim.run.id, 'finish');
     expect(await status()).toBe('**Delivering it**');
     expect(await messages()).toHaveLength(1);
     await end(claim, { kind: 'succeeded' });
@@ -175,7 +188,7 @@ describe('who asked on GitHub', () => {
 
   test('gets a review, where one was asked for, and no other answer; an approval only where the settings allow one', async () => {
     const review = { verdict: 'approve', summary: 'Good, @eve.', comments: [{ path: 'a', line: 1, side: 'new', text: 'x' }] } as const;
-    const eventOf = async (more: Partial<RunResult> = {}): Promise<string | undefined> => {
+    const verdictOf = async (more: Partial<RunResult> = {}): Promise<string | undefined> => {
       const claim = await claimed({ isPull: true, commit: 'a'.repeat(40) });
       await end(claim, { kind: 'succeeded', summary: 'I have read it.' }, { review, ...more });
       const all = (await messages()).filter(({ taskId }) => taskId === claim.task.id);
@@ -184,12 +197,12 @@ describe('who asked on GitHub', () => {
       expect(body).toMatchObject({ number: 12, comments: review.comments, text: expect.stringContaining('Good\\, \\@\u200beve') });
       return body?.type === 'review' ? `${body.event} ${body.commit?.[0]}` : undefined;
     };
-    expect(await eventOf()).toBe('COMMENT a');
-    expect(await eventOf({ review: { ...review, verdict: 'request-changes' }, baseCommit: 'b'.repeat(40) })).toBe('REQUEST_CHANGES b');
+    expect(await verdictOf()).toBe('COMMENT a');
+    expect(await verdictOf({ review: { ...review, verdict: 'request-changes' }, baseCommit: 'b'.repeat(40) })).toBe('REQUEST_CHANGES b');
     policy.reviews = 'approve';
-    expect(await eventOf()).toBe('APPROVE a');
+    expect(await verdictOf()).toBe('APPROVE a');
     policy.reviews = 'comment';
-    expect(await eventOf({ review: { ...review, verdict: 'request-changes' } })).toBe('COMMENT a');
+    expect(await verdictOf({ review: { ...review, verdict: 'request-changes' } })).toBe('COMMENT a');
   });
 
   test('is told why it failed, and told again when it is tried again', async () => {

@@ -52,6 +52,7 @@ export async function deliver(
   signal: AbortSignal,
 ): Promise<Delivered> {
   const { git, gitCredentials } = parts;
+  const { task } = claim;
   const committed = await commitWork(parts, claim, workspace, notGreen, signal);
   if (!committed.ok) {
     return committed.failure.code === 'nothing-to-commit' ? { ok: true, result: {} } : unfit(committed.failure);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { GateVerdict } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { Round } from '../domain/round.ts';
-import type { Change, Scene } from '../gates/gate.ts';
+import { type Change, evidence, type Gate, type Scene } from '../gates/gate.ts';
 import { judge } from '../gates/judge.ts';
 import { type Plan, planGates } from '../gates/plan.ts';
 import type { Claim } from '../queue/queue.ts';
@@ -15,6 +15,7 @@ import { openTree, type Tree } from '../workspace/tree.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
 import { failureOutcome } from './place.ts';
+import { readReview } from './review.ts';
 
 export interface GatingParts extends Checking {
   readonly git: Git;
@@ -28,7 +29,7 @@ export interface GatingParts extends Checking {
 
 /** The gates of one run. */
 export interface Gating {
-  readonly limits: Plan['limits'];
+  readonly limits: Pick<Plan['limits'], 'rounds' | 'minutes'>;
   /** The files that the agent began with, as a tree. */
   readonly baseTree: string | null;
   /** Asks them about the files as they are now, and leaves those as they are. `earlier` are the rounds so far. */
@@ -48,6 +49,9 @@ const longestReport = 32 * 1024 * 1024;
 export async function openGating(parts: GatingParts, signal: AbortSignal): Promise<Opened> {
   const { git, place, claim, byAgent } = parts;
   const { workspace } = place;
+  if (claim.task.deliverable === 'review') {
+    return { ok: true, gating: { limits: {}, baseTree: null, judge: () => judgeWithout(parts, [reviewGate], [], signal) } };
+  }
   const base = workspace && (await openTree(git, workspace.gitDir, workspace.baseCommit, signal));
   if (base && !base.ok) return unfit(base.failure);
   const planned = await planGates({
@@ -71,10 +75,27 @@ export async function openGating(parts: GatingParts, signal: AbortSignal): Promi
 
 /** Without a repository there is nothing but the task's own check. */
 async function judgePlainly(parts: GatingParts, plan: Plan, earlier: readonly Round[], signal: AbortSignal): Promise<Asked> {
+  return judgeWithout(parts, await plan.gates(undefined), earlier, signal);
+}
+
+/** Without a look at what was changed. */
+async function judgeWithout(parts: GatingParts, gates: readonly Gate[], earlier: readonly Round[], signal: AbortSignal): Promise<Asked> {
   const scene = { ...commandsOf(parts, earlier, signal), change: undefined };
-  const judged = await judge({ ...parts, scene, gates: await plan.gates(undefined), earlier: [] }, signal);
+  const judged = await judge({ ...parts, scene, gates, earlier: [] }, signal);
   return judged.ok ? { ok: true, tree: null, verdicts: judged.verdicts } : judged;
 }
+
+/** Of a review there is nothing to run: it must only be there, and be one. */
+const reviewGate: Gate = {
+  id: 'review',
+  kind: 'review',
+  async check({ directory }) {
+    const found = await readReview(directory);
+    return found.ok
+      ? evidence({ passed: true, summary: `The review has ${found.review.comments.length} comments on lines.` })
+      : evidence({ passed: false, summary: found.message, signature: `review:${found.message}` });
+  },
+};
 
 interface Base {
   readonly tree: string;

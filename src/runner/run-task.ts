@@ -154,9 +154,9 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating), signal);
   current.result = { ...current.result, tests: testsIn(verdicts), notGreen: notGreenIn(verdicts) };
   if (signal.aborted) return whyStopped(signal.reason);
-  if (outcome.kind !== 'succeeded' || !place.workspace) return outcome;
-
+  if (outcome.kind !== 'succeeded') return outcome;
   if (claim.task.deliverable === 'review') return review(current, place, outcome);
+  if (!place.workspace) return outcome;
 
   const delivered = await deliver(
     parts,
@@ -264,7 +264,7 @@ async function tellVerdict(current: Attempt, verdict: GateVerdict): Promise<void
 
 /** Not pushed: what is red is nobody's but of the person who takes it over. */
 async function keepForPerson(parts: RunnerParts, { claim }: Attempt, { workspace }: Place, signal: AbortSignal): Promise<string> {
-  if (!workspace) return '';
+  if (!workspace || claim.task.deliverable === 'review') return '';
   const kept = await keepOnBranch(parts, claim, workspace, signal);
   return kept ? `What was done is on the branch ${kept.branch}, which was not pushed: ${kept.fetchCommand}` : '';
 }

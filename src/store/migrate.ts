@@ -13,7 +13,19 @@ import { reviews } from './migrations/017-reviews.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
-export const migrations: readonly Migration[] = [core, workspaces, runResults, profiles, ledger, mail, todo, memoryItems, alerts, rounds, reviews];
+export const migrations: readonly Migration[] = [
+  core,
+  workspaces,
+  runResults,
+  profiles,
+  ledger,
+  mail,
+  todo,
+  memoryItems,
+  alerts,
+  rounds,
+  reviews,
+];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */
 export interface MigrationTarget {

@@ -18,9 +18,11 @@ const gitHubToken = 'ghp_a_token_of_the_tests';
 const script = {
   name: 'github',
   turns: [
+    // At first it forgets to write its review down.
+    { when: { first: true, prompt: 'Review this pull request' }, say: 'It looks fine to me.' },
     {
-      when: { first: true, prompt: 'Review this pull request' },
-      say: 'I have read it.',
+      when: { prompt: 'Review this pull request', said: 'There is no review' },
+      say: 'I have read it again.',
       call: {
         tool: 'Write',
         input: {
