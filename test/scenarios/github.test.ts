@@ -20,6 +20,7 @@ const script = {
   turns: [
     // At first it forgets to write its review down.
     { when: { first: true, prompt: 'Review this pull request' }, say: 'It looks fine to me.' },
+    { when: { prompt: 'Review this pull request', tool: 'Write' }, say: 'It is written down.' },
     {
       when: { prompt: 'Review this pull request', said: 'There is no review' },
       say: 'I have read it again.',
