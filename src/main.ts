@@ -24,6 +24,7 @@ import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
 import { createAnnouncer } from './outbox/announce.ts';
 import { createOutbox } from './outbox/outbox.ts';
+import { forgetOldMail } from './outbox/retention.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
@@ -328,6 +329,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     await inbox.start();
     const alerting = watchOver({ store, clock, log, node: home.nodeId, outbox, channels: alerts.map(({ name }) => name), conditions });
     undo.push(() => alerting.stop());
+    if (config.keepMailDays > 0) {
+      const forgetting = forgetOldMail({ store, clock, log, keepMs: config.keepMailDays * 86_400_000 });
+      undo.push(() => forgetting.stop());
+    }
     const lookouts = connectors.flatMap((connector) => connector.start?.({ inbox, queue }) ?? []);
     home.announce({ pid: process.pid, address });
     log.info(

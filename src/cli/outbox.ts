@@ -73,5 +73,7 @@ function show({ screen }: Session, message: Message): void {
   if (message.reason) screen.line(oneLine(message.reason.message));
   if (message.taskId !== null) screen.line(message.taskId);
   screen.line();
-  screen.line(block(typeof message.body === 'string' ? message.body : JSON.stringify(message.body, null, 2)));
+  screen.line(message.body === null ? '(its content was dropped when it had become old)' : block(contentOf(message)));
 }
+
+const contentOf = ({ body }: Message): string => (typeof body === 'string' ? body : JSON.stringify(body, null, 2));

@@ -279,6 +279,13 @@ export const settings = {
     allowed: 'a whole number from 1 to 100000000',
     about: 'how many files and directories the workspace of a run may hold',
   },
+  keepMailDays: {
+    default: 30,
+    env: 'NIGHTSHIFT_KEEP_MAIL_DAYS',
+    schema: whole(0, 36_500),
+    allowed: 'days from 0 to 36500 (0 keeps them for ever)',
+    about: 'how long the contents of deliveries and sent messages are kept; that they were here stays known',
+  },
   drainSeconds: {
     default: 30,
     env: 'NIGHTSHIFT_DRAIN_SECONDS',

@@ -9,7 +9,7 @@ import { createQueue } from '../queue/durable-queue.ts';
 import { pgBossLine } from '../queue/pg-boss.ts';
 import type { Line, Wish } from '../queue/queue.ts';
 import { sqliteLine } from '../queue/sqlite.ts';
-import { deliveryBody, dropBodies, findDelivery, holdDelivery, insertArrivals, listDeliveries, originsOf } from '../store/inbox.ts';
+import { deliveryBody, dropBodies, findDelivery, holdDelivery, listDeliveries, originsOf } from '../store/inbox.ts';
 import { readAfter } from '../store/journal.ts';
 import { enrol, removeNode } from '../store/nodes.ts';
 import type { Store, Tx } from '../store/store.ts';
@@ -111,25 +111,6 @@ for (const dialect of dialects) {
       expect(await deliveryBody(store.read, (done as Delivery).id)).toBeNull();
       expect(await inbox.receive(arrival('same'))).toEqual({ kind: 'duplicate' });
       expect(await titles()).toEqual(['same']);
-    });
-
-    test('drops the bodies of all that is old, however much came', async () => {
-      meaning = () => ({ kind: 'ignored', reason: { code: 'x', message: 'x' } });
-      const { inbox } = await open('nod_a');
-      await store.write((tx) =>
-        insertArrivals(
-          tx,
-          Array.from({ length: 2_100 }, (_, n) => ({ ...arrival(String(n)), id: `dlv_${n}` })),
-          clock.now(),
-        ),
-      );
-      await store.write((tx) => tx.db.updateTable('inbox').set({ state: 'ignored', settled_at: clock.now() }).execute());
-      clock.advance(31 * 86_400_000);
-      await inbox.start();
-      await until('all to be dropped', async () => {
-        const left = await store.read.selectFrom('inbox').select('id').where('body', 'is not', null).limit(1).execute();
-        return left.length === 0;
-      });
     });
 
     test('makes no second task of one trigger, whichever deliveries it comes by', async () => {

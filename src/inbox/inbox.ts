@@ -9,12 +9,10 @@ import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { Pump } from '../platform/pump.ts';
-import { type Regular, regularly } from '../platform/regularly.ts';
 import type { Queue, Refusal, Submission } from '../queue/queue.ts';
 import {
   type Arrival,
   deliveryBody,
-  dropBodies,
   findDelivery,
   holdDelivery,
   type Insertion,
@@ -70,9 +68,6 @@ const storeTries = 5;
 const retryBackoff = { baseMs: 1_000, capMs: 10 * 60_000 };
 /** Bodies of this size are stored each on its own, so that a group of them never fills the memory. */
 const largeBody = 256 * 1024;
-const keepBodiesMs = 30 * 86_400_000;
-const pruneEveryMs = 3_600_000;
-const pruneAtOnce = 1_000;
 
 export function createInbox(parts: InboxParts): Inbox {
   const { store, queue, clock, newId, log, node } = parts;
@@ -198,15 +193,6 @@ export function createInbox(parts: InboxParts): Inbox {
     });
 
   let unsubscribe = (): void => undefined;
-  let pruning: Regular | undefined;
-
-  async function prune(stopping: AbortSignal): Promise<void> {
-    let dropped = 0;
-    for (let some = pruneAtOnce; some === pruneAtOnce && !stopping.aborted; dropped += some) {
-      some = await store.write((tx) => dropBodies(tx, clock.now() - keepBodiesMs, pruneAtOnce));
-    }
-    if (dropped > 0) log.info({ dropped }, 'old deliveries lost their bodies');
-  }
 
   return {
     receive,
@@ -217,11 +203,10 @@ export function createInbox(parts: InboxParts): Inbox {
         if (topic === 'inbox') pump.wake();
       });
       pump.wake();
-      pruning = regularly(clock, pruneEveryMs, prune, (error) => log.warn({ err: error }, 'could not drop old bodies of deliveries'));
     },
     async stop() {
       unsubscribe();
-      await Promise.all([pump.stop(), pruning?.stop()]);
+      await pump.stop();
     },
   };
 }

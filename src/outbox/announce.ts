@@ -30,19 +30,21 @@ export interface Announcer {
 export function createAnnouncer(outbox: Pick<Outbox, 'put'>, reporters: readonly Reporter[]): Announcer {
   const bySource = new Map(reporters.map((reporter) => [reporter.source, reporter]));
   return {
+    // All of them are put at once: a line that is held must not be waited for with another in hand.
     async taken(tx, asked) {
-      for (const { task, origin } of asked) {
-        const reporter = bySource.get(origin.source);
-        if (reporter) await outbox.put(tx, await reporter.taken(tx, task, origin));
-      }
+      const messages: OutgoingMessage[] = [];
+      for (const { task, origin } of asked) messages.push(...((await bySource.get(origin.source)?.taken(tx, task, origin)) ?? []));
+      await outbox.put(tx, messages);
     },
     async changed(tx, tasks) {
       if (tasks.length === 0 || bySource.size === 0) return;
       const byId = new Map(tasks.map((task) => [task.id, task]));
+      const messages: OutgoingMessage[] = [];
       for (const origin of await originsOf(tx.db, [...byId.keys()])) {
-        const reporter = bySource.get(origin.source);
-        if (reporter) await outbox.put(tx, await reporter.changed(tx, byId.get(origin.taskId) as Task, origin));
+        const task = byId.get(origin.taskId) as Task;
+        messages.push(...((await bySource.get(origin.source)?.changed(tx, task, origin)) ?? []));
       }
+      await outbox.put(tx, messages);
     },
     async happened(tx, event) {
       const stage = stageFrom(event);

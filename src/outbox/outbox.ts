@@ -3,6 +3,7 @@ import { idPrefixes } from '../domain/id.ts';
 import type { Message, MessageState, OutgoingMessage } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import { type Clock, wait } from '../platform/clock.ts';
+import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { Pump } from '../platform/pump.ts';
@@ -11,11 +12,12 @@ import { beat, holdNode } from '../store/nodes.ts';
 import {
   discardMessage,
   findMessage,
+  holdLines,
   markDead,
   markSent,
   nextMessage,
   postponeMessage,
-  putMessage,
+  putMessages,
   releaseMessages,
   resendMessage,
   takeMessages,
@@ -99,14 +101,14 @@ export function createOutbox(parts: OutboxParts): Outbox {
     });
   }
 
-  async function keep({ message, result }: Sent, signal: AbortSignal): Promise<void> {
+  async function keep(sent: Sent, signal: AbortSignal): Promise<void> {
     // What became of it must be stored, or nobody could take it up again before the next start.
     for (let attempt = 1; ; attempt++) {
       try {
-        return await store.write((tx) => record(tx, message, result));
+        return attempt === 1 ? await recordTogether(sent) : await recordAll([sent]).then(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
-        log.warn({ err: error, message: message.id }, 'could not store what became of a message; trying again');
+        log.warn({ err: error, message: sent.message.id }, 'could not store what became of a message; trying again');
         await wait(clock, backoffMs(attempt, parts.chance(), { baseMs: 200, capMs: 10_000 }), signal);
       }
     }
@@ -134,12 +136,24 @@ export function createOutbox(parts: OutboxParts): Outbox {
     }
   }
 
+  const recordAll = (all: readonly Sent[]): Promise<readonly undefined[]> =>
+    store.write(async (tx) => {
+      await holdLines(
+        tx,
+        all.map(({ message }) => message),
+      );
+      for (const { message, result } of all) await record(tx, message, result);
+      return all.map(() => undefined);
+    });
+  /** What ends while a commit is under way shares the next one. */
+  const recordTogether = gather(recordAll);
+
   async function record(tx: Tx, message: Message, result: Sending): Promise<void> {
     const now = clock.now();
     if (result.kind === 'sent') return markSent(tx, message, node, result.ref, now);
     const reason: Reason = { code: result.code, message: result.message };
     if (result.kind === 'refused' || message.attempts >= maxAttempts) {
-      if (!(await markDead(tx, message.id, node, reason))) return;
+      if (!(await markDead(tx, message, node, reason))) return;
       const { channel, recipient } = message;
       return append(tx, [{ type: 'outbox.dead', data: { message: message.id, channel, recipient, reason } }], now);
     }
@@ -165,7 +179,11 @@ export function createOutbox(parts: OutboxParts): Outbox {
 
   return {
     async put(tx, messages) {
-      for (const message of messages) await putMessage(tx, newId(idPrefixes.message), message, clock.now());
+      await putMessages(
+        tx,
+        messages.map((message) => ({ ...message, id: newId(idPrefixes.message) })),
+        clock.now(),
+      );
     },
     resend: (id) => handle(id, 'sent again', (tx) => resendMessage(tx, id, resendable, clock.now())),
     discard: (id) => handle(id, 'discarded', (tx) => discardMessage(tx, id, discardable)),

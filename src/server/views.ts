@@ -285,7 +285,10 @@ export const deliverySchema = z
   .openapi('Delivery');
 
 export const wholeDeliverySchema = z
-  .object({ ...deliverySchema.shape, body: z.string().nullable().openapi({ description: 'As it came; null once it is a month old.' }) })
+  .object({
+    ...deliverySchema.shape,
+    body: z.string().nullable().openapi({ description: 'As it came; null once it is old (`keepMailDays`).' }),
+  })
   .openapi('WholeDelivery');
 
 export const messageSchema = z
@@ -296,7 +299,7 @@ export const messageSchema = z
     kind: z.string(),
     key: z.string(),
     taskId: z.string().nullable(),
-    body: z.unknown().openapi({ description: 'What it says, as the channel has it.' }),
+    body: z.unknown().openapi({ description: 'What it says, as the channel has it; null once it was sent long ago (`keepMailDays`).' }),
     state: z.enum(messageStates),
     reason: reasonSchema.openapi({ description: 'Why it waits or was given up.' }),
     revision: z.number().int(),

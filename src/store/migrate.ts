@@ -10,6 +10,7 @@ import { memoryItems } from './migrations/008-memory.ts';
 import { rounds } from './migrations/009-rounds.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
+import { mailLines } from './migrations/018-mail-lines.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -25,6 +26,7 @@ export const migrations: readonly Migration[] = [
   alerts,
   rounds,
   reviews,
+  mailLines,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Kysely, sql } from 'kysely';
 import type { Message, MessageState, OutgoingMessage } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
@@ -7,22 +8,42 @@ import type { Tx } from './store.ts';
 
 /** Written into the statement, not bound to it: only then does SQLite see that the partial index will do. */
 const waiting = sql.lit('waiting' as const);
+const leading = sql.lit(1 as const);
+/** An edit of what was said already, and not often: it stands beside the line of its recipient, and holds up nobody. */
+const beside = sql<boolean>`(pause > 0 and sent_at is not null)`;
+const dropped = sql.lit('null' as const);
 
 /**
- * Puts a message in line behind the others to its recipient. Under a key that is known, the new text replaces the old:
+ * Puts messages in line behind the others to their recipients. Under a key that is known, the new text replaces the old:
  * in its place if that still waits, as a correction if it went out. One that a person has to look at stays with them.
  */
-export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, now: number): Promise<void> {
-  const { channel, recipient, kind, key, taskId, pauseMs = 0 } = message;
+export async function putMessages(tx: Tx, messages: readonly NewMessage[], now: number): Promise<void> {
+  if (messages.length === 0) return;
+  await holdLines(tx, messages);
+  for (const message of messages) await putMessage(tx, message, now);
+  tx.touch('outbox');
+}
+
+type NewMessage = OutgoingMessage & { readonly id: string };
+
+async function putMessage(
+  tx: Tx,
+  { id, channel, recipient, kind, key, taskId, pauseMs = 0, body: content }: NewMessage,
+  now: number,
+): Promise<void> {
   const last = await tx.db
     .selectFrom('outbox')
-    .select((select) => select.fn.max('place').as('place'))
+    .select('place')
     .where('state', '=', waiting)
     .where('channel', '=', channel)
     .where('recipient', '=', recipient)
+    .where((where) => where.not(beside))
+    .orderBy('place', 'desc')
+    .limit(1)
     .executeTakeFirst();
-  const keepWaiting = (column: 'place' | 'attempts') =>
-    sql<number>`case when outbox.state = 'sent' then excluded.${sql.ref(column)} else outbox.${sql.ref(column)} end`;
+  const body = JSON.stringify(content);
+  const unlessWaiting = (column: 'recipient' | 'place' | 'attempts') =>
+    sql<never>`case when outbox.state = 'sent' then excluded.${sql.ref(column)} else outbox.${sql.ref(column)} end`;
   // What waits for another try goes on doing so; what only pauses goes as soon as its newest text may.
   const due = sql<number>`case
     when outbox.state <> 'sent' and (outbox.attempts > 0 or outbox.not_before < excluded.not_before) then outbox.not_before
@@ -37,7 +58,8 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
       kind,
       key,
       task_id: taskId ?? null,
-      body: JSON.stringify(message.body),
+      body,
+      body_hash: createHash('sha256').update(body).digest('base64url'),
       state: 'waiting',
       reason: null,
       revision: 1,
@@ -47,6 +69,7 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
       doubtful: 0,
       pause: pauseMs,
       place: (last?.place ?? 0) + 1,
+      leads: last ? 0 : 1,
       not_before: now,
       holder: null,
       created_at: now,
@@ -57,36 +80,72 @@ export async function putMessage(tx: Tx, id: string, message: OutgoingMessage, n
         .columns(['channel', 'key'])
         .doUpdateSet((row) => ({
           body: row.ref('excluded.body'),
+          body_hash: row.ref('excluded.body_hash'),
           revision: sql<number>`outbox.revision + 1`,
           state: sql<MessageState>`case when outbox.state = 'sent' then 'waiting' else outbox.state end`,
-          place: keepWaiting('place'),
+          recipient: unlessWaiting('recipient'),
+          place: unlessWaiting('place'),
+          leads: sql<number>`case when outbox.state <> 'sent' then outbox.leads when excluded.pause > 0 then 1 else excluded.leads end`,
           not_before: due,
           pause: row.ref('excluded.pause'),
-          attempts: keepWaiting('attempts'),
+          attempts: unlessWaiting('attempts'),
         }))
-        .where(sql<boolean>`outbox.body <> excluded.body`),
+        .where(sql<boolean>`outbox.body_hash <> excluded.body_hash`),
     )
     .execute();
-  tx.touch('outbox');
+}
+
+interface Line {
+  readonly channel: string;
+  readonly recipient: string;
 }
 
 /**
- * The first waiting message of each recipient, but for corrections that only pause, if it is due and no living node sends it; from now on `node` does, and
- * whether it arrives is in doubt until its sender says so.
+ * Until the transaction ends nobody else joins or leaves these lines, so that each has a first message whenever it has any.
+ * Lines are held in one order; a transaction that comes back for more may lose to another, and is run again.
+ */
+export async function holdLines(tx: Tx, lines: readonly Line[]): Promise<void> {
+  if (tx.dialect === 'sqlite' || lines.length === 0) return;
+  const names = lines.map(({ channel, recipient }) => `nightshift.outbox.${channel}.${recipient}`);
+  await sql`select pg_advisory_xact_lock(line) from
+    (select distinct hashtextextended(name, 0) as line from unnest(${names}::text[]) as name order by 1) as lines`.execute(tx.db);
+}
+
+/** The same for the line of a message that nobody has in hand. */
+async function holdLineOf(tx: Tx, id: string): Promise<Line | undefined> {
+  const line = await tx.db.selectFrom('outbox').select(['channel', 'recipient']).where('id', '=', id).executeTakeFirst();
+  if (line) await holdLines(tx, [line]);
+  return line;
+}
+
+/** Whoever took a message out of its line lets the first of those that still wait lead it. */
+async function nextLeads(tx: Tx, { channel, recipient }: Line): Promise<void> {
+  const first = tx.db
+    .selectFrom('outbox')
+    .select('id')
+    .where('state', '=', waiting)
+    .where('channel', '=', channel)
+    .where('recipient', '=', recipient)
+    .where((where) => where.not(beside))
+    .orderBy('place')
+    .orderBy('id')
+    .limit(1);
+  await tx.db.updateTable('outbox').set({ leads: 1 }).where('id', 'in', first).where('leads', '=', 0).execute();
+}
+
+/**
+ * Those that lead their lines, and edits beside them, as far as they are due and no living node sends them; from now on `node`
+ * does, and whether one arrives is in doubt until its sender says so.
  */
 export async function takeMessages(tx: Tx, node: string, channel: string, limit: number, now: number): Promise<readonly Message[]> {
   let query = tx.db
     .selectFrom('outbox')
     .select(['id', 'doubtful'])
     .where('state', '=', waiting)
+    .where('leads', '=', leading)
     .where('channel', '=', channel)
     .where('not_before', '<=', now)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
-    .where(
-      sql<boolean>`not exists (select 1 from outbox as earlier where earlier.state = 'waiting' and earlier.channel = outbox.channel
-        and earlier.recipient = outbox.recipient and (earlier.place, earlier.id) < (outbox.place, outbox.id)
-        and not (earlier.pause > 0 and earlier.attempts = 0 and earlier.not_before > ${now}))`,
-    )
     .orderBy('not_before')
     .orderBy('id')
     .limit(limit);
@@ -113,6 +172,7 @@ export async function nextMessage(db: Kysely<Schema>, channel: string, now: numb
     .selectFrom('outbox')
     .select((select) => select.fn.min('not_before').as('next'))
     .where('state', '=', waiting)
+    .where('leads', '=', leading)
     .where('channel', '=', channel)
     .where('holder', 'is', null)
     .where('not_before', '>', now)
@@ -120,12 +180,13 @@ export async function nextMessage(db: Kysely<Schema>, channel: string, now: numb
   return row?.next ?? null;
 }
 
-/** It is known outside under `ref` now. If its text has changed meanwhile, it goes out once more. */
+/** It is known outside under `ref` now. If its text has changed meanwhile, it goes out once more. Its line is held. */
 export async function markSent(tx: Tx, message: Message, node: string, ref: string | null, now: number): Promise<void> {
   await tx.db
     .updateTable('outbox')
     .set({
       state: sql<MessageState>`case when revision = ${message.revision} then 'sent' else state end`,
+      leads: sql<number>`case when revision = ${message.revision} then 0 else leads end`,
       sent_revision: message.revision,
       ref,
       reason: null,
@@ -138,6 +199,7 @@ export async function markSent(tx: Tx, message: Message, node: string, ref: stri
     .where('id', '=', message.id)
     .where('holder', '=', node)
     .execute();
+  await nextLeads(tx, message);
   tx.touch('outbox');
 }
 
@@ -163,14 +225,15 @@ export async function postponeMessage(
   tx.touch('outbox');
 }
 
-/** Whether it was still ours to give up. */
-export async function markDead(tx: Tx, id: string, node: string, reason: Reason): Promise<boolean> {
+/** Whether it was still ours to give up. Its line is held. */
+export async function markDead(tx: Tx, message: Message, node: string, reason: Reason): Promise<boolean> {
   const result = await tx.db
     .updateTable('outbox')
-    .set({ state: 'dead', reason: toJson(reason), holder: null })
-    .where('id', '=', id)
+    .set({ state: 'dead', leads: 0, reason: toJson(reason), holder: null })
+    .where('id', '=', message.id)
     .where('holder', '=', node)
     .executeTakeFirst();
+  await nextLeads(tx, message);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
 }
@@ -183,6 +246,8 @@ export async function releaseMessages(tx: Tx, node: string): Promise<void> {
 
 /** Back in line, as if it were new, but behind what waits there. False if it is in none of the states. */
 export async function resendMessage(tx: Tx, id: string, from: readonly MessageState[], now: number): Promise<boolean> {
+  const line = await holdLineOf(tx, id);
+  if (!line) return false;
   const result = await tx.db
     .updateTable('outbox')
     .set({
@@ -196,21 +261,38 @@ export async function resendMessage(tx: Tx, id: string, from: readonly MessageSt
     .where('id', '=', id)
     .where('state', 'in', from)
     .executeTakeFirst();
+  await nextLeads(tx, line);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
 }
 
 /** False if it is being sent at this moment, or in none of the states. */
 export async function discardMessage(tx: Tx, id: string, from: readonly MessageState[]): Promise<boolean> {
+  const line = await holdLineOf(tx, id);
+  if (!line) return false;
   const result = await tx.db
     .updateTable('outbox')
-    .set({ state: 'discarded' })
+    .set({ state: 'discarded', leads: 0 })
     .where('id', '=', id)
     .where('state', 'in', from)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
     .executeTakeFirst();
+  await nextLeads(tx, line);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
+}
+
+/** Drops the bodies of what was sent before a time; the same text is still recognised by its hash. */
+export async function dropSentBodies(tx: Tx, before: number, limit: number): Promise<number> {
+  const old = tx.db
+    .selectFrom('outbox')
+    .select('id')
+    .where('state', '=', sql.lit('sent' as const))
+    .where('body', '<>', dropped)
+    .where('sent_at', '<', before)
+    .limit(limit);
+  const result = await tx.db.updateTable('outbox').set({ body: 'null' }).where('id', 'in', old).executeTakeFirst();
+  return Number(result.numUpdatedRows);
 }
 
 export async function findMessage(db: Kysely<Schema>, id: string): Promise<Message | undefined> {

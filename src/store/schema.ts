@@ -251,7 +251,9 @@ export interface OutboxTable {
   kind: string;
   key: string;
   task_id: string | null;
+  /** `null` as JSON once it was dropped. */
   body: string;
+  body_hash: string;
   state: MessageState;
   reason: string | null;
   revision: number;
@@ -262,6 +264,8 @@ export interface OutboxTable {
   pause: number;
   /** Where it stands among the waiting messages to its recipient. */
   place: number;
+  /** It is the first of those; whoever changes that holds the line (`holdLines`). */
+  leads: number;
   not_before: number;
   holder: string | null;
   created_at: number;
