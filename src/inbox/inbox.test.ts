@@ -113,6 +113,34 @@ for (const dialect of dialects) {
       expect(await titles()).toEqual(['same']);
     });
 
+    test('reads few large deliveries at a time, and small ones meanwhile', async () => {
+      let goOn = (): void => undefined;
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      let largest = 0;
+      let reading = 0;
+      meaning = async ({ key, bodySize }) => {
+        if (key.startsWith('large')) {
+          reading += bodySize;
+          largest = Math.max(largest, reading);
+          await held;
+          reading -= bodySize;
+        }
+        return { kind: 'ignored', reason: { code: 'x', message: 'x' } };
+      };
+      const { inbox } = await open('nod_a');
+      const body = 'x'.repeat(24 * 1024 * 1024);
+      for (let n = 0; n < 5; n++) await inbox.receive(arrival(`large ${n}`, `${n}${body}`));
+      await inbox.start();
+      await Promise.all(Array.from({ length: 50 }, (_, n) => inbox.receive(arrival(`small ${n}`))));
+      expect((await settled('ignored', 50)).every(({ key }) => key.startsWith('small'))).toBe(true);
+      await until('three to be read', () => reading > 3 * body.length);
+      goOn();
+      await settled('ignored', 55);
+      expect(largest).toBeLessThan(4 * body.length);
+    });
+
     test('makes no second task of one trigger, whichever deliveries it comes by', async () => {
       meaning = () => work('the same comment');
       const { inbox } = await open('nod_a');

@@ -19,6 +19,7 @@ import {
   insertArrivals,
   insertOrigins,
   knownTriggers,
+  type LargeRoom,
   nextDelivery,
   postponeDelivery,
   releaseDeliveries,
@@ -68,6 +69,8 @@ const storeTries = 5;
 const retryBackoff = { baseMs: 1_000, capMs: 10 * 60_000 };
 /** Bodies of this size are stored each on its own, so that a group of them never fills the memory. */
 const largeBody = 256 * 1024;
+/** So much of them is read at the same time; small ones pass by. */
+const largeBodiesAtOnce = 64 * 1024 * 1024;
 
 export function createInbox(parts: InboxParts): Inbox {
   const { store, queue, clock, newId, log, node } = parts;
@@ -85,19 +88,29 @@ export function createInbox(parts: InboxParts): Inbox {
     return arrival.body.length < largeBody ? storeTogether(whole) : ((await storeAll([whole]))[0] as Receipt);
   }
 
+  let largeInHand = 0;
+  const room = (): LargeRoom => ({ large: largeBody, bytes: largeBodiesAtOnce - largeInHand });
+  const largeOf = ({ bodySize }: Delivery): number => (bodySize < largeBody ? 0 : bodySize);
+
   const pump = new Pump<Delivery>({
     name: 'inbox',
     clock,
     log,
     capacity: workers,
-    take: (free) =>
-      store.write(async (tx) => {
+    async take(free) {
+      const taken = await store.write(async (tx) => {
         // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
         if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
-        return takeDeliveries(tx, node, free, clock.now());
+        return takeDeliveries(tx, node, free, clock.now(), room());
+      });
+      for (const delivery of taken) largeInHand += largeOf(delivery);
+      return taken;
+    },
+    nextDue: () => nextDelivery(store.read, room()),
+    work: (delivery, signal) =>
+      work(delivery, signal).finally(() => {
+        largeInHand -= largeOf(delivery);
       }),
-    nextDue: () => nextDelivery(store.read),
-    work,
   });
 
   async function work(delivery: Delivery, signal: AbortSignal): Promise<void> {

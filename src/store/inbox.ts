@@ -100,19 +100,31 @@ export async function knownKeys(db: Kysely<Schema>, source: string, keys: readon
   return known;
 }
 
+/** So much of what is `large` may be taken: the last of it may go beyond, and then there is none. */
+export interface LargeRoom {
+  readonly large: number;
+  readonly bytes: number;
+}
+
 /** The oldest deliveries that are due and that no living node works on; from now on `node` does. */
-export async function takeDeliveries(tx: Tx, node: string, limit: number, now: number): Promise<readonly Delivery[]> {
+export async function takeDeliveries(tx: Tx, node: string, limit: number, now: number, room: LargeRoom): Promise<readonly Delivery[]> {
   let query = tx.db
     .selectFrom('inbox')
-    .select('id')
+    .select(['id', 'body_size'])
     .where('state', '=', received)
     .where('not_before', '<=', now)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
     .orderBy('not_before')
     .orderBy('id')
     .limit(limit);
+  if (room.bytes <= 0) query = query.where('body_size', '<', room.large);
   if (tx.dialect === 'postgres') query = query.forUpdate().skipLocked();
-  const ids = (await query.execute()).map(({ id }) => id);
+  let left = room.bytes;
+  const ids = (await query.execute()).flatMap(({ id, body_size: size }) => {
+    if (size >= room.large && left <= 0) return [];
+    if (size >= room.large) left -= size;
+    return id;
+  });
   if (ids.length === 0) return [];
   const rows = await tx.db
     .updateTable('inbox')
@@ -124,14 +136,14 @@ export async function takeDeliveries(tx: Tx, node: string, limit: number, now: n
 }
 
 /** When the next delivery is due; those under way are left out only once they are settled. */
-export async function nextDelivery(db: Kysely<Schema>): Promise<number | null> {
-  const row = await db
+export async function nextDelivery(db: Kysely<Schema>, room: LargeRoom): Promise<number | null> {
+  let query = db
     .selectFrom('inbox')
     .select((select) => select.fn.min('not_before').as('next'))
     .where('state', '=', received)
-    .where('holder', 'is', null)
-    .executeTakeFirst();
-  return row?.next ?? null;
+    .where('holder', 'is', null);
+  if (room.bytes <= 0) query = query.where('body_size', '<', room.large);
+  return (await query.executeTakeFirst())?.next ?? null;
 }
 
 /** Whether `node` still works on it; if so, nobody else does until the transaction ends. */

@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { Refused } from '../../domain/errors.ts';
 import type { App, AppEnv } from '../env.ts';
+import { limitLargeBodies } from '../large-bodies.ts';
 import type { ServerParts } from '../parts.ts';
 import { problem } from '../problem.ts';
 import { answers, json } from '../responses.ts';
@@ -10,6 +11,8 @@ import { newRouter } from '../router.ts';
 
 /** The most that GitHub sends. */
 const maxBodyBytes = 25 * 1024 * 1024;
+/** Four of the largest at the same time. */
+const largeBodies = { small: 1024 * 1024, longest: maxBodyBytes, room: 4 * maxBodyBytes };
 
 const receivedSchema = z
   .object({
@@ -27,6 +30,7 @@ export function webhookRoutes(parts: ServerParts): App {
     maxSize: maxBodyBytes,
     onError: (context) => problem(context, { status: 413, code: 'body-too-large', detail: 'A delivery may have at most 25 MiB.' }),
   });
+  const roomFor = limitLargeBodies(largeBodies);
   for (const path of ['/webhook/github', '/webhook']) {
     router.openapi(
       createRoute({
@@ -36,7 +40,7 @@ export function webhookRoutes(parts: ServerParts): App {
         security: [{ signature: [] }],
         summary: 'Take in a delivery of GitHub',
         description: 'Signed with the webhook’s secret (`x-hub-signature-256`). A delivery that comes again changes nothing.',
-        middleware: [limited] as const,
+        middleware: [roomFor, limited] as const,
         responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
       }),
       async (context) => context.json(await receive(parts, 'github', context), 200),
@@ -51,7 +55,7 @@ export function webhookRoutes(parts: ServerParts): App {
       summary: 'Take in a delivery of a service that is set up under `webhooks`',
       description: 'Signed with the secret of that entry. A delivery that comes again changes nothing.',
       request: { params: z.object({ name: z.string().openapi({ example: 'sentry' }) }) },
-      middleware: [limited] as const,
+      middleware: [roomFor, limited] as const,
       responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
     }),
     async (context) => context.json(await receive(parts, `webhook:${context.req.valid('param').name}`, context), 200),
