@@ -59,6 +59,7 @@ import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
+import { repositoryPattern } from './workspace/repository-pattern.ts';
 
 export { chooseProviders } from './gateway/choose-providers.ts';
 export { tierModels } from './gateway/model-names.ts';
@@ -116,7 +117,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const mail = { store, clock, newId, chance: Math.random, log, node: home.nodeId };
     const connectors: readonly Connector[] = [
       ...(github.on ? [github.on] : []),
-      ...(await connectorsOf(config, { store, clock, newId, log })),
+      ...(await connectorsOf(config, { store, clock, newId, log, repositoryPattern })),
     ];
     const alerts = alertChannels(config, { clock, node: home.nodeId });
     const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts];

@@ -299,6 +299,10 @@ describe('settings with a structure', () => {
       'webhooks[0].task.body: has {{…}}, so what is posted would be run as a command',
     ],
     [
+      'webhooks: [{name: a, secret: 12345678x, trust: known, task: {title: x, repository: "https://{{host}}/x"}}]',
+      'webhooks[0].task.repository: has {{…}}, so what is posted could name any repository',
+    ],
+    [
       'webhooks: [{name: a, secret: 12345678x, trust: owner, task: {title: x, repository: "{{path}}"}}]',
       'webhooks[0].task.repository: has {{…}}, so what is posted could name a directory of this machine',
     ],

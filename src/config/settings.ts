@@ -85,6 +85,7 @@ const webhookSchema = z
     when: z.record(z.string(), z.string()).default({}),
     about: z.string().min(1).exactOptional(),
     trust: z.enum(trustLevels).default('untrusted'),
+    repositories: z.array(z.string().min(1).max(2_000)).max(1_000).default([]),
     task: z.strictObject({
       title: z.string().min(1).max(500),
       body: z.string().exactOptional(),
@@ -99,13 +100,16 @@ const webhookSchema = z
       labels: z.array(z.string().min(1).max(100)).max(50).exactOptional(),
     }),
   })
-  .superRefine(({ trust, task }, context) => {
+  .superRefine(({ trust, repositories, task }, context) => {
     // Whoever signs passes on what others wrote, and none of those is to choose what is run here or what is read.
     if (task.engine === 'command' && isFilled(task.body)) {
       context.addIssue({ code: 'custom', path: ['task', 'body'], message: 'has {{…}}, so what is posted would be run as a command' });
     }
     if (trust === 'owner' && isFilled(task.repository)) {
       const message = 'has {{…}}, so what is posted could name a directory of this machine; say trust: known';
+      context.addIssue({ code: 'custom', path: ['task', 'repository'], message });
+    } else if (isFilled(task.repository) && repositories.length === 0) {
+      const message = 'has {{…}}, so what is posted could name any repository; list those that it may name under repositories';
       context.addIssue({ code: 'custom', path: ['task', 'repository'], message });
     }
   });
@@ -496,7 +500,7 @@ export const settings = {
       .array(webhookSchema)
       .refine((webhooks) => new Set(webhooks.map(({ name }) => name)).size === webhooks.length, 'two have the same name')
       .refine((webhooks) => webhooks.every(({ name }) => name !== 'github'), 'github has its own: see docs/github.md'),
-    allowed: 'a list of {name, secret, task: {title, …}, when?, about?, trust?, signatureHeader?}',
+    allowed: 'a list of {name, secret, task: {title, …}, when?, about?, trust?, repositories?, signatureHeader?}',
     about: 'services that may post work to /webhook/NAME',
     secret: true,
   },

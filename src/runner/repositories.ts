@@ -1,7 +1,7 @@
 import { Unusable } from '../domain/errors.ts';
 import { parseRule, type Rule } from '../sandbox/egress.ts';
 import type { History } from '../workspace/mirror.ts';
-import { parseRepository } from '../workspace/repository.ts';
+import { repositoryPattern } from '../workspace/repository-pattern.ts';
 
 /** As it stands in the settings. */
 export interface RepositorySetting {
@@ -22,27 +22,13 @@ export interface RepositoryRules {
 export function repositoryRules(entries: readonly RepositorySetting[]): RepositoryRules {
   const parsed = entries.map(({ match, egress, history }, index) => {
     const at = `repositories[${index}]`;
-    return { matches: matcherOf(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`), history };
+    return { matches: repositoryPattern(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`), history };
   });
-  const entryOf = (repository: string) => parsed.find(({ matches }) => matches(normal(repository) ?? repository));
+  const entryOf = (repository: string) => parsed.find(({ matches }) => matches(repository));
   return {
     egressOf: (repository) => entryOf(repository)?.egress ?? [],
     historyOf: (repository) => entryOf(repository)?.history ?? 'full',
   };
-}
-
-function matcherOf(match: string, at: string): (repository: string) => boolean {
-  const all = match.endsWith('/*');
-  // With a name in the place of the asterisk it is an address like any other.
-  const address = normal(all ? `${match.slice(0, -1)}x` : match);
-  if (address === undefined || address.includes('*')) {
-    throw new Unusable(
-      'bad-setting',
-      `${at} cannot be ${JSON.stringify(match)}: write a repository's address (https://…, ssh://…, git@host:path or a path), or the beginning of one and /* for all below it.`,
-    );
-  }
-  const beginning = address.slice(0, -1);
-  return all ? (repository) => repository.startsWith(beginning) && repository !== beginning : (repository) => repository === address;
 }
 
 function rulesOf(texts: readonly string[], at: string): readonly Rule[] {
@@ -51,10 +37,4 @@ function rulesOf(texts: readonly string[], at: string): readonly Rule[] {
     if (!parsed.ok) throw new Unusable('bad-setting', `${at}[${index}]: ${parsed.message}`);
     return parsed.rule;
   });
-}
-
-/** The same for every way of writing it; undefined for what is none. */
-function normal(address: string): string | undefined {
-  const parsed = parseRepository(address, { local: true });
-  return parsed.ok ? parsed.value.url.replace(/\.git$/, '') : undefined;
 }

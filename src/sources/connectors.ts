@@ -1,6 +1,6 @@
 import type { Connector, ConnectorParts } from './connector.ts';
 import type { TodoFiles } from './todo/files.ts';
-import { type WebhookSetting, webhookDoor, webhookSource } from './webhook/webhook.ts';
+import { type RepositoryPattern, type WebhookSetting, webhookDoor, webhookSource } from './webhook/webhook.ts';
 
 export interface SourceSettings {
   readonly todoFiles: readonly TodoFiles[];
@@ -11,9 +11,15 @@ export interface SourceSettings {
 }
 
 /** Every source that is switched on. What is not is not even loaded. */
-export async function connectorsOf(settings: SourceSettings, parts: ConnectorParts): Promise<readonly Connector[]> {
+export async function connectorsOf(
+  settings: SourceSettings,
+  parts: ConnectorParts & { readonly repositoryPattern: RepositoryPattern },
+): Promise<readonly Connector[]> {
   const { todoFiles, memoryMcpUrl: url, memoryMcpApiKey: key, pollInterval, webhooks } = settings;
-  const connectors: Connector[] = webhooks.map((webhook) => ({ source: webhookSource(webhook), door: webhookDoor(webhook) }));
+  const connectors: Connector[] = webhooks.map((webhook) => ({
+    source: webhookSource(webhook, parts.repositoryPattern),
+    door: webhookDoor(webhook),
+  }));
   if (todoFiles.length > 0) connectors.push((await import('./todo/connector.ts')).todoConnector(todoFiles, parts));
   if (url !== undefined) {
     const { memoryConnector } = await import('./memory/connector.ts');

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Delivery } from '../../domain/mail.ts';
+import { repositoryPattern } from '../../workspace/repository-pattern.ts';
 import { fill } from './fill.ts';
 import { type WebhookSetting, webhookDoor, webhookSource } from './webhook.ts';
 
@@ -11,6 +12,7 @@ const setting: WebhookSetting = {
   when: { action: 'created' },
   about: '{{issue.id}}',
   trust: 'untrusted',
+  repositories: ['https://example.org/app', 'https://git.example.org/team/*'],
   task: {
     title: 'Mend {{issue.title}}',
     body: 'Stack:\n{{issue.stack}}',
@@ -23,7 +25,11 @@ const sign = (body: Buffer, secret = 'shared'): string => createHmac('sha256', s
 const posted = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const issue = { action: 'created', project: 'app', issue: { id: 7, title: 'a crash', stack: ['a', 'b'] } };
 const read = (value: unknown, changed: Partial<WebhookSetting> = {}) =>
-  webhookSource({ ...setting, ...changed }).read({ key: 'k1' } as Delivery, Buffer.isBuffer(value) ? value : posted(value), never);
+  webhookSource({ ...setting, ...changed }, repositoryPattern).read(
+    { key: 'k1' } as Delivery,
+    Buffer.isBuffer(value) ? value : posted(value),
+    never,
+  );
 
 describe('the way in', () => {
   const admit = (headers: Record<string, string>, body = posted(issue)) => webhookDoor(setting).admit((name) => headers[name], body);
@@ -73,6 +79,27 @@ describe('a delivery', () => {
         },
       ],
     });
+  });
+
+  test('that names a repository which is not among those of the settings is kept as failed, however it is written', async () => {
+    const names = { task: { ...setting.task, repository: '{{project}}' } };
+    for (const project of ['https://example.org/app.git', 'https://git.example.org/team/tool'])
+      expect(await read({ ...issue, project }, names)).toMatchObject({ kind: 'work' });
+    for (const project of [
+      'https://example.org/other',
+      'https://example.org.evil.example/app',
+      'https://git.example.org/team/../other/tool',
+      'https://git.example.org/team/%2e%2e/other',
+      'https://user@git.example.org/team/tool',
+      'ssh://git.example.org/team/tool',
+      '/etc',
+      'file:///etc',
+      '',
+    ])
+      expect(await read({ ...issue, project }, names)).toMatchObject({ kind: 'failed', reason: { code: 'repository-not-allowed' } });
+    expect(() => webhookSource({ ...setting, repositories: ['anything'] }, repositoryPattern)).toThrow(
+      /webhooks: sentry: repositories\[0\] cannot be/,
+    );
   });
 
   test('that is not the kind which is wanted is ignored; one without a title, or no JSON, is kept as failed', async () => {

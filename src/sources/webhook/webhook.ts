@@ -17,6 +17,8 @@ export interface WebhookSetting {
   /** Names what a delivery is about: as long as there is work on it, there is no other. */
   readonly about?: string;
   readonly trust: Trust;
+  /** Those that a delivery may name, or the beginning of them and `/*`; asked for where the task's has `{{…}}`. */
+  readonly repositories: readonly string[];
   readonly task: {
     readonly title: string;
     readonly body?: string;
@@ -31,6 +33,9 @@ export interface WebhookSetting {
     readonly labels?: readonly string[];
   };
 }
+
+/** Whether a repository is one of those that a pattern names; throws `Unusable` for a pattern that makes no sense. */
+export type RepositoryPattern = (pattern: string, at: string) => (repository: string) => boolean;
 
 const webhookSourceOf = (name: string): string => `webhook:${name}`;
 
@@ -69,8 +74,10 @@ function isSignedBy(secret: string, body: Buffer, given: string): boolean {
 }
 
 /** What a delivery means: the task of the settings, with its values filled in. They are from elsewhere, and said to be. */
-export function webhookSource({ name, when, about, trust, task }: WebhookSetting): Source {
+export function webhookSource({ name, when, about, trust, repositories, task }: WebhookSetting, patternOf: RepositoryPattern): Source {
   const source = webhookSourceOf(name);
+  const allowed = repositories.map((pattern, index) => patternOf(pattern, `webhooks: ${name}: repositories[${index}]`));
+  const mayName = (repository: string): boolean => repository === task.repository || allowed.some((matches) => matches(repository));
   return {
     name: source,
     async read({ key }, bytes): Promise<Reading> {
@@ -84,6 +91,10 @@ export function webhookSource({ name, when, about, trust, task }: WebhookSetting
       if (title === '')
         return { kind: 'failed', reason: { code: 'no-title', message: 'What it posts leaves the title of the task empty.' } };
       const repository = task.repository === undefined ? null : fill(task.repository, posted);
+      if (repository !== null && !mayName(repository)) {
+        const message = `It names ${repository.slice(0, 200)}, which is not among the repositories of this web hook.`;
+        return { kind: 'failed', reason: { code: 'repository-not-allowed', message } };
+      }
       const subject = about === undefined ? undefined : fill(about, posted);
       const { title: _, body, repository: __, ref, ...rest } = task;
       return {
