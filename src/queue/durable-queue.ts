@@ -35,6 +35,8 @@ export interface QueueParts {
   readonly changed?: Surroundings['changed'];
 }
 
+type Make = (tx: Tx, task: Task) => Promise<TaskChange | Refusal>;
+
 const promoteLimit = 500;
 
 export function createQueue(parts: QueueParts): Queue {
@@ -230,25 +232,23 @@ export function createQueue(parts: QueueParts): Queue {
   }
 
   /** One task, changed by its owner: found, moved, answered as it is now. */
-  function change(
-    id: string,
-    make: (tx: Tx, task: Task) => Promise<TaskChange | Refusal>,
-    event?: (task: Task) => NewEvent,
-    lock?: LockName,
-  ): Promise<Answer> {
-    return store.write(async (tx): Promise<Answer> => {
+  const change = (id: string, make: Make, event?: (task: Task) => NewEvent, lock?: LockName): Promise<Answer> =>
+    store.write(async (tx): Promise<Answer> => {
       if (lock) await tx.lock(lock);
-      const now = clock.now();
-      const task = (await tasks.lockTasks(tx, [id])).get(id);
-      if (!task) return { ok: false, refusal: noSuchTask(id) };
-      const wanted = await make(tx, task);
-      if ('code' in wanted) return { ok: false, refusal: wanted };
-      const { tasks: moved, refused } = await move(tx, surroundings, [{ task, change: wanted }], now);
-      const reason = refused.get(id);
-      if (reason) return { ok: false, refusal: { status: 409, ...reason } };
-      if (event) await append(tx, [event(task)], now);
-      return { ok: true, task: (await tasks.withBodies(tx.db, [moved.get(id) as Task]))[0] as Task };
+      return changeIn(tx, id, make, event);
     });
+
+  async function changeIn(tx: Tx, id: string, make: Make, event?: (task: Task) => NewEvent): Promise<Answer> {
+    const now = clock.now();
+    const task = (await tasks.lockTasks(tx, [id])).get(id);
+    if (!task) return { ok: false, refusal: noSuchTask(id) };
+    const wanted = await make(tx, task);
+    if ('code' in wanted) return { ok: false, refusal: wanted };
+    const { tasks: moved, refused } = await move(tx, surroundings, [{ task, change: wanted }], now);
+    const reason = refused.get(id);
+    if (reason) return { ok: false, refusal: { status: 409, ...reason } };
+    if (event) await append(tx, [event(task)], now);
+    return { ok: true, task: (await tasks.withBodies(tx.db, [moved.get(id) as Task]))[0] as Task };
   }
 
   async function approve(id: string, by: string, { profile: named, addition, repository }: Amendment = {}): Promise<Answer> {
@@ -278,16 +278,18 @@ export function createQueue(parts: QueueParts): Queue {
     });
   }
 
-  async function cancel(id: string, by: string): Promise<Answer> {
-    return change(
+  const cancelIn = (tx: Tx, id: string, by: string): Promise<Answer> =>
+    changeIn(
+      tx,
       id,
-      async (tx) => {
+      async () => {
         tx.touch('control');
         return { type: 'cancel-requested' };
       },
       (task) => ({ type: 'task.cancel-requested', taskId: task.id, data: { by } }),
     );
-  }
+
+  const cancel = (id: string, by: string): Promise<Answer> => store.write((tx) => cancelIn(tx, id, by));
 
   async function deny(id: string, by: string): Promise<Answer> {
     return change(
@@ -445,6 +447,7 @@ export function createQueue(parts: QueueParts): Queue {
     approve,
     deny,
     cancel,
+    cancelIn,
     retry,
     setPriority,
     setBudget,

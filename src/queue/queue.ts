@@ -98,6 +98,7 @@ export interface Queue {
   /** Refuses a task that awaits approval: it ends cancelled. */
   deny(id: string, by: string): Promise<Answer>;
   cancel(id: string, by: string): Promise<Answer>;
+  cancelIn(tx: Tx, id: string, by: string): Promise<Answer>;
   retry(id: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;
   /** In any state; null is none of its own. A run under way has it at once. */

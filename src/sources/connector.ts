@@ -20,7 +20,7 @@ export interface Connector {
 
 interface Into {
   readonly inbox: Pick<Inbox, 'receive'>;
-  readonly queue: Pick<Queue, 'cancel'>;
+  readonly queue: Pick<Queue, 'cancelIn'>;
 }
 
 export interface ConnectorParts {

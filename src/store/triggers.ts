@@ -36,3 +36,19 @@ export async function toldAt(db: Kysely<Schema>, channel: string, key: string): 
     .executeTakeFirst();
   return row?.sent_at ?? null;
 }
+
+/** Of these keys, when the other side was last told anything under them, however old that is. */
+export async function lastToldAt(db: Kysely<Schema>, channel: string, keys: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const told = new Map<string, number>();
+  for (const chunk of chunks(keys)) {
+    const rows = await db
+      .selectFrom('outbox')
+      .select(['key', 'sent_at'])
+      .where('channel', '=', channel)
+      .where('key', 'in', chunk)
+      .where('sent_at', 'is not', null)
+      .execute();
+    for (const { key, sent_at } of rows) told.set(key, sent_at as number);
+  }
+  return told;
+}

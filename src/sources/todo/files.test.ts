@@ -195,6 +195,65 @@ for (const dialect of dialects) {
       await becomes('one: succeeded', 'one: queued');
     });
 
+    test('stay done when an editor saves the text from before the tick, and what was written in it meanwhile is taken in', async () => {
+      await write('- [ ] one', '- [ ] two');
+      await becomes('one: queued', 'two: queued');
+      const title = await work();
+      const other = title === 'one' ? 'two' : 'one';
+      const ticked = ['- [ ] one', '- [ ] two'].map((line) => (line.endsWith(title) ? line.replace(' ]', 'x]') : line));
+      await expect.poll(() => readFileSync(file, 'utf8')).toBe(ticked.join('\n'));
+      await scanFile(parts(), file);
+      for (const added of ['- [ ] three', '- [ ] three\n- [ ] four']) {
+        await write('- [ ] one', '- [ ] two', added);
+        await expect.poll(() => readFileSync(file, 'utf8')).toBe([...ticked, added].join('\n'));
+      }
+      await becomes(`${title}: succeeded`, `${other}: queued`, 'three: queued', 'four: queued');
+    });
+
+    test('are ticked again when the tick was written over before anybody saw it', async () => {
+      await write('- [ ] one');
+      await becomes('one: queued');
+      await work();
+      await expect.poll(() => readFileSync(file, 'utf8')).toBe('- [x] one');
+      await until('it to be marked', async () => (await store.read.selectFrom('outbox').select('state').execute())[0]?.state === 'sent');
+      await write('- [ ] one', 'Words.');
+      await expect.poll(() => readFileSync(file, 'utf8')).toBe('- [x] one\nWords.');
+      await becomes('one: succeeded');
+    });
+
+    test('keep their tasks while the file is empty, and when it loses most of them until it has said so twice', async () => {
+      const items = Array.from({ length: 8 }, (_, n) => `- [ ] number ${n}`);
+      await write(...items);
+      await becomes(...items.map((_, n) => `number ${n}: queued`));
+      writeFileSync(file, '\n');
+      expect(await scanFile(parts(), file)).toEqual({ kind: 'taken' });
+      writeFileSync(file, items.slice(0, 3).join('\n'));
+      const scanned = await scanFile(parts(), file);
+      if (scanned.kind !== 'doubted') throw new Error('it was believed');
+      await becomes(...items.map((_, n) => `number ${n}: queued`));
+      writeFileSync(file, [...items.slice(0, 3), '# The end'].join('\n'));
+      const again = await scanFile(parts(), file, scanned.hash);
+      if (again.kind !== 'doubted') throw new Error('something else was believed');
+      expect(await scanFile(parts(), file, again.hash)).toEqual({ kind: 'taken' });
+      await becomes(...items.map((_, n) => `number ${n}: ${n < 3 ? 'queued' : 'cancelled'}`));
+    });
+
+    test('are called off together with the note of it: a death in between leaves both to be done', async () => {
+      await write('- [ ] one', '- [ ] two');
+      await becomes('one: queued', 'two: queued');
+      const dying = {
+        cancelIn: async (...args: Parameters<Queue['cancelIn']>) => {
+          await queue.cancelIn(...args);
+          throw new Error('killed');
+        },
+      };
+      writeFileSync(file, '- [ ] two');
+      await expect(scanFile({ ...parts(), queue: dying }, file)).rejects.toThrow('killed');
+      await becomes('one: queued', 'two: queued');
+      await scanFile(parts(), file);
+      await becomes('one: cancelled', 'two: queued');
+    });
+
     test('get a note where it is wanted when the work failed, and it is not taken for an edit', async () => {
       await write('1. [ ] one', '2. [ ] two');
       await becomes('one: queued', 'two: queued');
@@ -243,7 +302,7 @@ for (const dialect of dialects) {
       await store.write((tx) => insertOrigins(tx, [{ taskId: login.id, source: 'github', trigger: 'o/r/issue/1', address: {} }]));
       await write('- [x] Mend the login');
       await becomes('Write the docs: queued', 'Mend the login: queued', 'one: cancelled');
-      writeFileSync(other, '');
+      writeFileSync(other, 'Nothing.');
       await scanFile(parts(), other);
       await becomes('Write the docs: cancelled', 'Mend the login: queued', 'one: cancelled');
     });
@@ -275,7 +334,7 @@ for (const dialect of dialects) {
       await write('- [ ] Write the docs', '- [ ] one');
       await becomes('Write the docs: queued', 'one: queued');
       await until('it to be taken up', async () => (await originsOf(store.read, [(await taskCalled('Write the docs')).id])).length === 1);
-      await write('');
+      await write('Nothing.');
       await becomes('Write the docs: queued', 'one: cancelled');
     });
 

@@ -24,6 +24,8 @@ export async function readTodo(path: string): Promise<TodoText> {
     const { size } = await stat(path);
     if (size > largest) return { ok: false, why: `it has ${size} bytes; at most ${largest} are read`, gone: false };
     const text = (await readFile(path)).toString('utf8');
+    // An editor that is about to write, a full disk: whoever wants nothing done leaves a heading, or takes the file out of the settings.
+    if (text.trim() === '') return { ok: false, why: 'it is empty', gone: true };
     // Half of what stands there is about to go, and nobody knows which.
     if (/^<{7}(?: |$)/m.test(text) && /^>{7}(?: |$)/m.test(text))
       return { ok: false, why: 'a merge has left conflicts in it', gone: false };

@@ -1,16 +1,13 @@
 import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { OutgoingMessage } from '../../domain/mail.ts';
-import type { Task } from '../../domain/task.ts';
 import type { Reporter } from '../../outbox/announce.ts';
 import type { Channel, Sending } from '../../outbox/channel.ts';
 import type { Store } from '../../store/store.ts';
 import { itemsOfFile } from '../../store/todo.ts';
+import { type TodoAddress, tickMessage, todoSource } from './address.ts';
 import { entryOf, readTodo, type TodoFiles } from './files.ts';
 import { matchItems } from './identity.ts';
 import { noteMark, parseTodos, type TodoItem } from './parse.ts';
-import { todoSource } from './scan.ts';
-import type { TodoAddress } from './source.ts';
 import { lineAt, tickBox } from './tick.ts';
 
 /** Ticks what is done; where it is wanted, leaves a note below what failed. */
@@ -20,23 +17,15 @@ export function todoReporter(entries: readonly TodoFiles[]): Reporter {
     taken: async () => [],
     async changed(_, task, { address, trigger }) {
       const { file, key } = address as TodoAddress;
-      if (task.status === 'succeeded') return [message('tick', `${trigger}:tick`, task, { file, key })];
+      if (task.status === 'succeeded') return [{ ...tickMessage(trigger, { file, key }), taskId: task.id }];
       const failed = task.status === 'failed' || task.status === 'escalated' || task.status === 'over-budget';
       if (!failed || !entryOf(entries, file)?.notes) return [];
       const note = `${task.status}: ${task.reason?.message ?? 'nobody knows why'}`;
-      return [message('note', `${trigger}:note:${task.attempts}`, task, { file, key, note })];
+      const body = { file, key, note };
+      return [{ channel: todoSource, recipient: file, kind: 'note', key: `${trigger}:note:${task.attempts}`, body, taskId: task.id }];
     },
   };
 }
-
-const message = (kind: 'tick' | 'note', key: string, task: Task, body: TodoAddress & { readonly note?: string }): OutgoingMessage => ({
-  channel: todoSource,
-  recipient: body.file,
-  kind,
-  key,
-  body,
-  taskId: task.id,
-});
 
 /** The way back into the file. A tick twice is a tick, and a note that stands there already is not written again. */
 export function todoChannel(store: Store): Channel {

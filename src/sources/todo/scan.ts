@@ -6,21 +6,22 @@ import type { NewId } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { type Arrival, insertArrivals, originsOf } from '../../store/inbox.ts';
+import { putMessages } from '../../store/outbox.ts';
+import { chunks } from '../../store/rows.ts';
 import { readSetting, writeSetting } from '../../store/settings.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { findTask } from '../../store/tasks.ts';
+import { findTask, lockTasks } from '../../store/tasks.ts';
 import { addOverdue, findItems, itemsOfFile, keepOverdue, overdueOf, saveItems, type TodoRow } from '../../store/todo.ts';
-import { whatBecameOf } from '../../store/triggers.ts';
+import { lastToldAt, whatBecameOf } from '../../store/triggers.ts';
+import { tickKey, tickMessage, todoSource, triggerOf } from './address.ts';
 import { readTodo } from './files.ts';
 import { matchItems } from './identity.ts';
 import { orderOf } from './order.ts';
 import { parseTodos, type TodoItem } from './parse.ts';
 
-export const todoSource = 'todo';
-
 export interface ScanParts {
   readonly store: Store;
-  readonly queue: Pick<Queue, 'cancel'>;
+  readonly queue: Pick<Queue, 'cancelIn'>;
   readonly clock: Clock;
   readonly newId: NewId;
   readonly log: Log;
@@ -43,45 +44,91 @@ export interface TodoWish {
   readonly unique: boolean;
 }
 
-export const triggerOf = ({ key, revision }: Pick<TodoRow, 'key' | 'revision'>): string => `${key}@${revision}`;
+/** `doubted`: it lost so much at once that it is believed only when it says the same a while later. */
+export type Scanned = { readonly kind: 'taken' } | { readonly kind: 'doubted'; readonly hash: string };
 
 /**
  * Takes in what a file says now: new items are delivered to the inbox, and what was ticked, removed or reworded is called
  * off if its task has not begun. All of it is one transaction, so that a crash in between changes nothing; what is left to
- * call off is stored as well. A file that is gone says nothing about its items: editors and git take files away for a moment.
+ * call off is stored as well. A file that is gone or empty says nothing about its items: editors and git take files away for
+ * a moment. Of one that has lost most of them nothing is taken in, unless it is what was doubted before.
  */
-export async function scanFile(parts: ScanParts, file: string): Promise<void> {
+export async function scanFile(parts: ScanParts, file: string, doubtedBefore?: string): Promise<Scanned> {
+  const { store, clock, log } = parts;
   const read = await readTodo(file);
   if (read.ok) {
-    const { store } = parts;
-    const hash = createHash('sha256').update(read.text).digest('base64url');
+    const hash = hashOf(read.text);
     // A file is looked at again every few minutes; a long one that says what it said costs next to nothing then.
-    if ((await readSetting(store.read, takenIn(file))) !== hash) {
+    if ((await readSetting(store.read, takenIn(file)))?.split(' ')[0] !== hash) {
       const items = parseTodos(read.text);
-      await store.write(async (tx) => {
+      const words = hashOf(withoutTicks(read.text));
+      const taken = await store.write(async (tx) => {
         await tx.lock('todo');
-        await takeIn(parts, tx, file, items);
-        await writeSetting(tx, takenIn(file), hash);
+        const before = (await readSetting(tx.db, takenIn(file)))?.split(' ')[1];
+        const edited = before !== undefined && before !== words;
+        if (!(await takeIn(parts, tx, file, items, { edited, believed: doubtedBefore === hash }))) return false;
+        await writeSetting(tx, takenIn(file), `${hash} ${words}`);
+        return true;
       });
+      if (!taken) {
+        log.warn({ file }, 'a TODO file has lost most of its open items; they are called off only if it stays so');
+        return { kind: 'doubted', hash };
+      }
     }
   } else {
-    parts.log[read.gone ? 'info' : 'warn']({ file, why: read.why }, 'a TODO file was not read');
+    log[read.gone ? 'info' : 'warn']({ file, why: read.why }, 'a TODO file was not read; its tasks stay as they are');
   }
-  for (let look = 0; look < looks && (await callOff(parts, file)); look++) await wait(parts.clock, 100);
+  for (let look = 0; look < looks && (await callOff(parts, file)); look++) await wait(clock, 100);
+  return { kind: 'taken' };
 }
+
+const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
+
+const withoutTicks = (text: string): string => text.replaceAll(/^(\s*(?:[-*+]|\d{1,9}[.)])\s+)\[[xX]\]/gm, '$1[ ]');
 
 const takenIn = (file: string): string => `todo:${file}`;
 
 /** So often a delivery that is being read at this moment is waited for; after that the next scan sees to it. */
 const looks = 20;
 
-async function takeIn({ clock, newId }: ScanParts, tx: Tx, file: string, items: readonly TodoItem[]): Promise<void> {
+/** An editor with the text from before our tick, saved within this time, takes the tick away without meaning to. */
+const staleBufferMs = 10 * 60_000;
+/** Fewer open items than this may go at once and be believed. */
+const fewLost = 5;
+
+interface Look {
+  /** More than ticks has changed since the last look. */
+  readonly edited: boolean;
+  /** However much is gone. */
+  readonly believed: boolean;
+}
+
+/** False, and nothing is changed, if it has lost too much at once to be believed. */
+async function takeIn(
+  { clock, newId }: ScanParts,
+  tx: Tx,
+  file: string,
+  items: readonly TodoItem[],
+  { edited, believed }: Look,
+): Promise<boolean> {
   const known = await itemsOfFile(tx.db, file);
   const { keys, gone } = matchItems(
     known.map((row) => ({ ...row, at: row.place ?? 0 })),
     items,
   );
   const before = new Map(known.map((row) => [row.key, row]));
+  const removed = gone.flatMap((key) => before.get(key) ?? []);
+  const lost = removed.filter(isOpen).length;
+  if (!believed && lost >= fewLost && lost * 2 > known.filter(isOpen).length) return false;
+  const tickedAt = await lastToldAt(
+    tx.db,
+    todoSource,
+    items.flatMap(({ checked }, place) => {
+      const old = before.get(keys[place] ?? '');
+      return !checked && old && old.revision > 0 ? tickKey(triggerOf(old)) : [];
+    }),
+  );
+  const unticked: TodoRow[] = [];
   const order = orderOf(items);
   const itemKeys = keys.map((key) => key ?? newId(idPrefixes.todo));
   const rows: TodoRow[] = [];
@@ -98,6 +145,12 @@ async function takeIn({ clock, newId }: ScanParts, tx: Tx, file: string, items: 
       item,
       others.map((other) => itemKeys[other] as string),
     );
+    const tick = old && !checked ? tickedAt.get(tickKey(triggerOf(old))) : undefined;
+    if (old && tick !== undefined && isLost(tick, old, edited && old.digest === digest, clock.now())) {
+      rows[place] = { ...old, place, headings, checked: true };
+      unticked.push(old);
+      continue;
+    }
     const reworded = old !== undefined && (old.digest !== digest || others.some((other) => replaced.has(other)));
     const change = changeOf(old, checked, reworded && !(await isBegun(tx, old)));
     const revision = (old?.revision ?? 0) + (change === 'wanted' ? 1 : 0);
@@ -107,8 +160,7 @@ async function takeIn({ clock, newId }: ScanParts, tx: Tx, file: string, items: 
     overdue.push(old);
     if (change === 'wanted') replaced.add(place);
   }
-  const removed = gone.flatMap((key) => before.get(key) ?? []);
-  overdue.push(...removed.filter(({ checked, revision }) => !checked && revision > 0));
+  overdue.push(...removed.filter(isOpen));
 
   await saveItems(tx, changed(before, [...rows, ...removed.map((row) => ({ ...row, place: null }))]));
   for (const row of overdue) await addOverdue(tx, row.key, [triggerOf(row)]);
@@ -121,7 +173,23 @@ async function takeIn({ clock, newId }: ScanParts, tx: Tx, file: string, items: 
     return { id: newId(idPrefixes.delivery), source: todoSource, key: triggerOf(wish), kind: 'item', headers: {}, body };
   });
   await insertArrivals(tx, arrivals, clock.now());
+  await putMessages(
+    tx,
+    unticked.map((row) => ({ ...tickMessage(triggerOf(row), { file, key: row.key }, clock.now()), id: newId(idPrefixes.message) })),
+    clock.now(),
+  );
+  return true;
 }
+
+const isOpen = ({ checked, revision }: TodoRow): boolean => !checked && revision > 0;
+
+/**
+ * Whether a tick of ours was written over by somebody who had not seen it, and does not ask for the work again: it was never
+ * seen in the file, or it went soon after it came, together with an edit of something else. A person who wants it again takes the tick away
+ * alone, or later.
+ */
+const isLost = (tickedAt: number, { checked }: TodoRow, editedElsewhere: boolean, now: number): boolean =>
+  !checked || (editedElsewhere && now - tickedAt < staleBufferMs);
 
 /** `wanted`: it needs a new task. `done`: a person has ticked it. */
 function changeOf(old: TodoRow | undefined, checked: boolean, reworded: boolean): 'wanted' | 'done' | 'none' {
@@ -143,32 +211,59 @@ async function isBegun(tx: Tx, row: TodoRow): Promise<boolean> {
  */
 async function callOff({ store, queue }: ScanParts, file: string): Promise<boolean> {
   const overdue = await overdueOf(store.read, file);
-  const became = await whatBecameOf(
-    store.read,
+  const became = await becameOf(store.read, overdue);
+  const newest = ({ triggers }: Overdue): string =>
+    triggers
+      .map((trigger) => became.get(trigger)?.taskId ?? '')
+      .toSorted()
+      .at(-1) ?? '';
+  const ordered = overdue.toSorted((a, b) => (newest(a) > newest(b) ? -1 : 1)).map(({ key }) => key);
+  let left = false;
+  for (const keys of chunks(ordered, callOffAtOnce)) left = (await store.write((tx) => callOffIn(tx, queue, file, keys))) || left;
+  return left;
+}
+
+const callOffAtOnce = 100;
+
+type Overdue = Awaited<ReturnType<typeof overdueOf>>[number];
+
+const becameOf = (db: Tx['db'], overdue: readonly Overdue[]) =>
+  whatBecameOf(
+    db,
     todoSource,
     overdue.flatMap(({ triggers }) => triggers),
   );
-  const taskIds = [...new Set([...became.values()].flatMap(({ taskId }) => taskId ?? []))];
-  for (const id of taskIds.toSorted().toReversed()) {
-    const task = await findTask(store.read, id);
-    if (task && isWaiting(task.status) && !(await isWantedElsewhere(store, task))) await queue.cancel(id, todoSource);
+
+/** That they are called off and that nothing is left to call off become true together. */
+async function callOffIn(tx: Tx, queue: ScanParts['queue'], file: string, keys: readonly string[]): Promise<boolean> {
+  await tx.lock('todo');
+  const overdue = (await overdueOf(tx.db, file)).filter(({ key }) => keys.includes(key));
+  const became = await becameOf(tx.db, overdue);
+  // Held before it is asked who wants them: whoever joins a task holds it too.
+  const held = await lockTasks(
+    tx,
+    [...became.values()].flatMap(({ taskId }) => taskId ?? []),
+  );
+  for (const id of [...held.keys()].toSorted().toReversed()) {
+    const task = await findTask(tx.db, id);
+    if (task && isWaiting(task.status) && !(await isWantedElsewhere(tx.db, task))) await queue.cancelIn(tx, id, todoSource);
   }
   let left = false;
   for (const { key, triggers } of overdue) {
     const open = triggers.filter((trigger) => became.get(trigger)?.delivery === 'received');
     left ||= open.length > 0;
-    await store.write((tx) => keepOverdue(tx, key, open));
+    await keepOverdue(tx, key, open);
   }
   return left;
 }
 
 /** One task may be the wish of several: of other sources, of whoever filed it, or of another item, here or in another file. */
-async function isWantedElsewhere({ read }: Pick<Store, 'read'>, { id, source }: Task): Promise<boolean> {
+async function isWantedElsewhere(db: Tx['db'], { id, source }: Task): Promise<boolean> {
   if (source !== todoSource) return true;
-  const origins = await originsOf(read, [id]);
+  const origins = await originsOf(db, [id]);
   if (origins.some((origin) => origin.source !== todoSource)) return true;
   const items = await findItems(
-    read,
+    db,
     origins.map(({ trigger }) => trigger.slice(0, trigger.lastIndexOf('@'))),
   );
   const wanted = new Set([...items.values()].filter(({ place, checked }) => place !== null && !checked).map(triggerOf));

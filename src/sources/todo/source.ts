@@ -5,14 +5,9 @@ import type { Wish } from '../../queue/queue.ts';
 import type { Store } from '../../store/store.ts';
 import { findItems, overdueOf, type TodoRow } from '../../store/todo.ts';
 import { whatBecameOf } from '../../store/triggers.ts';
+import { type TodoAddress, todoSource, triggerOf } from './address.ts';
 import { entryOf, repositoryAround, type TodoFiles } from './files.ts';
-import { type TodoWish, todoSource, triggerOf } from './scan.ts';
-
-/** Where to tick: the address of a task that came out of a TODO file. */
-export interface TodoAddress {
-  readonly file: string;
-  readonly key: string;
-}
+import type { TodoWish } from './scan.ts';
 
 /** What the items of TODO files mean. They are the owner's: only who may write to the owner's files can change them. */
 export function todoFiles({ store, entries }: { readonly store: Store; readonly entries: readonly TodoFiles[] }): Source {

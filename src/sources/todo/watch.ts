@@ -6,6 +6,8 @@ import { type ScanParts, scanFile } from './scan.ts';
 
 /** Editors write a file in several steps; it is read when it has been left alone for so long. */
 const debounceMs = 500;
+/** What has lost most of its items is believed when it says the same after so long. */
+const doubtMs = 30_000;
 /** Also without news: some file systems have none to tell. */
 const lookAgainMs = 5 * 60_000;
 
@@ -22,22 +24,29 @@ export function watchTodos(parts: ScanParts, entries: readonly TodoFiles[]): Tod
   let scanning: Promise<void> = Promise.resolve();
   let stopped = false;
 
-  const scan = (path: string): Promise<void> => {
+  const scan = (path: string, doubtedBefore?: string): Promise<void> => {
     scanning = scanning
-      .then(() => (stopped ? undefined : scanFile(parts, path)))
+      .then(async () => {
+        const scanned = stopped ? undefined : await scanFile(parts, path, doubtedBefore);
+        if (scanned?.kind === 'doubted') later(path, doubtMs, scanned.hash);
+      })
       .catch((error: unknown) => log.error({ err: error, file: path }, 'a TODO file could not be taken in; it will be tried again'));
     return scanning;
   };
-  const heard = (path: string): void => {
-    if (stopped || !entryOf(entries, path)) return;
+  /** In place of whatever look at it was to come next. */
+  const later = (path: string, ms: number, doubtedBefore?: string): void => {
+    if (stopped) return;
     settling.get(path)?.();
     settling.set(
       path,
-      clock.after(debounceMs, () => {
+      clock.after(ms, () => {
         settling.delete(path);
-        void scan(path);
+        void scan(path, doubtedBefore);
       }),
     );
+  };
+  const heard = (path: string): void => {
+    if (entryOf(entries, path)) later(path, debounceMs);
   };
 
   const watcher: FSWatcher = watch([...new Set(entries.map(rootOf))], {
