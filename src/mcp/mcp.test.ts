@@ -5,7 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/clock.ts';
 import { startTestServer, type TestServer, testToken } from '../../test/support/server.ts';
+import { createIds } from '../platform/ids.ts';
+import type { Api } from './api.ts';
+import { mcpOverHttp } from './http.ts';
 
 let home: string;
 let server: TestServer;
@@ -59,6 +63,22 @@ describe.each([
     const read = await client.readResource({ uri: `nightshift://runs/${runs[0]?.id}` });
     expect(JSON.parse(String((read.contents[0] as { readonly text: string }).text))).toMatchObject({ taskId: id });
     expect((await call('list_tasks', { status: ['succeeded'], limit: 1 })).structuredContent).toMatchObject({ items: [{ id }] });
+  });
+
+  test('hears how a task stands while it follows it', async () => {
+    const filed = await call('file_task', { title: 'Come first', body: 'true' });
+    const { id } = filed.structuredContent as { readonly id: string };
+    const slow = await call('file_task', { title: 'Take a moment', body: 'sleep 1', dependsOn: [id] });
+    const told: { readonly progress: number; readonly message?: string | undefined }[] = [];
+    const { id: slowId } = slow.structuredContent as { readonly id: string };
+    const over = await client.callTool(
+      { name: 'follow_task', arguments: { id: slowId, seconds: 60 } },
+      { onprogress: (progress) => void told.push(progress) },
+    );
+    expect(over.structuredContent).toMatchObject({ id: slowId, status: 'succeeded' });
+    expect(told.length).toBeGreaterThan(0);
+    expect(told[0]?.message).toMatch(/^The task is \w+\.$/);
+    expect(told.map(({ progress }) => progress)).toEqual(told.map(({ progress }) => progress).toSorted((a, b) => a - b));
   });
 
   test('is told why something cannot be, in the words of the API', async () => {
@@ -124,4 +144,29 @@ test('garbage over HTTP is refused and harms nothing', async () => {
     await answer.body?.cancel();
   }
   expect((await server.api.call('GET', '/health')).status).toBe(200);
+});
+
+test('whoever hangs up is not followed for any longer', async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const api: Api = {
+    async request() {
+      looks += 1;
+      return { status: 200, body: { status: 'running' } };
+    },
+  };
+  const handler = mcpOverHttp({ clock, version: '1', apiFor: () => api });
+  const params = { name: 'follow_task', arguments: { id: createIds(clock)('tsk'), seconds: 300 } };
+  const answering = await handler.fetch(
+    new Request('http://127.0.0.1/mcp', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params }),
+    }),
+  );
+  await expect.poll(() => clock.pending).toBe(1);
+  await answering.body?.cancel();
+  await expect.poll(() => clock.pending).toBe(0);
+  expect(looks).toBeLessThanOrEqual(2);
+  await handler.close();
 });

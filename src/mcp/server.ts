@@ -99,7 +99,16 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
       inputSchema: idOf('task').extend({ seconds: z.number().int().min(1).max(300).optional().describe('Default: 50.') }),
       annotations: { readOnlyHint: true },
     },
-    ({ id, seconds = 50 }, { mcpReq: { signal } }) => answer(settled({ api, clock }, id, seconds * 1_000, signal)),
+    ({ id, seconds = 50 }, { mcpReq: { signal, notify, _meta } }) => {
+      const progressToken = _meta?.progressToken;
+      // Most clients give a call up after a minute without a word.
+      const look = async (status: TaskStatus, progress: number): Promise<void> => {
+        if (progressToken === undefined) return;
+        const params = { progressToken, progress, total: seconds, message: `The task is ${status}.` };
+        await notify({ method: 'notifications/progress', params }).catch(() => undefined); // whoever is gone aborts the signal
+      };
+      return answer(settled({ api, clock, look }, id, seconds * 1_000, signal));
+    },
   );
 
   const decisions = {
@@ -160,17 +169,19 @@ const slowestLookMs = 3_000;
 
 /** The task, as soon as nothing more happens to it by itself, or when the time is up. */
 async function settled(
-  { api, clock }: Pick<McpParts, 'api' | 'clock'>,
+  { api, clock, look }: Pick<McpParts, 'api' | 'clock'> & { readonly look: (status: TaskStatus, seconds: number) => Promise<void> },
   id: string,
   forMs: number,
   signal: AbortSignal,
 ): ReturnType<Api['request']> {
-  const until = clock.monotonic() + forMs;
+  const start = clock.monotonic();
+  const until = start + forMs;
   for (let pauseMs = firstLookMs; ; pauseMs = Math.min(slowestLookMs, pauseMs * 1.5)) {
     const answered = await api.request('GET', `/api/tasks/${id}`);
     const status = (answered.body as { readonly status?: TaskStatus }).status;
     const left = until - clock.monotonic();
     if (answered.status !== 200 || status === undefined || rests(status) || left <= 0 || signal.aborted) return answered;
+    await look(status, (clock.monotonic() - start) / 1_000);
     await wait(clock, Math.min(pauseMs, left), signal);
   }
 }

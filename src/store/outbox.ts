@@ -300,6 +300,11 @@ export async function findMessage(db: Kysely<Schema>, id: string): Promise<Messa
   return row && toMessage(row);
 }
 
+export async function messageUnder(db: Kysely<Schema>, channel: string, key: string): Promise<Message | undefined> {
+  const row = await db.selectFrom('outbox').selectAll().where('channel', '=', channel).where('key', '=', key).executeTakeFirst();
+  return row && toMessage(row);
+}
+
 export interface MessageFilter {
   readonly state?: MessageState | undefined;
   readonly channel?: string | undefined;

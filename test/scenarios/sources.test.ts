@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -82,6 +82,27 @@ test('an item of a Memory-MCP list becomes a task, and is reported as completed'
   expect(task).toMatchObject({ source: 'memory', priority: 'medium', trust: 'known', engine: 'claude' });
   await server.api.becomes(task.id, 'succeeded');
   await expect.poll(() => list.tasks.get('m1')?.status, { timeout: 10_000 }).toBe('completed');
+});
+
+test('what two sources name is one task, and both are told', async () => {
+  await server.api.call('POST', '/api/queue/pause');
+  list.tasks.set('m2', { id: 'm2', description: 'Wanted twice', status: 'pending', priority: 5, tags: [] });
+  appendFileSync(todo, '- [ ] wanted  twice!\n');
+  interface Entry {
+    readonly source: string;
+    readonly taskIds: readonly string[];
+  }
+  const taken = await until('both to be taken up', async () => {
+    const { body } = await server.api.call<{ readonly items: readonly Entry[] }>('GET', '/api/inbox?state=done');
+    const newest = ['todo', 'memory'].map((name) => body.items.filter(({ source }) => source === name));
+    return newest.every((entries) => entries.length === 2) && newest.map(([entry]) => entry?.taskIds);
+  });
+  expect(taken[0]).toHaveLength(1);
+  expect(taken[1]).toEqual(taken[0]);
+  await server.api.call('POST', '/api/queue/resume');
+  await server.api.becomes(String(taken[0]?.[0]), 'succeeded');
+  await expect.poll(() => readFileSync(todo, 'utf8'), { timeout: 10_000 }).toContain('- [x] wanted  twice!');
+  await expect.poll(() => list.tasks.get('m2')?.status, { timeout: 10_000 }).toBe('completed');
 });
 
 test('what a service posts with its signature becomes a task, and nothing else does', async () => {

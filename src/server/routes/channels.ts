@@ -3,7 +3,7 @@ import { Refused } from '../../domain/errors.ts';
 import type { Message } from '../../domain/mail.ts';
 import { noticeFor } from '../../domain/notice.ts';
 import { wait } from '../../platform/clock.ts';
-import { listMessages } from '../../store/outbox.ts';
+import { messageUnder } from '../../store/outbox.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
@@ -60,7 +60,7 @@ export function channelRoutes(parts: ServerParts): App {
   async function settled(key: string, channel: string): Promise<Message> {
     const until = clock.monotonic() + longestWaitMs;
     for (;;) {
-      const message = (await listMessages(store.read, { channel }, { before: null, limit: 50 })).find((each) => each.key === key);
+      const message = await messageUnder(store.read, channel, key);
       if (message && (message.state !== 'waiting' || clock.monotonic() > until)) return message;
       await wait(clock, 100);
     }

@@ -21,6 +21,17 @@ describe('the times of a schedule', () => {
     expect(nextTime(daily, at('2026-03-29T12:00:00Z'))).toBe(at('2026-03-30T01:00:00Z'));
   });
 
+  test('come once in the hour that is there twice, and at once after the one that is left out', () => {
+    const nightly = { cron: '30 2 * * *', timezone: 'Europe/Berlin', catchUp: 'all' } as const;
+    // On 25 October 2026, 02:30 is at 00:30 and again at 01:30 UTC; on 29 March the clock jumps from 02:00 to 03:00, 01:00 UTC.
+    const autumn = dueTimes(nightly, at('2026-10-24T12:00:00Z'), at('2026-10-26T00:00:00Z'));
+    expect(autumn.times).toEqual([at('2026-10-25T00:30:00Z')]);
+    const spring = dueTimes(nightly, at('2026-03-28T12:00:00Z'), at('2026-03-30T12:00:00Z'));
+    expect(spring.times).toEqual([at('2026-03-29T01:00:00Z'), at('2026-03-30T00:30:00Z')]);
+    const hourly = dueTimes({ ...nightly, cron: '0 * * * *' }, at('2026-10-24T22:00:00Z'), at('2026-10-25T03:00:00Z'));
+    expect(hourly.times).toHaveLength(5);
+  });
+
   test.each([
     ['none', []],
     ['one', ['2026-06-10T01:00:00Z']],
