@@ -7,7 +7,7 @@ import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { listAlerts, silence } from '../store/alerts.ts';
 import { enrol } from '../store/nodes.ts';
-import { listMessages, putMessage } from '../store/outbox.ts';
+import { listMessages, putMessages } from '../store/outbox.ts';
 import type { Store } from '../store/store.ts';
 import { type AlertParts, lookAround } from './alerts.ts';
 import type { Condition } from './condition.ts';
@@ -52,7 +52,11 @@ for (const dialect of dialects) {
         conditions: [condition()],
         outbox: {
           async put(tx, messages) {
-            for (const message of messages) await putMessage(tx, newId('msg'), message, clock.now());
+            await putMessages(
+              tx,
+              messages.map((message) => ({ ...message, id: newId('msg') })),
+              clock.now(),
+            );
           },
         },
         ...more,

@@ -9,7 +9,7 @@ import type { Queue } from '../queue/queue.ts';
 import { sqliteLine } from '../queue/sqlite.ts';
 import { holdCounters, saveCounters } from '../store/budgets.ts';
 import { insertArrivals } from '../store/inbox.ts';
-import { putMessage } from '../store/outbox.ts';
+import { putMessages } from '../store/outbox.ts';
 import type { Store } from '../store/store.ts';
 import { type ConditionParts, conditionsOf } from './conditions.ts';
 import { createRecent, type Recent, type TaskEnd } from './recent.ts';
@@ -122,7 +122,7 @@ test('a budget is told before it is spent, what is held for calls under way incl
 
 test('mail that stays, and mail that needs a person, is told with where it belongs', async () => {
   await store.write(async (tx) => {
-    await putMessage(tx, 'msg_1', { channel: 'github', recipient: 'x', kind: 'comment', key: 'k', body: {} }, clock.now());
+    await putMessages(tx, [{ id: 'msg_1', channel: 'github', recipient: 'x', kind: 'comment', key: 'k', body: {} }], clock.now());
     const arrival = { id: 'inb_1', source: 'github', key: 'd', kind: 'issues', headers: {}, body: Buffer.from('{}') };
     await insertArrivals(tx, [arrival], clock.now());
   });
