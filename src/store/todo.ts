@@ -71,16 +71,15 @@ export async function addOverdue(tx: Tx, key: string, triggers: readonly string[
     .execute();
 }
 
+/** Of the whole file, or of a few of its items. */
 export async function overdueOf(
   db: Kysely<Schema>,
   file: string,
+  keys?: readonly string[],
 ): Promise<readonly { readonly key: string; readonly triggers: readonly string[] }[]> {
-  const rows = await db
-    .selectFrom('todo_items')
-    .select(['key', 'overdue'])
-    .where('file', '=', file)
-    .where('overdue', 'is not', null)
-    .execute();
+  let query = db.selectFrom('todo_items').select(['key', 'overdue']).where('file', '=', file).where('overdue', 'is not', null);
+  if (keys) query = query.where('key', 'in', keys);
+  const rows = await query.execute();
   return rows.map(({ key, overdue }) => ({ key, triggers: parsed(overdue) }));
 }
 

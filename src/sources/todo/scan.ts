@@ -147,7 +147,7 @@ async function takeIn(
     );
     const tick = old && !checked ? tickedAt.get(tickKey(triggerOf(old))) : undefined;
     if (old && tick !== undefined && isLost(tick, old, edited && old.digest === digest, clock.now())) {
-      rows[place] = { ...old, place, headings, checked: true };
+      rows[place] = { key, file, place, title, headings, digest, checked: true, revision: old.revision };
       unticked.push(old);
       continue;
     }
@@ -237,7 +237,7 @@ const becameOf = (db: Tx['db'], overdue: readonly Overdue[]) =>
 /** That they are called off and that nothing is left to call off become true together. */
 async function callOffIn(tx: Tx, queue: ScanParts['queue'], file: string, keys: readonly string[]): Promise<boolean> {
   await tx.lock('todo');
-  const overdue = (await overdueOf(tx.db, file)).filter(({ key }) => keys.includes(key));
+  const overdue = await overdueOf(tx.db, file, keys);
   const became = await becameOf(tx.db, overdue);
   // Held before it is asked who wants them: whoever joins a task holds it too.
   const held = await lockTasks(
