@@ -34,9 +34,15 @@ type Answer = (request: {
   readonly body: unknown;
 };
 
+type Dialect = (server: ListServer, sessions: Set<string>) => Answer;
+
 /** The documented dialect: `GET /tasks`, `PATCH /tasks/:id`, the key as a bearer. */
-export const documentedServer = (key: string): Promise<ListServer> =>
-  listServer((server) => ({ method, url, body, bearer }) => {
+export const documentedServer = (key: string): Promise<ListServer> => listServer(documented(key));
+
+const documented =
+  (key: string): Dialect =>
+  (server) =>
+  ({ method, url, body, bearer }) => {
     if (bearer !== key) return { status: 401, body: { error: 'unauthorized' } };
     if (method === 'GET' && url.pathname === '/tasks') {
       const all = [...server.tasks.values()].filter(({ status }) => status === (url.searchParams.get('status') ?? status));
@@ -48,11 +54,29 @@ export const documentedServer = (key: string): Promise<ListServer> =>
     if (!task) return { status: 404, body: { error: 'not found' } };
     task.status = String(body['status']);
     return { status: 200, body: task };
-  });
+  };
 
 /** The real server: POST alone, 400 for nearly everything that is wrong, sessions, and no check of whose task it is. */
-export const memoryMcpServer = (githubToken: string): Promise<ListServer> =>
-  listServer((server, sessions) => ({ method, url, body, bearer }) => {
+export const memoryMcpServer = (githubToken: string): Promise<ListServer> => listServer(memoryMcp(githubToken));
+
+/** One list whose server is replaced, while it is in use, by one that speaks the other dialect. */
+export async function changingServer(key: string): Promise<ListServer & { change(): void }> {
+  let changed = false;
+  const server = await listServer((list, sessions) => {
+    const [before, after] = [documented(key)(list, sessions), memoryMcp(key)(list, sessions)];
+    return (request) => (changed ? after : before)(request);
+  });
+  return Object.assign(server, {
+    change: () => {
+      changed = true;
+    },
+  });
+}
+
+const memoryMcp =
+  (githubToken: string): Dialect =>
+  (server, sessions) =>
+  ({ method, url, body, bearer }) => {
     if (method !== 'POST') return { status: 404, body: { error: 'Not found' } };
     if (url.pathname === '/api/authenticate') {
       if (body['github_token'] !== githubToken) return { status: 400, body: { error: 'Authentication failed' } };
@@ -81,9 +105,9 @@ export const memoryMcpServer = (githubToken: string): Promise<ListServer> =>
       default:
         return { status: 404, body: { error: 'Not found' } };
     }
-  });
+  };
 
-async function listServer(answering: (server: ListServer, sessions: Set<string>) => Answer): Promise<ListServer> {
+async function listServer(answering: Dialect): Promise<ListServer> {
   const sessions = new Set<string>();
   const http = createServer((incoming, response) => {
     void (async () => {
