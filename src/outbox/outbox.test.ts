@@ -299,13 +299,24 @@ for (const dialect of dialects) {
           sent = true;
           return new Promise<Sending>(() => undefined);
         };
-        const first = await open('nod_dead');
+        let dead = false;
+        let writing = 0;
+        const dying: Store = Object.assign(Object.create(store) as Store, {
+          async write(change: Parameters<Store['write']>[0]) {
+            if (dead) return new Promise(() => undefined);
+            writing += 1;
+            return store.write(change).finally(() => {
+              writing -= 1;
+            });
+          },
+        });
+        const first = await open('nod_dead', dying);
         await put(first, 'ann', 'hello', 'greeting');
         await first.start();
         await until('it to be out', () => sent);
         // A look that it is in the middle of would put it back on the list of nodes.
-        // Two timers: the sending's limit, and the look that comes next.
-        await until('it to have looked', () => clock.pending > 1);
+        dead = true;
+        await until('its last change', () => writing === 0);
         // The process is gone: it takes nothing more, nobody hears the answer, and the node is struck off.
         undo.pop();
         void first.stop();
