@@ -50,7 +50,7 @@ export async function measureReservations(input: {
     if (opened.kind !== 'open') throw new Error('a call of the bench was refused');
     booked.push(
       await timed(() => {
-        opened.settle({ ...answered, caller: request.caller });
+        opened.paid.settle({ ...answered, caller: request.caller });
         return budgets.settled(request.caller.runId);
       }),
     );
@@ -80,6 +80,7 @@ const answered = {
   model,
   usage,
   observed: { model, usage, complete: true, errorType: undefined, cacheWrite1hTokens: 0, webSearches: 0, outputBytes: 800 },
+  lost: false,
   end: 'complete',
   status: 200,
   firstByteMs: 500,

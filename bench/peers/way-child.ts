@@ -97,7 +97,6 @@ async function asGateway({ to, place }: Extract<WayPart, { kind: 'gateway' }>): 
     patienceMs: 60_000,
     clock,
     chance: Math.random,
-    onTry: () => undefined,
     onWaiting: () => undefined,
   });
   const budgets = createBudgets({

@@ -39,8 +39,8 @@ export interface WorstCase {
 
 export type Admission =
   | { readonly kind: 'granted'; readonly outputTokens: number; readonly microUsd: number; readonly tokens: number }
-  /** There is money, but calls under way hold it. */
-  | { readonly kind: 'wait' }
+  /** There is money, but calls under way hold it. So much it waits for. */
+  | { readonly kind: 'wait'; readonly microUsd: number; readonly tokens: number }
   | { readonly kind: 'refused'; readonly scope: CapScope };
 
 /** An answer that may be this long is not worth waiting for more. */
@@ -62,8 +62,8 @@ export function admit(caps: readonly Cap[], worst: WorstCase): Admission {
     if (alone < atBest) [atBest, tightest] = [alone, scope];
   }
   if (atBest < least) return { kind: 'refused', scope: tightest };
-  if (now < Math.min(atBest, comfortableTokens)) return { kind: 'wait' };
-  return { kind: 'granted', outputTokens: now, microUsd: costWith(worst, now), tokens: worst.inputTokens + now };
+  const wanted = Math.min(atBest, comfortableTokens);
+  return now < wanted ? { kind: 'wait', ...holding(worst, wanted) } : { kind: 'granted', outputTokens: now, ...holding(worst, now) };
 }
 
 /** The longest answer that a rest pays for; below 0, the further the more is missing, when it does not even pay for the request. */
@@ -74,8 +74,13 @@ function outputWithin(scope: CapScope, rest: number, worst: WorstCase): number {
   return Math.min(worst.outputTokens, Math.floor(left / worst.outputMicroUsdPerToken));
 }
 
-const costWith = ({ inputMicroUsd, outputMicroUsdPerToken }: WorstCase, outputTokens: number): number =>
-  wholeMicroUsd(inputMicroUsd + outputTokens * outputMicroUsdPerToken);
+const holding = (
+  { inputTokens, inputMicroUsd, outputMicroUsdPerToken }: WorstCase,
+  outputTokens: number,
+): { readonly microUsd: number; readonly tokens: number } => ({
+  microUsd: wholeMicroUsd(inputMicroUsd + outputTokens * outputMicroUsdPerToken),
+  tokens: inputTokens + outputTokens,
+});
 
 /** Upward, but not for the dust that multiplying fractions leaves. */
 export const wholeMicroUsd = (amount: number): number => Math.max(0, Math.ceil(amount - 1e-6));

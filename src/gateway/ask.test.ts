@@ -84,7 +84,6 @@ function open({ limits = {}, clock = new ManualClock(), script }: { limits?: Par
     patienceMs: 60_000,
     clock,
     chance: () => 0,
-    onTry: (tried) => budgets.tried(tried),
     onWaiting: () => undefined,
   });
   undo.push(

@@ -26,7 +26,8 @@ import { silentLog } from '../platform/log.ts';
 import { findCounters, saveLimit } from '../store/budgets.ts';
 import { beginning, readAfter } from '../store/journal.ts';
 import { bookLost } from '../store/ledger.ts';
-import type { Store } from '../store/store.ts';
+import { readSetting, writeSetting } from '../store/settings.ts';
+import type { Store, Tx } from '../store/store.ts';
 import { type Budgets, createBudgets } from './budgets.ts';
 import type { Caller } from './caller.ts';
 import { createCredentials } from './credentials.ts';
@@ -84,6 +85,7 @@ for (const dialect of dialects) {
       standIns = [],
       models,
       onAsked = () => undefined,
+      emergency,
     }: {
       limits?: Partial<Limits>;
       clock?: Clock;
@@ -94,6 +96,7 @@ for (const dialect of dialects) {
       standIns?: readonly string[];
       models?: Models;
       onAsked?: (request: ModelRequest) => void;
+      emergency?: (tx: Tx) => Promise<void>;
     } = {}) {
       const booked: LedgerEntry[] = [];
       const pauses: string[] = [];
@@ -108,7 +111,7 @@ for (const dialect of dialects) {
         prices: createPrices(prices),
         defaults: { ...noLimits, ...limits },
         standIns: () => standIns,
-        emergency: async () => void pauses.push('paused'),
+        emergency: emergency ?? (async () => void pauses.push('paused')),
         onBooked: (entry) => void booked.push(entry),
         patienceMs,
       });
@@ -288,7 +291,6 @@ for (const dialect of dialects) {
         patienceMs: 60_000,
         clock,
         chance: () => 0.5,
-        onTry: () => undefined,
         onWaiting: () => undefined,
       });
       undo.push(() => models.close());
@@ -300,7 +302,12 @@ for (const dialect of dialects) {
       gone.abort();
       await answer;
       await budgets.settled('run_1');
-      expect(await ledger()).toMatchObject([{ ended: 'abandoned', status: 499, cost_micro_usd: 0, estimated: 0 }]);
+      expect(await ledger()).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({ ended: 'abandoned', status: 499, cost_micro_usd: 0, estimated: 0 }),
+          expect.objectContaining({ ended: 'try', status: 529, cost_micro_usd: 0, estimated: 0 }),
+        ]),
+      );
       expect(await reservations()).toEqual([]);
     });
 
@@ -382,7 +389,8 @@ for (const dialect of dialects) {
       meter.see(
         Buffer.from(JSON.stringify({ type: 'message', model: 'no-such-model', usage: { input_tokens: 100, output_tokens: 1_000 } })),
       );
-      opened.settle({
+      opened.paid.settle({
+        lost: false,
         caller: request.caller,
         served: { provider: 'openrouter', model: 'no-such-model', keyId: null },
         model: 'no-such-model',
@@ -599,18 +607,286 @@ for (const dialect of dialects) {
       expect(await ledger()).toHaveLength(1);
     });
 
-    test('may have been tried before; each try is in the ledger', async () => {
-      const { budgets, booked } = open();
-      budgets.tried({
-        caller: callerOf('run_1'),
-        served: { provider: 'openrouter', model: 'anthropic/claude-sonnet-4.5', keyId: 'k1' },
-        status: 529,
-        latencyMs: 12,
+    describe('that is tried several times', () => {
+      /** A node whose calls are tried again, on two keys, until the clock has come to the end of their patience. */
+      function openTrying(
+        options: Omit<NonNullable<Parameters<typeof open>[0]>, 'models' | 'clock'> & {
+          readonly clock?: Clock;
+          readonly firstByteMs?: number;
+        } = {},
+      ) {
+        const { clock = new ManualClock(), firstByteMs = 60_000 } = options;
+        const connect = (apiKey: string) => anthropicProvider({ baseUrl: upstream.url, apiKey, firstByteMs }, clock);
+        const models = createRoutedModels({
+          chain: [
+            {
+              name: 'claude',
+              keys: createKeys({ provider: 'claude', secrets: () => keys, connect, clock, chance: () => 0 }),
+              nameOf: (name) => name,
+              listsModels: false,
+            },
+          ],
+          fallbackModel: undefined,
+          models: [],
+          patienceMs: 50_000, // less than a stream is silent before it begins with pings
+          clock,
+          chance: () => 0,
+          onWaiting: () => undefined,
+        });
+        const opened = open({ ...options, clock, models });
+        undo.push(() => models.close());
+        /** Time passes for as long as the call waits for it. */
+        const through = async <T>(asked: Promise<T>, stepMs = 1_000): Promise<T> => {
+          let over = false;
+          void asked.finally(() => {
+            over = true;
+          });
+          await until('it to be over', () => {
+            if (!over && models.describe().waiting.length > 0 && clock instanceof ManualClock) clock.advance(stepMs);
+            return over;
+          });
+          return asked;
+        };
+        return { ...opened, clock, models, through };
+      }
+      const keys = ['sk-key'];
+      const breaks: Behaviour = (response) => void response.socket?.resetAndDestroy();
+
+      test('pays nothing for tries that were refused, and each is in the ledger', async () => {
+        const { call, through } = openTrying();
+        upstream.behaves(refuses(529, 'Overloaded'), refuses(429, 'Slow down'), costs(100, 1_000));
+        expect(await through(call(callerOf('run_1')))).toBe(200);
+        expect((await ledger()).map(({ status, ended, cost_micro_usd, estimated }) => [ended, status, cost_micro_usd, estimated])).toEqual(
+          expect.arrayContaining([
+            ['complete', 200, 15_300, 0],
+            ['try', 529, 0, 0],
+            ['try', 429, 0, 0],
+          ]),
+        );
+        expect(await counter('run:run_1')).toMatchObject({ spent: 15_300, reserved: 0 });
       });
-      await budgets.settled('run_1');
-      expect(booked).toMatchObject([
-        { provider: 'openrouter', model, keyId: 'k1', status: 529, end: 'try', costMicroUsd: 0, latencyMs: 12 },
-      ]);
+
+      test('pays for one that was lost after it was sent, as far as it can be told', async () => {
+        const { call, through } = openTrying();
+        upstream.behaves(breaks, costs(100, 1_000));
+        expect(await through(call(callerOf('run_1'), { system: 'x'.repeat(10_000) }))).toBe(200);
+        const [lost, answered] = await ledger();
+        expect(lost).toMatchObject({ ended: 'try', status: 502, estimated: 1, provider: 'claude', model, output_tokens: 0 });
+        expect(lost?.input_tokens).toBeGreaterThan(5_000);
+        expect(lost?.cost_micro_usd).toBe((lost?.input_tokens ?? 0) * 3);
+        expect(answered).toMatchObject({ ended: 'complete', cost_micro_usd: 15_300 });
+        expect(await counter('run:run_1')).toMatchObject({ spent: 15_300 + (lost?.cost_micro_usd ?? 0), reserved: 0 });
+        expect(await reservations()).toEqual([]);
+      });
+
+      test('pays for one that nobody answered in time, and for all of an answer that would have come at once', async () => {
+        const { call, clock, through } = openTrying({ firstByteMs: 10_000 });
+        upstream.behaves(hangs);
+        const answered = call(callerOf('run_1'), { stream: false });
+        await until('it to be asked', () => upstream.seen.length === 1);
+        (clock as ManualClock).advance(10_000);
+        upstream.behaves((response) => {
+          const usage = { input_tokens: 10, output_tokens: 10 };
+          response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ type: 'message', model, usage }));
+        });
+        expect(await through(answered)).toBe(200);
+        expect((await ledger())[0]).toMatchObject({ ended: 'try', status: 504, estimated: 1, output_tokens: 2_000 });
+      });
+
+      test('pays nothing where nobody could be reached', async () => {
+        const { call, through } = openTrying();
+        await upstream.close();
+        expect(await through(call(callerOf('run_1')), 10_000)).toBe(503);
+        upstream = await startUpstream(); // to be closed once more
+        const rows = await ledger();
+        expect(rows.length).toBeGreaterThan(2);
+        expect(rows.every(({ status, cost_micro_usd }) => status === 503 && cost_micro_usd === 0)).toBe(true);
+      });
+
+      test('pays for the last one too, when that is what it ends with', async () => {
+        const { call, through } = openTrying();
+        upstream.behaves(breaks);
+        expect(await through(call(callerOf('run_1')))).toBe(502);
+        const rows = await ledger();
+        expect(rows).toHaveLength(upstream.seen.length);
+        expect(rows.every(({ estimated, cost_micro_usd }) => estimated === 1 && cost_micro_usd > 0)).toBe(true);
+        expect(rows.filter(({ ended }) => ended === 'refused')).toHaveLength(1);
+        expect(await reservations()).toEqual([]);
+      });
+
+      test('is asked for a shorter answer when lost tries have left less, and ends when they have left nothing', async () => {
+        const { ask, through, budgets } = openTrying({ limits: { run: 60_000 } });
+        const told: Outcome[] = [];
+        undo.push(budgets.follow('run_1', (outcome) => void told.push(outcome)));
+        upstream.behaves(breaks);
+        const refused = await through(ask(callerOf('run_1'), { system: 'x'.repeat(6_000), max_tokens: 2_000 }));
+        expect(refused.status).toBe(402);
+        expect(await refused.json()).toMatchObject({ error: { type: 'billing_error' } });
+        expect(told).toMatchObject([{ kind: 'over-budget', reason: { code: 'run-budget' } }]);
+        const asked = upstream.seen.map(({ body }) => (JSON.parse(body) as { max_tokens: number }).max_tokens);
+        expect(asked[0]).toBe(2_000);
+        expect(asked.at(-1)).toBeLessThan(2_000);
+        await budgets.settled('run_1');
+        const rows = await ledger();
+        expect(rows.filter(({ ended }) => ended === 'try')).toHaveLength(upstream.seen.length);
+        expect(rows.filter(({ ended }) => ended === 'over-budget')).toMatchObject([{ status: 402, cost_micro_usd: 0 }]);
+        const spent = rows.reduce((sum, { cost_micro_usd }) => sum + cost_micro_usd, 0);
+        expect(spent).toBeLessThanOrEqual(60_000);
+        expect(await counter('run:run_1')).toMatchObject({ spent, reserved: 0 });
+      });
+
+      test('holds nothing and owes what was lost when its agent leaves between two tries', async () => {
+        const { ask, models, budgets } = openTrying();
+        upstream.behaves(breaks);
+        const gone = new AbortController();
+        const answer = ask(callerOf('run_1'), {}, gone.signal);
+        await until('it to wait', () => models.describe().waiting.length === 1);
+        gone.abort();
+        await answer;
+        await budgets.settled('run_1');
+        expect(await ledger()).toMatchObject([
+          { ended: 'try', estimated: 1 },
+          { ended: 'abandoned', status: 499, cost_micro_usd: 0 },
+        ]);
+        expect(await reservations()).toEqual([]);
+      });
+
+      test('is booked at its worst if the server dies between two tries', async () => {
+        const { ask, models, through, clock } = openTrying();
+        upstream.behaves(breaks, hangs);
+        const gone = new AbortController();
+        const answer = ask(callerOf('run_1'), {}, gone.signal);
+        await until('the second try to be under way', () => {
+          if (models.describe().waiting.length > 0) (clock as ManualClock).advance(1_000);
+          return upstream.seen.length === 2;
+        });
+        const [held] = await reservations();
+        expect(await store.write((tx) => bookLost(tx, 'nod_1'))).toBe(1);
+        expect((await ledger()).map(({ ended, cost_micro_usd }) => [ended, cost_micro_usd])).toEqual([
+          ['try', expect.any(Number)],
+          ['lost', held?.micro_usd],
+        ]);
+        gone.abort();
+        await through(answer);
+      });
+
+      test('never passes a cap, with 200 runs and a provider that drops every other call', { timeout: 60_000 }, async () => {
+        await store.write((tx) => saveLimit(tx, 'day', microUsd(1)));
+        const { ask, budgets } = openTrying({ clock: systemClock });
+        let billed = 0;
+        let calls = 0;
+        upstream.behaves((response, request) => {
+          calls += 1;
+          if (calls % 2 === 0) return breaks(response, request);
+          billed += 15_300;
+          return costs(100, 1_000)(response, request);
+        });
+        await Promise.all(
+          Array.from({ length: 200 }, async (_, index) => {
+            const response = await ask(callerOf(`run_${index}`), { system: 'x'.repeat(2_000) });
+            await response.text().catch(() => undefined);
+          }),
+        );
+        await budgets.stop();
+        const rows = await ledger();
+        const spent = rows.reduce((sum, { cost_micro_usd }) => sum + cost_micro_usd, 0);
+        expect(spent).toBeLessThanOrEqual(microUsd(1));
+        expect(spent).toBeGreaterThan(billed);
+        expect(rows.filter(({ estimated, ended }) => estimated === 1 && ended !== 'complete')).toHaveLength(calls - billed / 15_300);
+        expect(await counter(`day:${utcDay(systemClock.now())}`)).toMatchObject({ spent, reserved: 0 });
+      });
+    });
+
+    describe('that waits for money', () => {
+      const big = 10_000;
+
+      test('goes on in turn with those of other runs, in the order of their coming within its own', async () => {
+        const { ask } = open({ limits: { day: 160_000 } });
+        const order: string[] = [];
+        upstream.behaves((response, { body }) => {
+          order.push((JSON.parse(body) as { system: string }).system);
+          return costs(1, 1)(response, { body } as never);
+        });
+        const hold = await ask(callerOf('run_0'), { max_tokens: big, system: 'first' });
+        const asked = [
+          ['run_1', 'a1'],
+          ['run_1', 'a2'],
+          ['run_1', 'a3'],
+          ['run_2', 'b1'],
+          ['run_2', 'b2'],
+        ] as const;
+        const waiting = asked.map(async ([run, name]) => (await ask(callerOf(run), { max_tokens: big, system: name })).text());
+        await until('all of them to stand in line', async () => (await counter('run:run_2')) !== undefined);
+        await hold.text();
+        await Promise.all(waiting);
+        expect(order).toEqual(['first', 'a1', 'b1', 'a2', 'b2', 'a3']);
+      });
+
+      test('is not overtaken by a smaller one that comes later', async () => {
+        const { ask } = open({ limits: { day: 200_000 } });
+        const hold = await ask(callerOf('run_1'), { max_tokens: big });
+        const order: string[] = [];
+        const large = ask(callerOf('run_2'), { max_tokens: big }).then(async (response) => {
+          order.push('large');
+          return response.text();
+        });
+        await until('the large one to stand in line', async () => (await counter('run:run_2')) !== undefined);
+        const small = ask(callerOf('run_3'), { max_tokens: 2_000 }).then(async (response) => {
+          order.push('small');
+          return response.text();
+        });
+        await until('the small one to stand in line', async () => (await counter('run:run_3')) !== undefined);
+        expect(order).toEqual([]);
+        await hold.text();
+        await Promise.all([large, small]);
+        expect(order[0]).toBe('large');
+      });
+
+      test('leaves the line when its agent goes away', async () => {
+        const { ask, budgets } = open({ limits: { day: 160_000 } });
+        const hold = await ask(callerOf('run_1'), { max_tokens: big });
+        const gone = new AbortController();
+        const waiting = ask(callerOf('run_2'), { max_tokens: big }, gone.signal);
+        await until('it to stand in line', async () => (await counter('run:run_2')) !== undefined);
+        gone.abort();
+        expect((await waiting).status).toBe(529);
+        await hold.text();
+        await until('all to be booked', () => budgets.pending === 0);
+        expect(await counter('day:2026-01-01')).toMatchObject({ reserved: 0 });
+        expect(upstream.seen).toHaveLength(1);
+      });
+    });
+
+    test('at the ceiling has the queue paused together with the news of it, or neither', async () => {
+      let broken = true;
+      const { call } = open({
+        limits: { ceiling: 30_800 },
+        emergency: async (tx) => {
+          if (broken) throw new StoreUnavailable('store-full', 'The disk is full.');
+          await writeSetting(tx, 'queue.paused', 'now');
+        },
+      });
+      const paused = () => readSetting(store.read, 'queue.paused');
+      for (const status of [200, 200, 529]) expect(await call(callerOf('run_1'), { max_tokens: 1_000 })).toBe(status);
+      expect([await paused(), (await events('budget.exhausted')).length]).toEqual([undefined, 0]);
+      broken = false;
+      expect(await call(callerOf('run_1'), { max_tokens: 1_000 })).toBe(402);
+      expect([await paused(), (await events('budget.exhausted')).length]).toEqual(['now', 1]);
+    });
+
+    test('leaves counters behind that go after a month, but for those of tasks and of calls under way', async () => {
+      const clock = new ManualClock();
+      const { call, ask, budgets } = open({ clock });
+      await call(callerOf('run_1', { taskId: 'tsk_1', kind: 'proactive', conversationId: 'chat' }));
+      const held = await ask(callerOf('run_2'));
+      clock.jump(31 * 86_400_000);
+      await call(callerOf('run_3'));
+      expect(await budgets.tidy()).toBe(3);
+      const left = await store.read.selectFrom('budget_counters').select('id').orderBy('id').execute();
+      expect(left.map(({ id }) => id)).toEqual(['day:2026-01-01', 'day:2026-02-01', 'run:run_2', 'run:run_3', 'task:tsk_1']);
+      await held.text();
+      await budgets.settled('run_2');
+      expect(await counter('day:2026-01-01')).toMatchObject({ reserved: 0 });
     });
 
     test('never passes a cap, with 200 runs on two nodes racing for the last dollar', { timeout: 60_000 }, async () => {

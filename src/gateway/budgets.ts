@@ -1,80 +1,59 @@
 import { backoffMs } from '../domain/backoff.ts';
-import {
-  admit,
-  type Cap,
-  type CapScope,
-  inUsd,
-  isUsedUp,
-  type Limits,
-  nextUtcDay,
-  overBudgetMessage,
-  utcDay,
-  type WorstCase,
-} from '../domain/budget.ts';
+import { type CapScope, isUsedUp, nextUtcDay, overBudgetMessage, utcDay } from '../domain/budget.ts';
 import { StoreUnavailable } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
 import type { Outcome } from '../domain/outcome.ts';
-import { isQuestion, type LedgerEntry } from '../domain/spending.ts';
-import { type Clock, wait } from '../platform/clock.ts';
+import { type CallEnd, isQuestion, type LedgerEntry } from '../domain/spending.ts';
+import { wait } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
-import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
-import {
-  type Counter,
-  findCounters,
-  holdCounters,
-  insertReservations,
-  limitsIn,
-  noCounter,
-  type Reservation,
-  saveCounters,
-  taskBudgets,
-} from '../store/budgets.ts';
+import { findCounters, forgetCounters, limitsIn, noCounter, type Reservation } from '../store/budgets.ts';
 import { append } from '../store/journal.ts';
-import { type Booking, book, chargesOf, isProactive } from '../store/ledger.ts';
-import type { Store, Tx } from '../store/store.ts';
+import { type Booking, book } from '../store/ledger.ts';
+import type { Tx } from '../store/store.ts';
 import type { Caller } from './caller.ts';
 import { surchargeOf, tokensIn, worstCase } from './estimate.ts';
 import type { ModelCall } from './model-call.ts';
-import type { Served } from './models.ts';
+import type { FailedTry } from './models.ts';
 import type { Price } from './price-table.ts';
-import { type Consumption, canonicalName, costOf, type Prices } from './prices.ts';
-import { errorAnswer, type ModelRequest } from './providers/provider.ts';
+import { type Consumption, costOf, type Prices, pricedName } from './prices.ts';
+import { errorAnswer, isLost, type ModelRequest } from './providers/provider.ts';
+import { type Answer, type Asked, createTill, type TillParts } from './till.ts';
 
-export interface BudgetParts {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly newId: NewId;
+export interface BudgetParts extends Omit<TillParts, 'patienceMs'> {
   readonly log: Log;
-  readonly nodeId: string;
   readonly prices: Prices;
-  /** Where the owner has set nothing else. */
-  readonly defaults: Limits;
   /** By what other names it may be answered, and by what other models: the dearest of all is reserved for. */
   readonly standIns: (model: string) => readonly string[];
-  /** The day's ceiling is reached: nothing more is to be started until the owner says so. */
-  readonly emergency: () => Promise<void>;
   /** Told of each entry once it is in the ledger. */
   readonly onBooked: (entry: LedgerEntry) => void;
   /** How long a call waits for money that others hold. */
   readonly patienceMs?: number;
 }
 
-/** A try that failed and was followed by another; as whoever makes the tries tells of it. */
-interface Tried {
-  readonly caller: Caller;
-  readonly served: Served;
-  /** Null when there was no answer at all. */
-  readonly status: number | null;
-  readonly latencyMs: number;
+/** A call that is paid for, as long as its answer is kept within `outputTokens`. To be settled exactly once. */
+export interface Paid {
+  readonly outputTokens: number;
+  /** A try has failed, and it is not what the call ends with. One that was lost takes what is reserved. */
+  tried(tried: Tried): void;
+  /** Reserves anew when a lost try has taken what was reserved, as nothing may be sent otherwise. The refusal, if it is refused. */
+  payAgain(signal: AbortSignal): Promise<Response | undefined>;
+  /** There was no money for another try. */
+  readonly overBudget: boolean;
+  settle(call: ModelCall): void;
 }
 
-/** A call that is paid for, as long as its answer is kept within so many tokens. To be settled exactly once. */
-type Opened =
-  | { readonly kind: 'open'; readonly outputTokens: number; settle(call: ModelCall): void }
-  /** `overBudget`: not for now only, but because the money is spent. */
-  | { readonly kind: 'refused'; readonly overBudget: boolean; readonly answer: Response };
+type Tried = Pick<FailedTry, 'caller' | 'served' | 'status' | 'latencyMs'>;
+
+type Opened = { readonly kind: 'open'; readonly paid: Paid } | Refused;
+
+type Refused = {
+  readonly kind: 'refused';
+  /** Because the money is spent, not only for now. */
+  readonly overBudget: boolean;
+  readonly answer: Response;
+};
 
 /**
  * Who pays. Before a call its worst case is reserved under every budget that it counts for; after it, what it cost is
@@ -83,42 +62,28 @@ type Opened =
  */
 export interface Budgets {
   open(request: ModelRequest, signal: AbortSignal): Promise<Opened>;
-  tried(tried: Tried): void;
   /** Tells when a call of the run is refused for its budget. Answers how to stop listening. */
   follow(runId: string, overBudget: (outcome: Outcome) => void): () => void;
   /** Why nothing can be begun now, if the day's money is used up. */
   usedUp(): Promise<Outcome | undefined>;
   /** Resolves when what the run's calls cost has been stored, or could not be at the first try. */
   settled(runId: string): Promise<void>;
+  /** Removes what is counted of days and runs long past; answers how much. Throws when the store does not answer. */
+  tidy(): Promise<number>;
   /** Calls of this node that are paid for and not settled yet. */
   readonly pending: number;
   /** Tries once more to store what is not stored, and stops. */
   stop(): Promise<void>;
 }
 
-interface Asked {
-  readonly request: ModelRequest;
-  readonly worst: WorstCase;
+/** All that is needed of a request once it is under way; it would otherwise live as long as its answer. */
+interface Paying extends Asked {
+  readonly surcharge: number;
+  readonly streams: boolean;
 }
 
-/** What a transaction of admissions knows and changes. */
-interface Books {
-  readonly limits: Limits;
-  readonly ownBudgets: ReadonlyMap<string, number>;
-  readonly at: number;
-  readonly counters: ReadonlyMap<string, Counter>;
-  readonly changed: Map<string, Counter>;
-  readonly reservations: Reservation[];
-  readonly events: NewEvent[];
-}
-
-type Answer =
-  | { readonly kind: 'granted'; readonly reservation: Reservation }
-  | { readonly kind: 'wait' }
-  | { readonly kind: 'refused'; readonly scope: CapScope; readonly limit: number; readonly spent: number; readonly usedUp: boolean };
-
-/** Other nodes give money back without telling. */
-const lookAgainMs = 250;
+/** Longer than any run or call lasts. */
+const keptMs = 30 * 86_400_000;
 const maxUnknownModels = 100;
 /** How long an end waits for a call that does not end. */
 const settledWithinMs = 5_000;
@@ -138,74 +103,14 @@ export function createBudgets(parts: BudgetParts): Budgets {
   const stopping = new AbortController();
   const pending = new Map<string, Pending>();
   const unknown = new Set<string>();
-  let freed = Promise.withResolvers<void>();
+  const till = createTill({ ...parts, patienceMs: parts.patienceMs ?? 60_000 });
 
-  const reserveTogether = gather((asked: readonly Asked[]) => store.write((tx) => reserveIn(tx, asked)));
   const bookTogether = gather(async (bookings: readonly Booking[]) => {
     const entered = await store.write((tx) => bookIn(tx, bookings));
     for (const entry of entered) parts.onBooked(entry);
-    freed.resolve();
-    freed = Promise.withResolvers<void>();
+    till.freed();
     return bookings.map(() => undefined);
   });
-
-  async function reserveIn(tx: Tx, asked: readonly Asked[]): Promise<readonly Answer[]> {
-    const at = clock.now();
-    const charges = asked.map(({ request }) => chargesOf({ ...request.caller, at }));
-    const counters = await holdCounters(
-      tx,
-      charges.flatMap(({ usd, tokens }) => [...usd, ...tokens]),
-    );
-    // Read after the counters are held: whoever changes a limit holds them too.
-    const limits = await limitsIn(tx.db, defaults);
-    const ownBudgets = await taskBudgets(
-      tx.db,
-      asked.flatMap(({ request }) => request.caller.taskId ?? []),
-    );
-    const books: Books = { limits, ownBudgets, at, counters, changed: new Map(), reservations: [], events: [] };
-    const answers = asked.map((each) => admitOne(each, books));
-    await saveCounters(tx, books.changed);
-    await insertReservations(tx, books.reservations);
-    await append(tx, books.events, at);
-    return answers;
-  }
-
-  /** One after the other, each against what those before it have left. */
-  function admitOne({ request: { caller, message }, worst }: Asked, books: Books): Answer {
-    const { changed, at } = books;
-    const counterOf = (id: string): Counter => changed.get(id) ?? books.counters.get(id) ?? noCounter;
-    const caps = capsOf(caller, books).map((cap) => ({ ...counterOf(cap.counter), ...cap }));
-    const admission = admit(caps, worst);
-    if (admission.kind === 'wait') return admission;
-    if (admission.kind === 'refused') {
-      const { scope, limit, spent, exhausted, counter } = caps.find((cap) => cap.scope === admission.scope) as (typeof caps)[number];
-      const usedUp = isShared(scope) && limit !== null && isUsedUp(limit, spent);
-      if (usedUp && !exhausted) {
-        changed.set(counter, { ...counterOf(counter), exhausted: true });
-        books.events.push({ type: 'budget.exhausted', data: { scope, ...shownAmounts(scope, limit, spent) } });
-      }
-      return { kind: 'refused', scope, limit: limit ?? 0, spent, usedUp };
-    }
-    const reservation: Reservation = {
-      ...caller,
-      id: newId(idPrefixes.call),
-      at,
-      nodeId,
-      model: typeof message.model === 'string' ? nameOf(message.model) : null,
-      inputTokens: worst.inputTokens,
-      outputTokens: admission.outputTokens,
-      microUsd: admission.microUsd,
-    };
-    const { usd, tokens } = chargesOf(reservation);
-    const hold = (id: string, amount: number): void => {
-      const counter = counterOf(id);
-      changed.set(id, { ...counter, reserved: counter.reserved + amount });
-    };
-    for (const id of usd) hold(id, admission.microUsd);
-    for (const id of tokens) if (isProactive(id)) hold(id, admission.tokens);
-    books.reservations.push(reservation);
-    return { kind: 'granted', reservation };
-  }
 
   async function bookIn(tx: Tx, bookings: readonly Booking[]): Promise<readonly LedgerEntry[]> {
     const { entered, before, after } = await book(tx, bookings);
@@ -224,69 +129,124 @@ export function createBudgets(parts: BudgetParts): Budgets {
     return entered;
   }
 
-  /** Waits while money is only held by calls under way, as long as that is sensible. */
-  async function reserve(asked: Asked, signal: AbortSignal): Promise<Answer> {
-    const until = clock.monotonic() + (parts.patienceMs ?? 60_000);
-    for (;;) {
-      const change = freed.promise;
-      const answer = await reserveTogether(asked);
-      if (answer.kind !== 'wait' || signal.aborted || clock.monotonic() >= until) return answer;
-      const looked = new AbortController();
-      await Promise.race([change, wait(clock, lookAgainMs, AbortSignal.any([signal, looked.signal]))]);
-      looked.abort();
+  async function reserve(
+    paying: Paying,
+    signal: AbortSignal,
+  ): Promise<{ readonly kind: 'granted'; readonly reservation: Reservation } | Refused> {
+    const { caller } = paying;
+    try {
+      const answer = await till.reserve(paying, signal);
+      switch (answer.kind) {
+        case 'wait':
+          return forNow('The budget is held by other calls that are under way.', 5);
+        case 'refused':
+          return refusedFor(caller, answer);
+        case 'granted':
+          pending.set(answer.reservation.id, pendingOf(caller.runId));
+          return answer;
+      }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      log.warn({ err: error, runId: caller.runId }, 'a model call has to wait: the store does not answer, so it cannot be paid for');
+      return forNow('Nightshift cannot reach its database, so the call cannot be paid for.', 2);
     }
+  }
+
+  function refusedFor({ kind, runId }: Caller, { scope, limit, spent }: Extract<Answer, { kind: 'refused' }>): Refused {
+    const message = overBudgetMessage(scope, limit, spent);
+    // A question of the server's own is answered to whoever asked, and does not end the run for whose sake it was asked.
+    if (!isQuestion(kind)) followers.get(runId)?.(outcomeOf(scope, message));
+    // 402 is what the API itself says about money. Nothing but an error will do: a made-up answer would be taken for the
+    // model's own, and a summary of the conversation would then read that the budget is used up, and nothing else.
+    const answer = errorAnswer({ status: 402, type: 'billing_error', message, headers: { 'x-should-retry': 'false' } });
+    return { kind: 'refused', overBudget: true, answer };
+  }
+
+  /** What never left the house is in the ledger all the same, as far as it can be written there. */
+  function enterUnasked({ caller, model }: Paying, latencyMs: number, end: 'over-budget' | 'abandoned'): void {
+    void enter({ reservation: undefined, entry: { ...nothingSpent(caller, latencyMs), model: knownModel(model), end } });
+  }
+
+  function paidWith(paying: Paying, first: Reservation): Paid {
+    /** Undefined when a lost try has taken it. */
+    let held: Reservation | undefined = first;
+    let outputTokens = first.outputTokens;
+    let taken: Pending | undefined;
+    let overBudget = false;
+    return {
+      get outputTokens() {
+        return outputTokens;
+      },
+      get overBudget() {
+        return overBudget;
+      },
+      tried({ caller, served, status, latencyMs }) {
+        if (held && isLost(status)) {
+          const ended = {
+            served,
+            model: served.model,
+            observed: null,
+            end: 'try',
+            lost: true,
+            status,
+            firstByteMs: null,
+            latencyMs,
+          } as const;
+          taken = enter({ reservation: held, entry: entryOf(held, paying, ended) });
+          held = undefined;
+          return;
+        }
+        const entry = { ...nothingSpent(caller, latencyMs), provider: served.provider, keyId: served.keyId, status };
+        enter({ reservation: undefined, entry: { ...entry, model: knownModel(served.model) } });
+      },
+      async payAgain(signal) {
+        if (held) return undefined;
+        await taken?.tried.promise; // what was too much for it has been given back then
+        const answer = await reserve(paying, signal);
+        if (answer.kind === 'refused') {
+          overBudget = answer.overBudget;
+          return answer.answer;
+        }
+        held = answer.reservation;
+        outputTokens = held.outputTokens;
+        return undefined;
+      },
+      settle(call) {
+        if (held) {
+          enter({ reservation: held, entry: entryOf(held, paying, call) });
+          return;
+        }
+        const { served, model, status, firstByteMs, end } = call;
+        const entry = {
+          ...nothingSpent(call.caller, call.latencyMs),
+          provider: served?.provider ?? null,
+          keyId: served?.keyId ?? null,
+          status,
+        };
+        enter({
+          reservation: undefined,
+          entry: { ...entry, model: knownModel(model), firstByteMs: rounded(firstByteMs), end: overBudget ? 'over-budget' : end },
+        });
+      },
+    };
   }
 
   async function open(request: ModelRequest, signal: AbortSignal): Promise<Opened> {
     const began = clock.monotonic();
-    let answer: Answer;
-    try {
-      answer = await reserve({ request, worst: worstCase(request, pricesAsked(request)) }, signal);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      log.warn(
-        { err: error, runId: request.caller.runId },
-        'a model call has to wait: the store does not answer, so it cannot be paid for',
-      );
-      return forNow('Nightshift cannot reach its database, so the call cannot be paid for.', 2);
+    const { caller, message } = request;
+    const paying: Paying = {
+      caller,
+      model: typeof message.model === 'string' ? nameOf(message.model) : null,
+      worst: worstCase(request, pricesAsked(request)),
+      surcharge: surchargeOf(message),
+      streams: message.stream === true,
+    };
+    const answer = await reserve(paying, signal);
+    if (answer.kind === 'refused') {
+      enterUnasked(paying, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
+      return answer;
     }
-    switch (answer.kind) {
-      case 'wait':
-        enterUnasked(request, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
-        return forNow('The budget is held by other calls that are under way.', 5);
-      case 'refused':
-        return { kind: 'refused', overBudget: true, answer: overBudget(request, answer, clock.monotonic() - began) };
-      case 'granted': {
-        const { reservation } = answer;
-        pending.set(reservation.id, pendingOf(reservation.runId));
-        return { kind: 'open', outputTokens: reservation.outputTokens, settle: settlementOf(reservation, surchargeOf(request.message)) };
-      }
-    }
-  }
-
-  /** Made apart from the request, which would otherwise live as long as the answer. */
-  const settlementOf =
-    (reservation: Reservation, surcharge: number) =>
-    (call: ModelCall): void =>
-      void enter({ reservation, entry: entryOf(reservation, surcharge, call) });
-
-  function overBudget(request: ModelRequest, refusal: Extract<Answer, { kind: 'refused' }>, latencyMs: number): Response {
-    const { caller } = request;
-    const message = overBudgetMessage(refusal.scope, refusal.limit, refusal.spent);
-    enterUnasked(request, latencyMs, 'over-budget');
-    if (refusal.scope === 'ceiling' && refusal.usedUp) {
-      parts.emergency().catch((error: unknown) => log.error({ err: error }, 'the queue could not be paused; the next call tries again'));
-    }
-    // A question of the server's own is answered to whoever asked, and does not end the run for whose sake it was asked.
-    if (!isQuestion(caller.kind)) followers.get(caller.runId)?.(outcomeOf(refusal.scope, message));
-    // 402 is what the API itself says about money. Nothing but an error will do: a made-up answer would be taken for the
-    // model's own, and a summary of the conversation would then read that the budget is used up, and nothing else.
-    return errorAnswer({ status: 402, type: 'billing_error', message, headers: { 'x-should-retry': 'false' } });
-  }
-
-  /** What never left the house is in the ledger all the same. */
-  function enterUnasked({ caller, message }: ModelRequest, latencyMs: number, end: 'over-budget' | 'abandoned'): void {
-    void enter({ reservation: undefined, entry: { ...nothingSpent(caller, latencyMs), model: knownModel(message.model), end } });
+    return { kind: 'open', paid: paidWith(paying, answer.reservation) };
   }
 
   const outcomeOf = (scope: CapScope, message: string): Outcome => ({
@@ -296,9 +256,9 @@ export function createBudgets(parts: BudgetParts): Budgets {
     ...(scope === 'run' || scope === 'task' ? {} : { until: nextUtcDay(clock.now()) }),
   });
 
-  function entryOf(reservation: Reservation, surcharge: number, call: ModelCall): LedgerEntry {
+  function entryOf(reservation: Reservation, { surcharge, streams }: Paying, call: Ended): LedgerEntry {
     const { inputTokens, outputTokens, microUsd, ...from } = reservation;
-    const { used, estimated } = consumptionOf(reservation, call);
+    const { used, estimated } = consumptionOf(reservation, streams, call);
     // What was asked for says nothing about the price of what stood in for it.
     const price = priceOf(call.model, call.served?.model ?? reservation.model);
     const cost = costOf(price, used, surcharge);
@@ -312,7 +272,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
       cacheReadTokens: used.cacheReadTokens,
       cacheWriteTokens: used.cacheWriteTokens,
       costMicroUsd: estimated ? Math.min(cost, microUsd) : cost,
-      firstByteMs: call.firstByteMs === null ? null : Math.round(call.firstByteMs),
+      firstByteMs: rounded(call.firstByteMs),
       latencyMs: Math.round(call.latencyMs),
       status: call.status,
       end: call.end,
@@ -341,10 +301,16 @@ export function createBudgets(parts: BudgetParts): Budgets {
   });
 
   /** Tries until it is stored. What never is stays reserved, and is booked at its worst when this node starts again. */
-  async function enter(booking: Booking): Promise<void> {
+  function enter(booking: Booking): Pending {
     const { id, runId } = booking.entry;
     const call = pending.get(id) ?? pendingOf(runId);
     pending.set(id, call);
+    void keep(booking, call).finally(() => pending.delete(id));
+    return call;
+  }
+
+  async function keep(booking: Booking, call: Pending): Promise<void> {
+    const { id, runId } = booking.entry;
     for (let attempt = 1; ; attempt++) {
       try {
         await bookTogether(booking);
@@ -360,7 +326,6 @@ export function createBudgets(parts: BudgetParts): Budgets {
     }
     call.tried.resolve();
     call.stored.resolve();
-    pending.delete(id);
   }
 
   /** Of every model that may answer. */
@@ -382,7 +347,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
 
   /** Names come from agents too, so that there may be any number of them. */
   function warnOf(model: string): void {
-    const name = nameOf(canonicalName(model));
+    const name = nameOf(pricedName(model));
     if (unknown.has(name) || unknown.size >= maxUnknownModels) return;
     unknown.add(name);
     const { input, output } = prices.dearest;
@@ -392,14 +357,10 @@ export function createBudgets(parts: BudgetParts): Budgets {
       .catch(() => unknown.delete(name)); // told again at the next call
   }
 
-  const knownModel = (model: unknown): string | null => (typeof model === 'string' && prices.find(model) ? canonicalName(model) : null);
+  const knownModel = (model: unknown): string | null => (typeof model === 'string' && prices.find(model) ? pricedName(model) : null);
 
   return {
     open,
-    tried({ caller, served, status, latencyMs }) {
-      const entry = { ...nothingSpent(caller, latencyMs), provider: served.provider, keyId: served.keyId, status };
-      void enter({ reservation: undefined, entry: { ...entry, model: knownModel(served.model) } });
-    },
     follow(runId, overBudgetOf) {
       followers.set(runId, overBudgetOf);
       return () => followers.delete(runId);
@@ -420,11 +381,13 @@ export function createBudgets(parts: BudgetParts): Budgets {
       await Promise.race([Promise.all(calls.map(({ tried }) => tried.promise)), wait(clock, settledWithinMs, enough.signal)]);
       enough.abort();
     },
+    tidy: () => store.write((tx) => forgetCounters(tx, clock.now() - keptMs)),
     get pending() {
       return pending.size;
     },
     async stop() {
       stopping.abort();
+      till.stop();
       const enough = new AbortController();
       const calls = [...pending.values()].map(({ stored }) => stored.promise);
       if (calls.length > 0) await Promise.race([Promise.all(calls), wait(clock, settledWithinMs, enough.signal)]);
@@ -433,34 +396,22 @@ export function createBudgets(parts: BudgetParts): Budgets {
   };
 }
 
-/** Every limit that a call counts for, with the counter that it is held against. */
-function capsOf(
-  { runId, taskId, kind }: Caller,
-  { limits, ownBudgets, at }: Books,
-): readonly (Pick<Cap, 'scope' | 'limit'> & { readonly counter: string })[] {
-  const day = utcDay(at);
-  const own = taskId === null ? undefined : ownBudgets.get(taskId);
-  return [
-    // A budget that somebody gave the task counts instead of the one that everything gets.
-    own === undefined
-      ? { scope: 'run', limit: limits.run, counter: `run:${runId}` }
-      : { scope: 'task', limit: own, counter: `task:${taskId}` },
-    ...(kind === 'proactive' ? [{ scope: 'proactive', limit: limits.proactive, counter: `proactive:${day}` } as const] : []),
-    // Where both are the same, what counts is that nothing is to be started.
-    { scope: 'ceiling', limit: limits.ceiling, counter: `day:${day}` },
-    { scope: 'day', limit: limits.day, counter: `day:${day}` },
-  ];
-}
+/** How a call ended, or a try of it that has to be paid for. */
+type Ended = Pick<ModelCall, 'served' | 'model' | 'observed' | 'lost' | 'status' | 'firstByteMs' | 'latencyMs'> & { readonly end: CallEnd };
 
 /** What a call consumed: as the provider says, else as far as can be told from what was sent and what came. */
 function consumptionOf(
   reservation: Reservation,
-  { observed, end, status }: ModelCall,
+  streams: boolean,
+  { observed, end, lost, status }: Ended,
 ): { readonly used: Consumption; readonly estimated: boolean } {
   const extras = { cacheWrite1hTokens: observed?.cacheWrite1hTokens ?? 0, webSearches: observed?.webSearches ?? 0 };
-  if (status !== null && status >= 400) return { used: { ...nothing, ...extras }, estimated: false };
-  const said = Math.min(reservation.outputTokens, tokensIn(observed?.outputBytes ?? 0));
-  const reported = observed?.usage;
+  if (!lost && status !== null && status >= 400) return { used: { ...nothing, ...extras }, estimated: false };
+  // What is not streamed is sent when all of it is written: how long it was, nobody saw who did not get all of it.
+  const unseen = !streams && end !== 'complete';
+  const seen = lost ? null : observed; // the error that tells of it is our own
+  const said = unseen ? reservation.outputTokens : Math.min(reservation.outputTokens, tokensIn(seen?.outputBytes ?? 0));
+  const reported = seen?.usage;
   // Some servers report noughts. Nothing is answered without anything being read.
   const read = reported && reported.inputTokens + reported.cacheReadTokens + reported.cacheWriteTokens > 0 ? reported : undefined;
   const written = reported && end === 'complete' && (reported.outputTokens > 0 || said === 0) ? reported.outputTokens : undefined;
@@ -474,12 +425,6 @@ function consumptionOf(
   };
 }
 
-/** Of everybody: when one of these is used up, that is news for the owner. */
-const isShared = (scope: CapScope): boolean => scope === 'day' || scope === 'ceiling' || scope === 'proactive';
-
-const shownAmounts = (scope: CapScope, limit: number, spent: number): { limit: number; spent: number } =>
-  scope === 'proactive' ? { limit, spent } : { limit: inUsd(limit), spent: inUsd(spent) };
-
 const nothing: Consumption = {
   inputTokens: 0,
   outputTokens: 0,
@@ -492,7 +437,9 @@ const nothing: Consumption = {
 /** Agents and providers may name a model as they like; a database and a terminal take only so much. */
 const nameOf = (model: string): string => model.slice(0, 100).replaceAll(/\p{Cc}|\p{Cs}/gu, '?');
 
-const forNow = (message: string, seconds: number): Opened => ({
+const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms));
+
+const forNow = (message: string, seconds: number): Refused => ({
   kind: 'refused',
   overBudget: false,
   answer: errorAnswer({

@@ -1,9 +1,9 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import type { Budgets } from './budgets.ts';
+import type { Budgets, Paid } from './budgets.ts';
 import { keptShort } from './estimate.ts';
 import type { ModelCall } from './model-call.ts';
-import { leftUnasked, type Models, type Served } from './models.ts';
+import { leftUnasked, type Models, type Tries } from './models.ts';
 import { errorAnswer, type ModelRequest } from './providers/provider.ts';
 import { type Meter, meterFor, type Observed } from './usage.ts';
 
@@ -43,23 +43,46 @@ export async function makeCall(parts: CallParts, request: ModelRequest, signal: 
       done('refused');
       return { response: opened.answer, overBudget: opened.overBudget };
     }
-    call = beginCall(parts, request, began, opened?.settle);
-    const paid = opened ? keptShort(request, opened.outputTokens) : request;
-    const { response, served } = away.signal.aborted
-      ? { response: leftUnasked(), served: null }
-      : await parts.models.answer(paid, away.signal);
-    call.answered(response.status, served);
-    if (!away.signal.aborted || response.ok) return made(observed(response, away, done));
+    const paid = opened?.paid;
+    call = beginCall(parts, request, began, paid);
+    const { response, ...answered } = away.signal.aborted
+      ? nobodyAsked()
+      : await parts.models.answer(paidFor(request, paid), away.signal, triesOf(parts, request, paid));
+    call.answered(response.status, answered);
+    const overBudget = paid?.overBudget === true;
+    if (!away.signal.aborted || response.ok) return { response: observed(response, away, done), overBudget };
     done('abandoned'); // nobody will read it
-    return made(response);
+    return { response, overBudget };
   } catch (error) {
     done(away.signal.aborted ? 'abandoned' : 'cut');
     if (!away.signal.aborted) parts.log.error({ err: error, runId: request.caller.runId }, 'a provider broke');
-    return made(errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' }));
+    return {
+      response: errorAnswer({ status: 500, message: 'Nightshift could not pass the request on; its log says why.' }),
+      overBudget: false,
+    };
   }
 }
 
-const made = (response: Response): Made => ({ response, overBudget: false });
+const nobodyAsked = (): { readonly response: Response; readonly served: null; readonly lost: false } => ({
+  response: leftUnasked(),
+  served: null,
+  lost: false,
+});
+
+/** As it came, but for what the money does not reach to. */
+const paidFor = (request: ModelRequest, paid: Paid | undefined): ModelRequest => (paid ? keptShort(request, paid.outputTokens) : request);
+
+/** Made apart from the call, which lives as long as its answer, whereas the request shall not. */
+const triesOf = ({ log }: CallParts, request: ModelRequest, paid: Paid | undefined): Tries => ({
+  failed(tried) {
+    const { caller, ...failed } = tried;
+    log.warn({ runId: caller.runId, ...failed }, 'a model call failed and goes on elsewhere or later');
+    paid?.tried(tried);
+  },
+  async again(signal) {
+    return (await paid?.payAgain(signal)) ?? paidFor(request, paid);
+  },
+});
 
 /** The same answer, watched as it passes. The reader sets the pace: nothing is fetched that nobody has asked for. */
 function observed(response: Response, away: AbortController, done: (end: ModelCall['end'], observed?: Observed) => void): Response {
@@ -104,7 +127,7 @@ function observed(response: Response, away: AbortController, done: (end: ModelCa
 }
 
 interface Call {
-  answered(status: number, served: Served | null): void;
+  answered(status: number, by: Pick<ModelCall, 'served' | 'lost'>): void;
   end(end: ModelCall['end'], observed?: Observed): void;
 }
 
@@ -112,27 +135,27 @@ function beginCall(
   { clock, log, onUsage }: CallParts,
   { caller, endpoint, message: { model: asked } }: ModelRequest,
   began: number,
-  settle: ((call: ModelCall) => void) | undefined,
+  paid: Paid | undefined,
 ): Call {
   let status: number | null = null;
-  let served: Served | null = null;
+  let answer: Pick<ModelCall, 'served' | 'lost'> = { served: null, lost: false };
   let firstByteMs: number | null = null;
   let reported = endpoint !== 'messages'; // the other two cost nothing
   return {
     answered(answeredWith, by) {
       status = answeredWith;
-      served = by;
+      answer = by;
       firstByteMs = clock.monotonic() - began;
     },
     end(end, observed) {
       if (reported) return;
       reported = true;
-      const model = observed?.model ?? served?.model ?? (typeof asked === 'string' ? asked : null);
+      const model = observed?.model ?? answer.served?.model ?? (typeof asked === 'string' ? asked : null);
       const usage = observed?.usage ?? null;
       const latencyMs = clock.monotonic() - began;
-      const call = { caller, served, model, usage, observed: observed ?? null, end, status, firstByteMs, latencyMs };
+      const call = { caller, ...answer, model, usage, observed: observed ?? null, end, status, firstByteMs, latencyMs };
       try {
-        settle?.(call);
+        paid?.settle(call);
         onUsage(call);
       } catch (error) {
         log.error({ err: error, runId: caller.runId }, 'a model call could not be recorded');

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
 import {
+  type Behaviour,
   cutsOff,
   drips,
   failsInside,
@@ -382,13 +383,24 @@ describe('a bad day of the provider', () => {
     undo.push(() => upstream.close());
   });
 
-  test('a kept connection that is closed just as it is used again costs nobody anything', async () => {
-    const { ask, calls } = open();
-    upstream.behaves(says('one'), (response) => void response.socket?.destroy(), says('two'));
-    await (await ask()).text();
-    expect(await (await ask()).text()).toContain('two');
-    expect(calls.map(({ end }) => end)).toEqual(['complete', 'complete']);
-  });
+  test.each(['new', 'kept'])(
+    'a %s connection that breaks after the request was sent is another thing than one that never was',
+    async (connection) => {
+      const { ask, calls } = open();
+      const breaks: Behaviour = (response) => void response.socket?.destroy();
+      if (connection === 'kept') {
+        upstream.behaves(says('one'), breaks);
+        await (await ask()).text();
+      } else upstream.behaves(breaks);
+      const response = await ask();
+      expect([response.status, (await errorOf(response)).message]).toEqual([
+        502,
+        'The connection to the provider broke before it answered (ECONNRESET).',
+      ]);
+      expect(calls.at(-1)).toMatchObject({ end: 'refused', lost: true });
+      expect(upstream.seen).toHaveLength(connection === 'kept' ? 2 : 1);
+    },
+  );
 
   test('no answer in time is 504, and the call is given up', async () => {
     const { ask, clock } = open();

@@ -16,6 +16,8 @@ export interface ModelCall {
   readonly observed: Observed | null;
   /** `refused` by status or by an error in the stream; `cut` by the provider; `abandoned` by the agent. */
   readonly end: 'complete' | 'refused' | 'cut' | 'abandoned';
+  /** It was sent, and no answer came. */
+  readonly lost: boolean;
   /** Null when the agent left before there was an answer. */
   readonly status: number | null;
   readonly firstByteMs: number | null;

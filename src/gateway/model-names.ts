@@ -20,25 +20,25 @@ export function tierModels(
   provider: string,
 ): Readonly<Record<Tier, string | undefined>> {
   const known = provider === 'compatible' ? undefined : defaults;
-  const named = llmModel === undefined ? undefined : canonicalName(llmModel);
+  const named = llmModel === undefined ? undefined : anthropicName(llmModel);
   return {
-    light: canonical(llmModelLight) ?? known?.light ?? named,
+    light: nameIfAny(llmModelLight) ?? known?.light ?? named,
     standard: named ?? known?.standard,
-    deep: canonical(llmModelDeep) ?? named ?? known?.deep,
+    deep: nameIfAny(llmModelDeep) ?? named ?? known?.deep,
   };
 }
 
-const canonical = (name: string | undefined): string | undefined => (name === undefined ? undefined : canonicalName(name));
+const nameIfAny = (name: string | undefined): string | undefined => (name === undefined ? undefined : anthropicName(name));
 
 /** OpenRouter's name of a Claude model as Anthropic writes it; any other name as it is. */
-function canonicalName(name: string): string {
+function anthropicName(name: string): string {
   const [, own] = /^anthropic\/(claude-[a-z0-9.-]+)$/.exec(name) ?? [];
   return own === undefined ? name : own.replaceAll('.', '-');
 }
 
 /** By rule: OpenRouter puts the maker before a name, points into its version, and leaves out dates. */
 export function nameAt(provider: string, model: string, overrides: Readonly<Record<string, string>> = {}): string {
-  const name = canonicalName(model);
+  const name = anthropicName(model);
   const own = overrides[name] ?? overrides[model];
   if (own !== undefined) return own;
   if (provider !== 'openrouter' || !name.startsWith('claude-')) return provider === 'compatible' ? model : name;

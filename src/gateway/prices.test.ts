@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { priceTable } from './price-table.ts';
-import { canonicalName, costOf, createPrices } from './prices.ts';
+import { costOf, createPrices, pricedName } from './prices.ts';
 
 const used = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0, webSearches: 0 };
 
@@ -18,7 +18,7 @@ test.each([
   ['claude-3-haiku-20240307', 'claude-haiku-3'],
   ['Claude-Opus-5-5', 'claude-opus-5-5'],
 ])('%s is known as %s', (name, canonical) => {
-  expect(canonicalName(name)).toBe(canonical);
+  expect(pricedName(name)).toBe(canonical);
   expect(createPrices().find(name)).toEqual(priceTable[canonical]);
 });
 

@@ -30,16 +30,16 @@ export const webSearchMicroUsd = 10_000;
 
 export function createPrices(overrides: Readonly<Record<string, PriceSetting>> = {}): Prices {
   const table = new Map(Object.entries(priceTable));
-  for (const [name, price] of Object.entries(overrides)) table.set(canonicalName(name), complete(price));
+  for (const [name, price] of Object.entries(overrides)) table.set(pricedName(name), complete(price));
   const dearest = dearestOf([...table.values()].map((price) => price.long?.price ?? price));
-  return { find: (model) => table.get(canonicalName(model)), dearest };
+  return { find: (model) => table.get(pricedName(model)), dearest };
 }
 
 /**
  * The name without what providers put around it: `anthropic/claude-sonnet-4.5`, `us.anthropic.claude-sonnet-4-5-20250929-v1:0`
  * and `claude-sonnet-4-5[1m]` are all `claude-sonnet-4-5`.
  */
-export function canonicalName(model: string): string {
+export function pricedName(model: string): string {
   const bare = model
     .toLowerCase()
     .slice(0, 200)

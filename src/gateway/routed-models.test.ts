@@ -21,10 +21,12 @@ import {
   textEvents,
 } from '../../test/support/model-upstream.ts';
 import { until } from '../../test/support/server-process.ts';
+import { freeTries } from '../../test/support/tries.ts';
 import { systemClock } from '../platform/clock.ts';
 import { chooseProviders, type ProviderSettings } from './choose-providers.ts';
+import type { FailedTry } from './models.ts';
 import type { ModelRequest } from './providers/provider.ts';
-import { createRoutedModels, type FailedTry, type RoutingParts, type Waiting } from './routed-models.ts';
+import { createRoutedModels, type RoutingParts, type Waiting } from './routed-models.ts';
 
 const keyOne = 'sk-ant-the-first-key-0123456789';
 const keyTwo = 'sk-ant-the-second-key-0123456789';
@@ -107,13 +109,18 @@ function route(
     patienceMs: 2 * 60 * minute,
     clock,
     chance: () => 0.5,
-    onTry: (failed) => void tries.push(failed),
     onWaiting: ({ runId }, waiting) => void waits.push([runId, waiting]),
     ...parts,
   });
   undo.push(() => models.close());
-  const ask = (runId = 'run_1', more: Parameters<typeof requestOf>[1] = {}, signal = new AbortController().signal) =>
-    models.answer(requestOf(runId, more), signal);
+  const ask = (runId = 'run_1', more: Parameters<typeof requestOf>[1] = {}, signal = new AbortController().signal) => {
+    const request = requestOf(runId, more);
+    return models.answer(
+      request,
+      signal,
+      freeTries(request, (failed) => void tries.push(failed)),
+    );
+  };
   /** Until somebody waits for the clock, then moves it on, and so on until it is over. */
   const through = async <T>(asked: Promise<T>, stepMs = 1_000, steps = 20_000): Promise<T> => {
     let over = false;
@@ -156,12 +163,12 @@ test('the clock of the machine, which never stands still, is no different', asyn
     models: [],
     patienceMs: minute,
     chance: () => 0,
-    onTry: () => undefined,
     onWaiting: () => undefined,
   };
   const models = createRoutedModels({ ...parts, clock: systemClock });
   undo.push(() => models.close());
-  expect(await textOf(await models.answer(requestOf('run_1'), new AbortController().signal))).toContain('ok');
+  const request = requestOf('run_1');
+  expect(await textOf(await models.answer(request, new AbortController().signal, freeTries(request)))).toContain('ok');
 });
 
 describe('keys', () => {

@@ -3,8 +3,8 @@ import type { Clock } from '../platform/clock.ts';
 import { type Breaker, type BreakerState, createBreaker } from './breaker.ts';
 import type { Caller } from './caller.ts';
 import type { Key, KeyState, Keys } from './keys.ts';
-import { leftUnasked, type Models, type Served } from './models.ts';
-import { errorAnswer, type ModelRequest } from './providers/provider.ts';
+import { type Answered, type FailedTry, leftUnasked, type Models, type Served, type Tries } from './models.ts';
+import { errorAnswer, isLost, type ModelRequest } from './providers/provider.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { createWaitingRoom, type Turn } from './waiting-room.ts';
 
@@ -15,15 +15,6 @@ export interface Upstream {
   nameOf(model: string): string;
   /** Whether its list of models is in the form of the API. */
   readonly listsModels: boolean;
-}
-
-/** A request that did not get an answer, and was followed by another try, or by nobody who would still wait for one. */
-export interface FailedTry {
-  readonly caller: Caller;
-  readonly served: Served;
-  readonly status: number;
-  readonly error: string;
-  readonly latencyMs: number;
 }
 
 export interface Waiting {
@@ -44,7 +35,6 @@ export interface RoutingParts {
   readonly patienceMs: number;
   readonly clock: Clock;
   readonly chance: () => number;
-  onTry(failed: FailedTry): void;
   /** Somebody's call waits for longer than a moment; null when it goes on, or is over. */
   onWaiting(caller: Caller, waiting: Waiting | null): void;
 }
@@ -73,7 +63,8 @@ interface Way {
 
 /** What one request has been through. */
 interface Journey {
-  readonly request: ModelRequest;
+  request: ModelRequest;
+  readonly tries: Tries;
   readonly ways: readonly Way[];
   readonly began: number;
   readonly deadline: number;
@@ -82,12 +73,16 @@ interface Journey {
   readonly closed: Set<Way>;
   readonly failures: Map<Way, { readonly times: number; readonly notBefore: number }>;
   /** The last failure, reported when it turns out not to be the answer. */
-  last: { readonly response: Response; readonly served: Served; readonly failed: FailedTry } | undefined;
+  last: (Answered & { readonly failed: FailedTry }) | undefined;
   /** The first refusal that is final says more than a later one of a provider that only stands in. */
-  refusal: { readonly response: Response; readonly served: Served } | undefined;
+  refusal: Answered | undefined;
 }
 
-type Step = { readonly kind: 'try'; readonly way: Way; readonly key: Key } | { readonly kind: 'closed' | 'late' | 'stop' | 'left' };
+type Step =
+  | { readonly kind: 'try'; readonly way: Way; readonly key: Key }
+  /** There is somebody to ask, but the last try has taken the money. */
+  | { readonly kind: 'pay' }
+  | { readonly kind: 'closed' | 'late' | 'stop' | 'left' };
 
 /** Counting tokens is a courtesy: nobody waits for it long. */
 const shortPatienceMs = 10_000;
@@ -133,11 +128,12 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
     return [...to(model, false), ...(fallback === undefined ? [] : to(fallback, true))];
   }
 
-  function begin(request: ModelRequest): Journey {
+  function begin(request: ModelRequest, tries: Tries): Journey {
     const began = clock.monotonic();
     const patience = impatient.has(request.caller.runId) ? 0 : parts.patienceMs;
     return {
       request,
+      tries,
       ways: waysFor(request),
       began,
       deadline: began + (request.endpoint === 'messages' ? patience : Math.min(shortPatienceMs, patience)),
@@ -170,6 +166,7 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
       if (!way.fallback && way.breaker.describe().state === 'closed') modelWorks = true;
       any = true;
       if (open.at <= now) {
+        if (journey.last?.lost) return { go: { kind: 'pay' } };
         way.breaker.enter();
         return { go: { kind: 'try', way, key: open.key } };
       }
@@ -217,7 +214,7 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
 
   async function go({ request }: Journey, { model, upstream }: Way, key: Key, signal: AbortSignal): Promise<Answered> {
     const response = await key.provider.answer(asNamed(request, model), signal);
-    return { response, served: { provider: upstream.name, model, keyId: key.id } };
+    return { response, served: { provider: upstream.name, model, keyId: key.id }, lost: isLost(response.status) };
   }
 
   /** The answer, if this was one; otherwise what went wrong is noted where it belongs, and another step can be taken. */
@@ -242,7 +239,7 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
         error: message,
         latencyMs: clock.monotonic() - began,
       };
-      journey.last = { response, served, failed };
+      journey.last = { ...answered, failed };
       const forMs = retryAfterMs(response.headers, clock.now());
       switch (meaningOf(response, message)) {
         case 'final':
@@ -287,21 +284,31 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
   }
 
   return {
-    async answer(request, signal) {
+    async answer(request, signal, tries) {
       if (request.endpoint === 'models') return listModels(parts, request, signal);
-      const journey = begin(request);
+      const journey = begin(request, tries);
       try {
         for (;;) {
           const step = await turnOf(journey, signal);
-          if (step.kind === 'late' && clock.monotonic() - journey.began >= noticeableMs) becomeImpatient(request.caller.runId);
-          if (step.kind === 'stop' || step.kind === 'left') report(parts, journey);
-          if (step.kind !== 'try') return theEnd(journey, step.kind);
-          report(parts, journey);
-          const answered = await attempt(journey, step.way, step.key, signal);
-          if (answered) return answered;
+          switch (step.kind) {
+            case 'try': {
+              report(journey);
+              const answered = await attempt(journey, step.way, step.key, signal);
+              if (answered) return answered;
+              break;
+            }
+            case 'pay': {
+              const refused = await payAgain(journey, signal);
+              if (refused) return refused;
+              break;
+            }
+            default:
+              if (step.kind === 'late' && clock.monotonic() - journey.began >= noticeableMs) becomeImpatient(request.caller.runId);
+              return theEnd(journey, step.kind);
+          }
         }
       } catch (error) {
-        report(parts, journey);
+        report(journey);
         throw error;
       }
     },
@@ -325,25 +332,39 @@ export function createRoutedModels(parts: RoutingParts): RoutedModels {
   };
 }
 
-interface Answered {
-  readonly response: Response;
-  readonly served: Served;
-}
-
 /** A try that failed is told of once it is clear that it is not what the agent gets. */
-function report({ onTry }: RoutingParts, journey: Journey): void {
-  if (journey.last) onTry(journey.last.failed);
+function report(journey: Journey): void {
+  if (journey.last) journey.tries.failed(journey.last.failed);
   journey.last = undefined;
 }
 
+/** Answers why there is no money for another try, if there is none. */
+async function payAgain(journey: Journey, signal: AbortSignal): Promise<Answered | undefined> {
+  const served = journey.last?.served ?? nobody;
+  report(journey);
+  const paid = await journey.tries.again(signal);
+  if (paid instanceof Response) return { response: paid, served, lost: false };
+  journey.request = paid;
+  return undefined;
+}
+
+const nobody: Served = { provider: 'none', model: null, keyId: null };
+
 /** Where nothing can be asked any more, the first refusal is the answer; where time ran out, the last thing that went wrong. */
-function theEnd({ last, refusal, ways: [first] }: Journey, kind: 'closed' | 'late' | 'stop' | 'left'): Answered {
+function theEnd(journey: Journey, kind: 'closed' | 'late' | 'stop' | 'left'): Answered {
+  const {
+    last,
+    refusal,
+    ways: [first],
+  } = journey;
   const told = kind === 'closed' ? (refusal ?? last) : kind === 'late' ? (last ?? refusal) : undefined;
+  const isLast = told !== undefined && told.response === last?.response;
+  // What the last try came to is in the call itself, unless it has to be paid for and the call tells of another.
+  if (!told || (last?.lost && !isLast)) report(journey);
   if (told) {
-    const { response, served } = told;
     // It has been tried for as long as there was patience: an agent that goes on at once would wait as long again.
-    response.headers.set('x-should-retry', 'false');
-    return { response, served };
+    told.response.headers.set('x-should-retry', 'false');
+    return { response: told.response, served: told.served, lost: told.lost && isLast };
   }
   const response =
     kind === 'left'
@@ -351,7 +372,7 @@ function theEnd({ last, refusal, ways: [first] }: Journey, kind: 'closed' | 'lat
       : kind === 'stop'
         ? errorAnswer({ status: 503, message: 'Nightshift is stopping.' })
         : errorAnswer({ status: 503, message: 'No provider can answer for a long while.', headers: { 'x-should-retry': 'false' } });
-  return { response, served: { provider: first?.upstream.name ?? 'none', model: first?.model ?? null, keyId: null } };
+  return { response, served: { ...nobody, ...(first && { provider: first.upstream.name, model: first.model }) }, lost: false };
 }
 
 type Meaning = 'final' | 'key-refused' | 'way-closed' | 'limited' | 'failed';
@@ -385,7 +406,11 @@ async function listModels({ chain, models }: RoutingParts, request: ModelRequest
   const key = first?.listsModels ? first.keys.next(new Set())?.key : undefined;
   const served: Served = { provider: first?.name ?? 'none', model: null, keyId: key?.id ?? null };
   const response = await key?.provider.answer(request, signal);
-  if (response?.ok) return { response, served };
+  if (response?.ok) return { response, served, lost: false };
   const data = models.map((id) => ({ type: 'model', id, display_name: id, created_at: '1970-01-01T00:00:00Z' }));
-  return { served, response: Response.json({ data, has_more: false, first_id: models[0] ?? null, last_id: models.at(-1) ?? null }) };
+  return {
+    served,
+    lost: false,
+    response: Response.json({ data, has_more: false, first_id: models[0] ?? null, last_id: models.at(-1) ?? null }),
+  };
 }

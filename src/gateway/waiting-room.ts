@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from '../platform/clock.ts';
+import { createTurns } from './turns.ts';
 
 /** What a caller that asks whether it can go on is told. */
 export type Turn<T> = { readonly go: T } | { readonly waitUntil: number };
@@ -21,20 +22,17 @@ interface Guest {
 }
 
 export function createWaitingRoom(clock: Clock): WaitingRoom {
-  /** The runs in the order of their turns, each with its guests in the order of their coming. */
-  const runs = new Map<string, Guest[]>();
+  const guests = createTurns<Guest>();
   let cancelAlarm: Cancel | undefined;
 
   function stir(): void {
     for (let moved = true; moved; ) {
       moved = false;
-      for (const [who, guests] of [...runs]) {
-        const at = guests.findIndex((guest) => guest.tryToGo());
-        if (at < 0) continue;
+      for (const [who, ofRun] of [...guests.runs]) {
+        const gone = ofRun.find((guest) => guest.tryToGo());
+        if (!gone) continue;
         moved = true;
-        guests.splice(at, 1);
-        runs.delete(who);
-        if (guests.length > 0) runs.set(who, guests);
+        guests.served(who, gone);
       }
     }
     setAlarm();
@@ -42,15 +40,8 @@ export function createWaitingRoom(clock: Clock): WaitingRoom {
 
   function setAlarm(): void {
     cancelAlarm?.();
-    const next = Math.min(...[...runs.values()].flat().map(({ waitUntil }) => waitUntil));
+    const next = Math.min(...guests.all().map(({ waitUntil }) => waitUntil));
     cancelAlarm = Number.isFinite(next) ? clock.after(Math.max(0, next - clock.monotonic()), stir) : undefined;
-  }
-
-  function leave(who: string, guest: Guest): void {
-    const others = (runs.get(who) ?? []).filter((each) => each !== guest);
-    if (others.length > 0) runs.set(who, others);
-    else runs.delete(who);
-    setAlarm();
   }
 
   return {
@@ -71,19 +62,20 @@ export function createWaitingRoom(clock: Clock): WaitingRoom {
           },
         };
         const giveUp = (): void => {
-          leave(who, guest);
+          guests.remove(who, guest);
+          setAlarm();
           reject(signal.reason);
         };
         // Whoever comes while others wait takes its place behind them.
-        if (runs.size === 0 && guest.tryToGo()) return;
+        if (guests.runs.size === 0 && guest.tryToGo()) return;
         signal.addEventListener('abort', giveUp, { once: true });
-        runs.set(who, [...(runs.get(who) ?? []), guest]);
+        guests.add(who, guest);
         stir();
       });
     },
     stir,
     get waiting() {
-      return new Map([...runs].map(([who, guests]) => [who, guests.length]));
+      return new Map([...guests.runs].map(([who, { length }]) => [who, length]));
     },
   };
 }

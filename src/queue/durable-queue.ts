@@ -417,15 +417,13 @@ export function createQueue(parts: QueueParts): Queue {
     );
   }
 
-  async function setPaused(by: string, paused: boolean): Promise<void> {
-    await store.write(async (tx) => {
-      const was = (await readSetting(tx.db, pausedKey)) !== undefined;
-      if (was === paused) return;
-      if (paused) await writeSetting(tx, pausedKey, new Date(clock.now()).toISOString());
-      else await tx.db.deleteFrom('settings').where('key', '=', pausedKey).execute();
-      await append(tx, [{ type: paused ? 'queue.paused' : 'queue.resumed', data: { by } }], clock.now());
-      tx.touch('line');
-    });
+  async function setPausedIn(tx: Tx, by: string, paused: boolean): Promise<void> {
+    const was = (await readSetting(tx.db, pausedKey)) !== undefined;
+    if (was === paused) return;
+    if (paused) await writeSetting(tx, pausedKey, new Date(clock.now()).toISOString());
+    else await tx.db.deleteFrom('settings').where('key', '=', pausedKey).execute();
+    await append(tx, [{ type: paused ? 'queue.paused' : 'queue.resumed', data: { by } }], clock.now());
+    tx.touch('line');
   }
 
   const submitTogether = gather((wishes: readonly Wish[]) => store.write((tx) => enqueueIn(tx, wishes)));
@@ -452,8 +450,9 @@ export function createQueue(parts: QueueParts): Queue {
     setPriority,
     setBudget,
     setDependencies,
-    pause: (by) => setPaused(by, true),
-    resume: (by) => setPaused(by, false),
+    pauseIn: (tx, by) => setPausedIn(tx, by, true),
+    pause: (by) => store.write((tx) => setPausedIn(tx, by, true)),
+    resume: (by) => store.write((tx) => setPausedIn(tx, by, false)),
     isPaused: async () => (await readSetting(store.read, pausedKey)) !== undefined,
     calledOff: (node) => runs.calledOff(store.read, node),
   };

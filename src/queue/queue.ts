@@ -105,6 +105,7 @@ export interface Queue {
   setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer>;
   setDependencies(id: string, dependsOn: readonly string[]): Promise<Answer>;
 
+  pauseIn(tx: Tx, by: string): Promise<void>;
   pause(by: string): Promise<void>;
   resume(by: string): Promise<void>;
   isPaused(): Promise<boolean>;

@@ -127,15 +127,6 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     sessionsDirectory: under('sessions'),
     keepRecordsMs: settings.keepRunsMs,
   });
-  const sweeping = regularly(
-    clock,
-    hour,
-    async (signal) => {
-      const swept = { ...(await workspaces.sweep(signal)), ...(await leftovers.clear(signal)) };
-      if (Object.values(swept).some((count) => count > 0)) log.info(swept, 'swept');
-    },
-    (error) => log.warn({ err: error }, 'the sweep of what runs left behind failed; trying again in an hour'),
-  );
   let workspaceBytes: number | null = null;
   const measuring = regularly(
     clock,
@@ -162,9 +153,18 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     defaults: settings.limits,
     standIns: (model) =>
       [model, settings.models.fallback ?? model].flatMap((asked) => [asked, ...providers.map(({ nameOf }) => nameOf(asked))]),
-    emergency: () => base.queue.pause('the daily ceiling'),
+    emergency: (tx) => base.queue.pauseIn(tx, 'the daily ceiling'),
     onBooked: settings.onBooked,
   });
+  const sweeping = regularly(
+    clock,
+    hour,
+    async (signal) => {
+      const swept = { ...(await workspaces.sweep(signal)), ...(await leftovers.clear(signal)), budgetCounters: await budgets.tidy() };
+      if (Object.values(swept).some((count) => count > 0)) log.info(swept, 'swept');
+    },
+    (error) => log.warn({ err: error }, 'the sweep of what runs left behind failed; trying again in an hour'),
+  );
   const waits = createWaits();
   const tiers = tierModels(settings.models, providers[0]?.name ?? '');
   const models =
@@ -177,11 +177,6 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
           patienceMs: settings.models.patienceMs,
           clock,
           chance: Math.random,
-          onTry(tried) {
-            const { caller, ...failed } = tried;
-            log.warn({ runId: caller.runId, ...failed }, 'a model call failed and goes on elsewhere or later');
-            budgets.tried(tried);
-          },
           onWaiting: waits.tell,
         });
   const calls = models && { models, clock, log, budgets, onUsage: (call: ModelCall) => log.debug({ ...call }, 'model call') };

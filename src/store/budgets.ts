@@ -41,7 +41,7 @@ export async function holdCounters(tx: Tx, ids: Iterable<string>): Promise<Map<s
   for (const chunk of chunks([...new Set(ids)].sort())) {
     const rows = await tx.db
       .insertInto('budget_counters')
-      .values(chunk.map((id) => ({ id, spent: 0, reserved: 0, exhausted: 0 })))
+      .values(chunk.map((id) => ({ id, spent: 0, reserved: 0, exhausted: 0, used_at: 0 })))
       .onConflict((conflict) => conflict.column('id').doUpdateSet((row) => ({ spent: row.ref('budget_counters.spent') })))
       .returningAll()
       .execute();
@@ -51,16 +51,17 @@ export async function holdCounters(tx: Tx, ids: Iterable<string>): Promise<Map<s
 }
 
 /** Counters that the transaction holds, as they are now. */
-export async function saveCounters(tx: Tx, counters: ReadonlyMap<string, Counter>): Promise<void> {
+export async function saveCounters(tx: Tx, counters: ReadonlyMap<string, Counter>, at: number): Promise<void> {
   for (const chunk of chunks([...counters].sort(([a], [b]) => (a < b ? -1 : 1)))) {
     await tx.db
       .insertInto('budget_counters')
-      .values(chunk.map(([id, { spent, reserved, exhausted }]) => ({ id, spent, reserved, exhausted: exhausted ? 1 : 0 })))
+      .values(chunk.map(([id, { spent, reserved, exhausted }]) => ({ id, spent, reserved, exhausted: exhausted ? 1 : 0, used_at: at })))
       .onConflict((conflict) =>
         conflict.column('id').doUpdateSet((row) => ({
           spent: row.ref('excluded.spent'),
           reserved: row.ref('excluded.reserved'),
           exhausted: row.ref('excluded.exhausted'),
+          used_at: row.ref('excluded.used_at'),
         })),
       )
       .execute();
@@ -70,6 +71,20 @@ export async function saveCounters(tx: Tx, counters: ReadonlyMap<string, Counter
 export async function findCounters(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, Counter>> {
   const rows = await db.selectFrom('budget_counters').selectAll().where('id', 'in', ids).execute();
   return new Map(rows.map(({ id, ...row }) => [id, toCounter(row)]));
+}
+
+/**
+ * Removes counters that nothing has changed since then: those of days, runs and conversations. A task's stays, because the
+ * task may be taken up again under the same budget; so does what a call under way is held against. Answers how many.
+ */
+export async function forgetCounters(tx: Tx, before: number): Promise<number> {
+  const { numDeletedRows } = await tx.db
+    .deleteFrom('budget_counters')
+    .where('used_at', '<', before)
+    .where('reserved', '=', 0)
+    .where('id', 'not like', 'task:%')
+    .executeTakeFirst();
+  return Number(numDeletedRows);
 }
 
 export async function insertReservations(tx: Tx, reservations: readonly Reservation[]): Promise<void> {
@@ -126,7 +141,7 @@ export async function taskBudgets(db: Kysely<Schema>, taskIds: readonly string[]
   return found;
 }
 
-const toCounter = ({ spent, reserved, exhausted }: Omit<Schema['budget_counters'], 'id'>): Counter => ({
+const toCounter = ({ spent, reserved, exhausted }: Pick<Schema['budget_counters'], 'spent' | 'reserved' | 'exhausted'>): Counter => ({
   spent,
   reserved,
   exhausted: exhausted === 1,

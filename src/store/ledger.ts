@@ -69,7 +69,7 @@ export async function book(
       charge(id, tokensOf(entry), isProactive(id) ? reservation.inputTokens + reservation.outputTokens : 0);
     }
   }
-  await saveCounters(tx, after);
+  if (valid.length > 0) await saveCounters(tx, after, Math.max(...valid.map(({ entry }) => entry.at)));
   const entered = valid.map(({ entry }) => entry);
   for (const chunk of chunks(entered)) await tx.db.insertInto('token_ledger').values(chunk.map(toRow)).execute();
   // What never left the house is no call that anybody made.

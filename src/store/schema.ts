@@ -41,7 +41,7 @@ export interface Schema {
   token_ledger: LedgerTable;
   usage_by_day: UsageSums & { day: string; kind: CallKind; provider: string; model: string; key_id: string };
   usage_by_task: UsageSums & { day: string; task_id: string };
-  budget_counters: { id: string; spent: number; reserved: number; exhausted: number };
+  budget_counters: { id: string; spent: number; reserved: number; exhausted: number; used_at: number };
   budget_reservations: ReservationTable;
   alerts: {
     name: string;

@@ -4,10 +4,12 @@ import { loadConfig } from '../../src/config/config.ts';
 import { chooseProviders } from '../../src/gateway/choose-providers.ts';
 import { createCredentials } from '../../src/gateway/credentials.ts';
 import { createGateway, type ModelCall } from '../../src/gateway/messages.ts';
-import { createRoutedModels, type FailedTry } from '../../src/gateway/routed-models.ts';
+import type { FailedTry } from '../../src/gateway/models.ts';
+import { createRoutedModels } from '../../src/gateway/routed-models.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import { callerOf } from '../support/callers.ts';
+import { freeTries } from '../support/tries.ts';
 
 /** A stand-in for the API that others wrote: what we believe about the API is not in it. */
 let mock: LLMock;
@@ -30,11 +32,23 @@ function gatewayBefore(url: string) {
     patienceMs: 60_000,
     clock: systemClock,
     chance: () => 0,
-    onTry: (failed) => void tries.push(failed),
     onWaiting: () => undefined,
   });
   const credentials = createCredentials(systemClock);
-  const gateway = createGateway({ models, credentials, clock: systemClock, log: silentLog, onUsage: (call) => void calls.push(call) });
+  const gateway = createGateway({
+    models: {
+      answer: (request, signal) =>
+        models.answer(
+          request,
+          signal,
+          freeTries(request, (failed) => void tries.push(failed)),
+        ),
+    },
+    credentials,
+    clock: systemClock,
+    log: silentLog,
+    onUsage: (call) => void calls.push(call),
+  });
   const credential = credentials.issue(callerOf('run_1'));
   const ask = async (text: string, stream: boolean): Promise<Response> =>
     gateway.fetch(

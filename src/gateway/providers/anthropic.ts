@@ -33,15 +33,22 @@ const paths: Readonly<Record<Endpoint, string>> = {
 const returned = /^(?:content-type|request-id|retry-after(?:-ms)?|x-should-retry|anthropic-ratelimit-.+)$/;
 
 const longestError = 64 * 1024;
+/**
+ * A connection that nobody uses is closed before the other side or something on the way closes it: a request that meets
+ * that moment is lost, and nobody knows whether it has to be paid for.
+ */
+const keptIdleMs = 30_000;
 
 /** The API of Anthropic, or one that speaks like it. The key stays here. */
 export function anthropicProvider(settings: AnthropicSettings, clock: Clock): Provider & { close(): void } {
   const base = new URL(settings.baseUrl);
   const prefix = base.pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
   const secure = base.protocol === 'https:';
-  const agent = secure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+  const kept = { keepAlive: true, timeout: keptIdleMs };
+  const agent = secure ? new HttpsAgent(kept) : new HttpAgent(kept);
   const wire: Wire = {
     open: (options) => (secure ? requestHttps : requestHttp)({ ...options, agent }),
+    connects: secure ? 'secureConnect' : 'connect',
     clock,
     firstByteMs: settings.firstByteMs ?? 300_000,
     silenceMs: settings.silenceMs ?? 300_000,
@@ -67,6 +74,8 @@ export function anthropicProvider(settings: AnthropicSettings, clock: Clock): Pr
 
 interface Wire {
   open(options: RequestOptions): ClientRequest;
+  /** The event of a socket over which something can be sent. */
+  readonly connects: 'connect' | 'secureConnect';
   readonly clock: Clock;
   readonly firstByteMs: number;
   readonly silenceMs: number;
@@ -82,6 +91,14 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
     if (signal.aborted) return reject(signal.reason);
     const request = wire.open(options);
     let over = false;
+    let connected = false;
+    request.once('socket', (socket) => {
+      if (request.reusedSocket) connected = true;
+      else
+        socket.once(wire.connects, () => {
+          connected = true;
+        });
+    });
     const settled = (): void => {
       over = true;
       cancelTimer();
@@ -108,9 +125,12 @@ function send(wire: Wire, options: RequestOptions, body: Buffer | null, signal: 
     request.on('error', (error: NodeJS.ErrnoException) => {
       if (over) return; // we ended it ourselves, or its answer broke off, which whoever reads it sees
       settled();
-      // The other side closed a connection that was kept open just as it was used again: nothing was lost but the way.
-      if (request.reusedSocket && error.code === 'ECONNRESET') return resolve(send(wire, options, body, signal));
-      resolve({ kind: 'unreachable', status: 503, message: `The provider cannot be reached (${error.code ?? 'connection failed'}).` });
+      const code = error.code ?? 'connection failed';
+      resolve(
+        connected
+          ? { kind: 'unreachable', status: 502, message: `The connection to the provider broke before it answered (${code}).` }
+          : { kind: 'unreachable', status: 503, message: `The provider cannot be reached (${code}).` },
+      );
     });
     request.end(body ?? undefined);
   });

@@ -31,8 +31,9 @@ export interface MessagesBody {
 
 /**
  * Something that answers the Messages API. Refusals of the provider and a provider that cannot be reached are answers
- * too, in the form of the API, and those that will not change carry `x-should-retry: false`. It rejects only when the
- * signal aborts. A body that breaks off fails its reader; cancelling the body or aborting ends the call upstream.
+ * too, in the form of the API, and those that will not change carry `x-should-retry: false`. One that was sent the request
+ * and did not answer is told by another status than one that was not reached (`isLost`). It rejects only when the signal
+ * aborts. A body that breaks off fails its reader; cancelling the body or aborting ends the call upstream.
  */
 export interface Provider {
   readonly name: string;
@@ -53,6 +54,9 @@ const errorTypes: Readonly<Record<number, string>> = {
 };
 
 export const errorTypeOf = (status: number): string => errorTypes[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
+
+/** The request was sent, and broke or timed out before anything came back, here or further on: it may have to be paid for. */
+export const isLost = (status: number): boolean => status === 502 || status === 504 || status === 520 || status === 524;
 
 /** Asking again would give the same answer. The SDK retries even 401 unless it is told so. */
 const permanent = new Set([400, 401, 402, 403, 404, 405, 413, 422]);

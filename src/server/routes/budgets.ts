@@ -87,7 +87,7 @@ export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): A
         await saveLimit(tx, scope, limit);
         if (before[scope] === limit) return;
         // That it is used up is news again when it is used up again.
-        await saveCounters(tx, new Map([...counters].map(([id, counter]) => [id, { ...counter, exhausted: false }])));
+        await saveCounters(tx, new Map([...counters].map(([id, counter]) => [id, { ...counter, exhausted: false }])), now);
         await append(
           tx,
           [{ type: 'budget.changed', data: { scope, from: shown(scope, before[scope]), to: shown(scope, limit), by } }],
