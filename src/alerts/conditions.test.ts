@@ -111,7 +111,7 @@ test('a budget is told before it is spent, what is held for calls under way incl
   const spend = (spent: number, reserved: number): Promise<void> =>
     store.write(async (tx) => {
       await holdCounters(tx, [day]);
-      await saveCounters(tx, new Map([[day, { spent: microUsd(spent), reserved: microUsd(reserved), exhausted: false }]]));
+      await saveCounters(tx, new Map([[day, { spent: microUsd(spent), reserved: microUsd(reserved), exhausted: false }]]), clock.now());
     });
   await spend(10, 5);
   expect(await titleOf('budget')).toBeUndefined();

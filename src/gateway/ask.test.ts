@@ -119,7 +119,7 @@ describe('a question of the server', () => {
   test('of nobody in particular is paid for by the day alone', async () => {
     const { ask, budgets } = open();
     expect(await ask({ ...question, kind: 'summary', runId: null, taskId: null }, forever)).toMatchObject({ ok: true });
-    await until('it to be booked', () => budgets.pending === 0);
+    await budgets.stop();
     expect(await ledger()).toMatchObject([{ kind: 'summary', task_id: null, run_id: expect.stringMatching(/^cal_/) }]);
   });
 
@@ -192,7 +192,7 @@ describe('a question of the server', () => {
     expect(await ask(question, forever)).toMatchObject({ ok: false, code: 'over-budget', message: expect.stringContaining('budget') });
     expect(upstream.seen).toEqual([]);
     expect(ended).toEqual([]);
-    await until('it to be booked', () => budgets.pending === 0);
+    await budgets.stop();
     expect(await ledger()).toMatchObject([{ ended: 'over-budget', kind: 'review', cost_micro_usd: 0 }]);
   });
 

@@ -797,6 +797,21 @@ for (const dialect of dialects) {
       });
     });
 
+    test('is booked a moment after its end, with others of that moment, or at once when somebody asks', async () => {
+      const clock = new ManualClock();
+      const { ask, budgets, booked } = open({ clock });
+      const end = async (runId: string): Promise<string> => (await ask(callerOf(runId))).text();
+      await Promise.all(['run_1', 'run_2'].map(end));
+      await until('both to have ended', () => clock.pending > 0);
+      expect(booked).toEqual([]);
+      clock.advance(20);
+      await until('both to be booked', () => budgets.pending === 0);
+      expect(booked).toHaveLength(2);
+      await end('run_3');
+      await budgets.settled('run_3');
+      expect(booked).toHaveLength(3);
+    });
+
     describe('that waits for money', () => {
       const big = 10_000;
 
@@ -851,7 +866,7 @@ for (const dialect of dialects) {
         gone.abort();
         expect((await waiting).status).toBe(529);
         await hold.text();
-        await until('all to be booked', () => budgets.pending === 0);
+        await budgets.stop();
         expect(await counter('day:2026-01-01')).toMatchObject({ reserved: 0 });
         expect(upstream.seen).toHaveLength(1);
       });

@@ -21,7 +21,7 @@ import { type Consumption, costOf, type Prices, pricedName } from './prices.ts';
 import { errorAnswer, isLost, type ModelRequest } from './providers/provider.ts';
 import { type Answer, type Asked, createTill, type TillParts } from './till.ts';
 
-export interface BudgetParts extends Omit<TillParts, 'patienceMs'> {
+export interface BudgetParts extends Omit<TillParts, 'patienceMs' | 'wanted'> {
   readonly log: Log;
   readonly prices: Prices;
   /** By what other names it may be answered, and by what other models: the dearest of all is reserved for. */
@@ -82,6 +82,8 @@ interface Paying extends Asked {
   readonly streams: boolean;
 }
 
+/** A call that ended this long before a crash is booked at its worst by mistake. */
+const lullMs = 20;
 /** Longer than any run or call lasts. */
 const keptMs = 30 * 86_400_000;
 const maxUnknownModels = 100;
@@ -103,7 +105,9 @@ export function createBudgets(parts: BudgetParts): Budgets {
   const stopping = new AbortController();
   const pending = new Map<string, Pending>();
   const unknown = new Set<string>();
-  const till = createTill({ ...parts, patienceMs: parts.patienceMs ?? 60_000 });
+  const till = createTill({ ...parts, patienceMs: parts.patienceMs ?? 60_000, wanted: () => bookNow() });
+  /** When the calls that have ended are booked. */
+  let due: { readonly promise: Promise<void>; now(): void } | undefined;
 
   const bookTogether = gather(async (bookings: readonly Booking[]) => {
     const entered = await store.write((tx) => bookIn(tx, bookings));
@@ -111,6 +115,29 @@ export function createBudgets(parts: BudgetParts): Budgets {
     till.freed();
     return bookings.map(() => undefined);
   });
+
+  /** A moment later: the calls of that moment share a commit, and none holds up the first byte of another call. */
+  function lull(): Promise<void> {
+    if (till.waiting || stopping.signal.aborted) return Promise.resolve();
+    if (!due) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const cancelTimer = clock.after(lullMs, () => bookNow());
+      due = {
+        promise,
+        now() {
+          cancelTimer();
+          resolve();
+        },
+      };
+    }
+    return due.promise;
+  }
+
+  /** Somebody waits for it: for the money, or to know what a run came to. */
+  function bookNow(): void {
+    due?.now();
+    due = undefined;
+  }
 
   async function bookIn(tx: Tx, bookings: readonly Booking[]): Promise<readonly LedgerEntry[]> {
     const { entered, before, after } = await book(tx, bookings);
@@ -201,6 +228,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
       },
       async payAgain(signal) {
         if (held) return undefined;
+        bookNow();
         await taken?.tried.promise; // what was too much for it has been given back then
         const answer = await reserve(paying, signal);
         if (answer.kind === 'refused') {
@@ -311,6 +339,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
 
   async function keep(booking: Booking, call: Pending): Promise<void> {
     const { id, runId } = booking.entry;
+    await lull();
     for (let attempt = 1; ; attempt++) {
       try {
         await bookTogether(booking);
@@ -377,6 +406,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
     async settled(runId) {
       const calls = [...pending.values()].filter((each) => each.runId === runId);
       if (calls.length === 0) return;
+      bookNow();
       const enough = new AbortController();
       await Promise.race([Promise.all(calls.map(({ tried }) => tried.promise)), wait(clock, settledWithinMs, enough.signal)]);
       enough.abort();
@@ -388,6 +418,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
     async stop() {
       stopping.abort();
       till.stop();
+      bookNow();
       const enough = new AbortController();
       const calls = [...pending.values()].map(({ stored }) => stored.promise);
       if (calls.length > 0) await Promise.race([Promise.all(calls), wait(clock, settledWithinMs, enough.signal)]);

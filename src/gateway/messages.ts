@@ -168,16 +168,20 @@ function parseBody(body: Buffer): MessagesBody | undefined {
 
 type Answering = (request: Incoming) => Promise<Response>;
 
+/** Made once: every connection ends at some time, and an error is dear to make. */
+const clientGone = new Error('the agent has closed the connection');
+
 async function serve(answering: Answering, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const away = new AbortController();
-  outgoing.once('close', () => away.abort());
+  outgoing.once('close', () => away.abort(clientGone));
   const headers = new Headers(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as [string, string]));
   const url = `http://model${incoming.url ?? '/'}`;
   const response = await answering({ method: incoming.method ?? '', url, headers, body: incoming, signal: away.signal });
   // What was refused before it was read is not read to its end either.
   if (!incoming.complete) outgoing.setHeader('connection', 'close');
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-  outgoing.flushHeaders();
+  // What has come already goes out with them, in one piece.
+  setImmediate(() => outgoing.flushHeaders());
   try {
     for await (const chunk of response.body ?? []) {
       if (!outgoing.write(chunk)) await writable(outgoing, away.signal);

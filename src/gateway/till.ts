@@ -31,6 +31,8 @@ export interface TillParts {
   readonly emergency: (tx: Tx) => Promise<void>;
   /** How long a call waits for money that others hold. */
   readonly patienceMs: number;
+  /** Somebody begins to wait: what can be given back is to be given back now. */
+  wanted(): void;
 }
 
 export interface Asked {
@@ -54,6 +56,8 @@ export interface Till {
   reserve(asked: Asked, signal: AbortSignal): Promise<Answer>;
   /** Money was given back. */
   freed(): void;
+  /** Whether anybody stands in line. */
+  readonly waiting: boolean;
   stop(): void;
 }
 
@@ -122,6 +126,7 @@ export function createTill(parts: TillParts): Till {
     line.add(asked.caller.runId, waiter);
     signal.addEventListener('abort', giveUp, { once: true });
     const cancelTimer = clock.after(patienceMs, giveUp);
+    parts.wanted();
     look(); // what was given back meanwhile was not told to this one
     try {
       return await waiter.answer.promise;
@@ -135,6 +140,9 @@ export function createTill(parts: TillParts): Till {
     async reserve(asked, signal) {
       const answer = await serve(asked);
       return answer.kind !== 'wait' || signal.aborted || patienceMs <= 0 ? answer : waitInLine(asked, signal);
+    },
+    get waiting() {
+      return line.runs.size > 0;
     },
     freed() {
       if (line.runs.size > 0) look();
