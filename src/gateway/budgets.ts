@@ -48,12 +48,12 @@ type Tried = Pick<FailedTry, 'caller' | 'served' | 'status' | 'latencyMs'>;
 
 type Opened = { readonly kind: 'open'; readonly paid: Paid } | Refused;
 
-type Refused = {
+interface Refused {
   readonly kind: 'refused';
-  /** Because the money is spent, not only for now. */
-  readonly overBudget: boolean;
+  /** The money is spent; or calls under way hold it, or the store does not answer, which is only for now. */
+  readonly why: 'spent' | 'held' | 'store';
   readonly answer: Response;
-};
+}
 
 /**
  * Who pays. Before a call its worst case is reserved under every budget that it counts for; after it, what it cost is
@@ -165,7 +165,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
       const answer = await till.reserve(paying, signal);
       switch (answer.kind) {
         case 'wait':
-          return forNow('The budget is held by other calls that are under way.', 5);
+          return forNow('held', 'The budget is held by other calls that are under way.', 5);
         case 'refused':
           return refusedFor(caller, answer);
         case 'granted':
@@ -175,7 +175,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       log.warn({ err: error, runId: caller.runId }, 'a model call has to wait: the store does not answer, so it cannot be paid for');
-      return forNow('Nightshift cannot reach its database, so the call cannot be paid for.', 2);
+      return forNow('store', 'Nightshift cannot reach its database, so the call cannot be paid for.', 2);
     }
   }
 
@@ -186,10 +186,10 @@ export function createBudgets(parts: BudgetParts): Budgets {
     // 402 is what the API itself says about money. Nothing but an error will do: a made-up answer would be taken for the
     // model's own, and a summary of the conversation would then read that the budget is used up, and nothing else.
     const answer = errorAnswer({ status: 402, type: 'billing_error', message, headers: { 'x-should-retry': 'false' } });
-    return { kind: 'refused', overBudget: true, answer };
+    return { kind: 'refused', why: 'spent', answer };
   }
 
-  /** What never left the house is in the ledger all the same, as far as it can be written there. */
+  /** What never left the house is in the ledger all the same. */
   function enterUnasked({ caller, model }: Paying, latencyMs: number, end: 'over-budget' | 'abandoned'): void {
     void enter({ reservation: undefined, entry: { ...nothingSpent(caller, latencyMs), model: knownModel(model), end } });
   }
@@ -232,7 +232,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
         await taken?.tried.promise; // what was too much for it has been given back then
         const answer = await reserve(paying, signal);
         if (answer.kind === 'refused') {
-          overBudget = answer.overBudget;
+          overBudget = answer.why === 'spent';
           return answer.answer;
         }
         held = answer.reservation;
@@ -271,7 +271,8 @@ export function createBudgets(parts: BudgetParts): Budgets {
     };
     const answer = await reserve(paying, signal);
     if (answer.kind === 'refused') {
-      enterUnasked(paying, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
+      // What the store does not take now would be told to it once for each time that an agent asks again.
+      if (answer.why !== 'store') enterUnasked(paying, clock.monotonic() - began, signal.aborted ? 'abandoned' : 'over-budget');
       return answer;
     }
     return { kind: 'open', paid: paidWith(paying, answer.reservation) };
@@ -470,9 +471,9 @@ const nameOf = (model: string): string => model.slice(0, 100).replaceAll(/\p{Cc}
 
 const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms));
 
-const forNow = (message: string, seconds: number): Refused => ({
+const forNow = (why: 'held' | 'store', message: string, seconds: number): Refused => ({
   kind: 'refused',
-  overBudget: false,
+  why,
   answer: errorAnswer({
     status: 529,
     type: 'overloaded_error',

@@ -41,7 +41,7 @@ export async function makeCall(parts: CallParts, request: ModelRequest, signal: 
     const opened = request.endpoint === 'messages' ? await parts.budgets?.open(request, away.signal) : undefined;
     if (opened?.kind === 'refused') {
       done('refused');
-      return { response: opened.answer, overBudget: opened.overBudget };
+      return { response: opened.answer, overBudget: opened.why === 'spent' };
     }
     const paid = opened?.paid;
     call = beginCall(parts, request, began, paid);

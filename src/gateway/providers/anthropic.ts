@@ -164,7 +164,7 @@ async function pass(
   const { first, whole } = await peeked(body);
   if (!looksLikeError(first)) return new Response(whole, { status, headers });
   const text = await beginningOf(whole);
-  return refusal(errorIn(text).status ?? 502, headers, text, secrets);
+  return refusal(errorIn(text).status ?? 500, headers, text, secrets);
 }
 
 /** The provider's refusal in the form of the API, whatever form it came in, and never with a secret of ours in it. */
