@@ -17,7 +17,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   workspace: [...base, 'store'],
   gateway: [...base, 'store'],
   gates: [...base, 'workspace'],
-  runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'gates'],
+  // What is remembered and found again; what it needs of models is passed to it.
+  knowledge: [...base, 'store'],
+  runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'gates', 'knowledge'],
   // Where work comes from.
   sources: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // How the owner is told.
@@ -32,7 +34,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   github: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // Tools over the API: they reach nothing but it.
   mcp: base,
-  server: [...base, 'store', 'queue', 'inbox', 'outbox', 'mcp'],
+  server: [...base, 'store', 'queue', 'inbox', 'outbox', 'mcp', 'knowledge'],
   config: base,
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
@@ -52,6 +54,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'workspace',
       'sandbox',
       'gateway',
+      'knowledge',
       'runner',
       'server',
       'config',

@@ -1,6 +1,7 @@
 import type { BudgetScope, CapScope } from './budget.ts';
 import type { GateExcuse, GateKind } from './gate.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
+import type { NoteKind } from './note.ts';
 import type { Severity } from './notice.ts';
 import type { Reason } from './outcome.ts';
 import type { TestReport } from './result.ts';
@@ -45,6 +46,8 @@ export type Happening =
   | { readonly type: 'run.usage'; readonly data: TokenUsage & { model: string; costUsd: number; turns: number } }
   /** A model call failed and is tried again after `waitMs`. `status` is null when there was no answer at all. */
   | { readonly type: 'run.retry'; readonly data: { attempt: number; of: number; waitMs: number; status: number | null; error: string } }
+  /** What its agent was reminded of when its session began. */
+  | { readonly type: 'run.notes'; readonly data: { notes: readonly { note: string; kind: NoteKind }[]; tokens: number } }
   /** Which model the run works with, and why that one. `model` is null when the engine chooses. */
   | { readonly type: 'run.model'; readonly data: { tier: Tier; model: string | null; reason: string } }
   /** Its model calls wait for a provider, which does not count as time of the run. `until` is null when nobody knows. */
@@ -103,6 +106,13 @@ export type Happening =
       readonly data: { name: string; node: string; severity: Severity; title: string };
     }
   | { readonly type: 'alert.silenced'; readonly data: { name: string; until: number | null; by: string } }
+  /** Something was remembered, said again, changed or forgotten. What it says is read in the note itself. */
+  | {
+      readonly type: 'note.added' | 'note.repeated' | 'note.edited' | 'note.deleted';
+      readonly data: { note: string; kind: NoteKind; by: string };
+    }
+  /** A summary now stands for that many notes. */
+  | { readonly type: 'note.condensed'; readonly data: { note: string; kind: NoteKind; notes: number } }
   | { readonly type: 'node.started' | 'node.stopped'; readonly data: { node: string; recovered?: number } };
 
 export type NewEvent = Happening & { readonly taskId?: string; readonly runId?: string };

@@ -10,6 +10,7 @@ export const idPrefixes = {
   delivery: 'inb',
   message: 'msg',
   todo: 'tdo',
+  note: 'nte',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -9,6 +9,7 @@ import { todo } from './migrations/007-todo.ts';
 import { memoryItems } from './migrations/008-memory.ts';
 import { rounds } from './migrations/009-rounds.ts';
 import { counters } from './migrations/010-counters.ts';
+import { notes } from './migrations/011-notes.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
 import { mailLines } from './migrations/018-mail-lines.ts';
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
   reviews,
   mailLines,
   counters,
+  notes,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

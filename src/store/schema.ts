@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
+import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Severity } from '../domain/notice.ts';
 import type { DecidedRound } from '../domain/round.ts';
 import type { RunStatus } from '../domain/run.ts';
@@ -27,6 +28,7 @@ export interface Schema {
   rounds: RoundTable;
   settings: { key: string; value: string };
   memory_items: { list: string; item: string; revision: number };
+  notes: Omit<NoteTable, 'seq'> & { seq: Generated<number> };
   todo_items: {
     key: string;
     file: string;
@@ -281,4 +283,30 @@ export interface RoundTable {
   decision: DecidedRound['decision'];
   rule: DecidedRound['rule'];
   at: number;
+}
+
+export interface NoteTable {
+  /** What the search index of SQLite knows it by. */
+  seq: number;
+  id: string;
+  kind: NoteKind;
+  repository: string | null;
+  title: string;
+  text: string;
+  /** On PostgreSQL alone, where it is the search index's. */
+  words?: string;
+  /** The person; null when a task or a run has said it. */
+  author: string | null;
+  task_id: string | null;
+  run_id: string | null;
+  trust: NoteTrust;
+  tags: string;
+  importance: number;
+  hash: string;
+  times: number;
+  superseded_by: string | null;
+  /** The bytes of its title and text. */
+  size: number;
+  created_at: number;
+  updated_at: number;
 }
