@@ -22,6 +22,8 @@ import { chooseProviders } from './gateway/choose-providers.ts';
 import { createGitHub } from './github/github.ts';
 import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
+import { noteFailures } from './knowledge/memory/failures.ts';
+import { createMemory } from './knowledge/memory/memory.ts';
 import { createAnnouncer } from './outbox/announce.ts';
 import { createOutbox } from './outbox/outbox.ts';
 import { forgetOldMail } from './outbox/retention.ts';
@@ -60,6 +62,7 @@ import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
 import { repositoryPattern } from './workspace/repository-pattern.ts';
+import { canonicalAddress } from './workspace/repository.ts';
 
 export { chooseProviders } from './gateway/choose-providers.ts';
 export { tierModels } from './gateway/model-names.ts';
@@ -126,6 +129,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       outbox,
       connectors.flatMap(({ reporter }) => reporter ?? []),
     );
+    const memory = createMemory({ clock, newId });
+    const failures = noteFailures({ memory, addressOf: canonicalAddress });
     const queue = createQueue({
       store,
       line,
@@ -134,7 +139,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       chance: Math.random,
       defaultEngine: defaultEngine ?? null,
       cannotRun,
-      changed: announcer.changed,
+      async changed(tx, tasks) {
+        await announcer.changed(tx, tasks);
+        await failures(tx, tasks);
+      },
     });
     const sources = connectors.flatMap(({ source }) => source ?? []);
     const inbox = createInbox({ ...mail, queue, sources, taken: announcer.taken });
@@ -154,7 +162,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     };
     const runsDirectory = join(config.home, 'runs');
     const equipment = await equip(
-      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines, happened: announcer.happened },
+      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines, happened: announcer.happened, memory },
       {
         home: config.home,
         owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },
@@ -166,6 +174,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         timeoutMs: config.runTimeoutSeconds * 1_000,
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
         maxRounds: config.maxRounds,
+        noteTokens: config.noteTokens,
         repositories: config.repositories,
         network,
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,

@@ -1,3 +1,4 @@
+import { createMemory } from '../../src/knowledge/memory/memory.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createIds } from '../../src/platform/ids.ts';
 import { createLog } from '../../src/platform/log.ts';
@@ -43,6 +44,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       nodeMarker: {},
       engines: new Map([[idle.name, idle]]),
       happened: async () => undefined,
+      memory: createMemory({ clock: systemClock, newId: createIds(systemClock) }),
     },
     {
       home: place.home,
@@ -53,6 +55,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       gitToken: async () => undefined,
       hooks: [],
       maxRounds: 8,
+      noteTokens: 2_000,
       timeoutMs: 60_000,
       keepRunsMs: null,
       quota: { bytes: 2 ** 30, files: 1_000_000 },

@@ -474,6 +474,20 @@ export const settings = {
     allowed: 'files or patterns with commas between them; in nightshift.yaml also a list of {path, repository?, priority?, notes?}',
     about: 'Markdown files whose to-dos are work',
   },
+  noteTokens: {
+    default: 2_000,
+    env: 'NIGHTSHIFT_NOTE_TOKENS',
+    schema: whole(0, 100_000),
+    allowed: 'tokens from 0 to 100000',
+    about: "most that notes of earlier work take of an agent's prompt; 0 offers none",
+  },
+  memoryMcpNotes: {
+    default: 'off',
+    env: 'MEMORY_MCP_NOTES',
+    schema: z.enum(['on', 'off']),
+    allowed: 'on or off',
+    about: 'whether notes are mirrored to the Memory-MCP server',
+  },
   memoryMcpUrl: {
     env: 'MEMORY_MCP_URL',
     schema: url(/^https?$/),

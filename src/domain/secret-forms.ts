@@ -4,7 +4,7 @@ interface SecretForm {
   readonly form: RegExp;
 }
 
-/** Forms that an issuer made recognisable. */
+/** Only forms that an issuer made recognisable; an assignment besides, when its value is plainly random. */
 export const secretForms: readonly SecretForm[] = [
   { name: 'an AWS access key', form: /\b((?:AKIA|ASIA)[A-Z2-7]{16})\b/ },
   { name: 'a GitHub token', form: /\b(gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b/ },

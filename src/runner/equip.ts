@@ -11,6 +11,7 @@ import { type ModelSettings, tierModels } from '../gateway/model-names.ts';
 import { createPrices, type PriceSetting } from '../gateway/prices.ts';
 import { createRoutedModels, type RoutedModels, type Upstream } from '../gateway/routed-models.ts';
 import { createWaits } from '../gateway/waits.ts';
+import type { Memory } from '../knowledge/memory/memory.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
@@ -45,6 +46,7 @@ export interface EquipmentSettings {
   readonly hooks: readonly ConfiguredHook[];
   readonly timeoutMs: number;
   readonly maxRounds: number;
+  readonly noteTokens: number;
   readonly keepRunsMs: number | null;
   readonly quota: Quota;
   readonly repositories: readonly RepositorySetting[];
@@ -65,6 +67,7 @@ interface Base {
   readonly nodeMarker: Readonly<Record<string, string>>;
   readonly engines: ReadonlyMap<string, Engine>;
   readonly happened: RunnerParts['happened'];
+  readonly memory: Memory;
 }
 
 export interface Equipment {
@@ -211,6 +214,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       quota: settings.quota,
       timeoutMs: settings.timeoutMs,
       maxRounds: settings.maxRounds,
+      noteTokens: settings.noteTokens,
     },
     pendingCalls: () => budgets.pending,
     workspaceBytes: () => workspaceBytes,

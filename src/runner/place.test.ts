@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { git, write } from '../../test/support/git-world.ts';
 import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
+import { createMemory } from '../knowledge/memory/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
@@ -41,6 +42,7 @@ beforeEach(async () => {
       nodeMarker: {},
       engines: new Map(),
       happened: async () => undefined,
+      memory: createMemory({ clock, newId }),
     },
     {
       home: database.home,
@@ -52,6 +54,7 @@ beforeEach(async () => {
       hooks: [],
       timeoutMs: 60_000,
       maxRounds: 8,
+      noteTokens: 2_000,
       keepRunsMs: null,
       quota: { bytes: 2 ** 30, files: 1_000 },
       repositories: [],

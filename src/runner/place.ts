@@ -1,14 +1,19 @@
+import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
 import { failed, hostUnfit, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
-import { fillIn } from '../domain/prompt.ts';
+import { fillIn, taskPrompt } from '../domain/prompt.ts';
+import type { Reminder } from '../domain/reminder.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { Budgets } from '../gateway/budgets.ts';
 import type { Credentials } from '../gateway/credentials.ts';
+import { tokensIn as tokensOfBytes } from '../gateway/estimate.ts';
 import type { Gateway } from '../gateway/messages.ts';
 import type { Waits } from '../gateway/waits.ts';
+import type { Memory } from '../knowledge/memory/memory.ts';
+import { remind } from '../knowledge/memory/remind.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Command } from '../platform/subprocess.ts';
@@ -22,13 +27,14 @@ import type { Store } from '../store/store.ts';
 import type { Failure } from '../workspace/failure.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
 import { removeTree } from '../workspace/removal.ts';
-import { parseRepository } from '../workspace/repository.ts';
+import { canonicalAddress, parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { isEnclosed, refusesWork } from './admission.ts';
 import { artifactsIn } from './artifacts.ts';
 import { runMarker } from './clear-away.ts';
 import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
+import { memoryTools } from './memory-tools.ts';
 import { patiently } from './recorder.ts';
 import type { RepositoryRules } from './repositories.ts';
 import { reviewInstructions } from './review.ts';
@@ -63,6 +69,9 @@ export interface PlaceParts {
   readonly log: Log;
   readonly repositories: RepositoryRules;
   readonly network: Network;
+  readonly memory: Pick<Memory, 'remember'>;
+  /** The most that what was noted may take of a prompt. */
+  readonly noteTokens: number;
 }
 
 /** How long an agent that was refused a call may take to end by itself. */
@@ -81,6 +90,8 @@ export interface Place {
   readonly conversation: ConversationRequest | undefined;
   /** Which model an agent works with, and why. */
   readonly model: (TierChoice & { readonly model: string | null }) | undefined;
+  /** What the agent is reminded of, when its session begins. */
+  readonly reminder: Reminder | undefined;
   /** What a person should know about how it was prepared. */
   readonly notice: string | undefined;
   /** As the sandbox, if there is one, wants it started. */
@@ -148,9 +159,8 @@ export async function openPlace(
     const money = followMoney(parts, run.id, exceeded);
     undo.push(money.stop);
     const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
-    const conversation = model
-      ? await openConversation(parts, claim, model.model, workspace, begins === 'resumed', onSession, undo)
-      : undefined;
+    const opened = model ? await openConversation(parts, claim, model.model, workspace, begins === 'resumed', onSession, undo) : undefined;
+    const conversation = opened?.conversation;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
@@ -181,6 +191,7 @@ export async function openPlace(
         enclosure,
         conversation,
         model,
+        reminder: opened?.reminder,
         notice: noticeOf(begins, workspace, conversation),
         wrap(command) {
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
@@ -227,7 +238,7 @@ async function openConversation(
   resumed: boolean,
   onSession: (sessionId: string) => Promise<void>,
   undo: (() => unknown)[],
-): Promise<ConversationRequest | undefined> {
+): Promise<{ readonly conversation: ConversationRequest; readonly reminder?: Reminder } | undefined> {
   const { models, socketsDirectory } = parts;
   if (!models) return undefined;
   const { task, run } = claim;
@@ -242,21 +253,29 @@ async function openConversation(
   undo.push(() => door.close());
   const session = resumed ? await lastSession(parts.store.read, task.id) : null;
   const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
-  return {
+  const about = workspace === undefined ? null : (canonicalAddress(workspace.repository) ?? null);
+  // The run's id is younger than every note, so that none can have it in it.
+  const mark = createHash('sha256').update(run.id).digest('hex').slice(0, 16);
+  const options = {
     model: { baseUrl: 'http://localhost', socket, credential, ...(name === null ? {} : { name }), tiers: models.tiers },
     sessionDirectory,
-    ...(resume === undefined ? profilePrompt(claim, workspace) : { resume }),
     ...profileOptions(claim),
+    own: memoryTools(parts, task, run.id, about, mark),
     onSession,
   };
+  // A session that goes on was told it before.
+  if (resume !== undefined) return { conversation: { ...options, resume } };
+  const reminder = await remind({ ...parts, now: parts.clock.now(), tokens: parts.noteTokens, tokensIn, mark }, task, about);
+  const prompt = [promptFor(claim, workspace), reminder.text].filter((part) => part !== '').join('\n\n---\n');
+  return { conversation: { ...options, prompt }, reminder };
 }
 
-/** A session that goes on was told it before. */
-function profilePrompt({ task, profile }: Claim, workspace: Workspace | undefined): Pick<ConversationRequest, 'prompt'> {
-  if (!profile || profile.promptTemplate === null) return {};
-  const prompt = fillIn(profile.promptTemplate, { ...task, branch: workspace?.branch ?? null });
-  return prompt.trim() === '' ? {} : { prompt };
+function promptFor({ task, profile }: Claim, workspace: Workspace | undefined): string {
+  const filled = profile?.promptTemplate ? fillIn(profile.promptTemplate, { ...task, branch: workspace?.branch ?? null }) : '';
+  return filled.trim() === '' ? taskPrompt(task) : filled;
 }
+
+const tokensIn = (text: string): number => tokensOfBytes(Buffer.byteLength(text));
 
 const profileOptions = ({ task, profile }: Claim): Pick<ConversationRequest, 'instructions' | 'maxTurns' | 'tools'> => ({
   ...instructionsOf(profile?.instructions ?? '', task.deliverable === 'review' ? reviewInstructions : ''),

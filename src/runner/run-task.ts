@@ -4,6 +4,7 @@ import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
 import { type GateVerdict, notGreenIn } from '../domain/gate.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
+import type { Reminder } from '../domain/reminder.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import type { Ask } from '../gateway/ask.ts';
 import type { Waiting } from '../gateway/routed-models.ts';
@@ -145,6 +146,7 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   const { claim, signal } = current;
   if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
   if (place.model !== undefined) await record(current, { type: 'run.model', data: place.model });
+  if (place.reminder && place.reminder.notes.length > 0) await record(current, { type: 'run.notes', data: told(place.reminder) });
   const refused = await current.hooks.before(place, signal);
   if (signal.aborted) return whyStopped(signal.reason);
   if (refused) return refused;
@@ -268,6 +270,8 @@ async function keepForPerson(parts: RunnerParts, { claim }: Attempt, { workspace
   const kept = await keepOnBranch(parts, claim, workspace, signal);
   return kept ? `What was done is on the branch ${kept.branch}, which was not pushed: ${kept.fetchCommand}` : '';
 }
+
+const told = ({ notes, tokens }: Reminder) => ({ notes: notes.map(({ id: note, kind }) => ({ note, kind })), tokens });
 
 const record = ({ recorder, claim }: Attempt, event: Parameters<Recorder['record']>[0]): Promise<void> =>
   recorder.record({ ...event, taskId: claim.task.id, runId: claim.run.id });

@@ -1,7 +1,7 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { JournalEvent, NewEvent, Position } from '../domain/event.ts';
 import { chunks } from './rows.ts';
-import type { EventTable } from './schema.ts';
+import type { EventTable, Schema } from './schema.ts';
 import type { Store, Tx } from './store.ts';
 
 /** Appends events in the order given, in the transaction of the change that they tell of. */
@@ -78,6 +78,20 @@ export async function positionBeforeLast(store: Pick<Store, 'read' | 'dialect'>,
   query = store.dialect === 'sqlite' ? query.orderBy('seq', 'desc') : query.orderBy('tx', 'desc').orderBy('seq', 'desc');
   const row = await query.executeTakeFirst();
   return row ? position(row) : beginning;
+}
+
+/** What the agent of a run said last. */
+export async function lastWords(db: Kysely<Schema>, runId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('events')
+    .select('data')
+    .where('run_id', '=', runId)
+    .where('type', '=', 'run.text')
+    .orderBy('tx', 'desc')
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row && (JSON.parse(row.data) as { readonly text: string }).text;
 }
 
 export const beginning: Position = '0';

@@ -1,5 +1,5 @@
 import { Unusable } from '../domain/errors.ts';
-import { parseRepository } from './repository.ts';
+import { canonicalAddress } from './repository.ts';
 
 /**
  * Whether a repository is the one that a pattern names: an address, or the beginning of one and a slash and an asterisk for
@@ -8,7 +8,7 @@ import { parseRepository } from './repository.ts';
 export function repositoryPattern(pattern: string, at: string): (repository: string) => boolean {
   const all = pattern.endsWith('/*');
   // With a name in the place of the asterisk it is an address like any other.
-  const address = normal(all ? `${pattern.slice(0, -1)}x` : pattern);
+  const address = canonicalAddress(all ? `${pattern.slice(0, -1)}x` : pattern);
   if (address === undefined || address.includes('*')) {
     throw new Unusable(
       'bad-setting',
@@ -17,14 +17,8 @@ export function repositoryPattern(pattern: string, at: string): (repository: str
   }
   const beginning = address.slice(0, -1);
   return (repository) => {
-    const named = normal(repository);
+    const named = canonicalAddress(repository);
     if (named === undefined) return false;
     return all ? named.startsWith(beginning) && named !== beginning : named === address;
   };
-}
-
-/** The same for every way of writing it; undefined for what is none. */
-function normal(address: string): string | undefined {
-  const parsed = parseRepository(address, { local: true });
-  return parsed.ok ? parsed.value.url.replace(/\.git$/, '') : undefined;
 }

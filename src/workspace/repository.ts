@@ -36,6 +36,12 @@ export function parseRepository(text: string, allow: { readonly local: boolean }
   return invalid('is neither a URL (https://…, ssh://…, git@host:path) nor an absolute path');
 }
 
+/** One name for every way of writing a repository's address; undefined for what is none. */
+export function canonicalAddress(text: string): string | undefined {
+  const parsed = parseRepository(text, { local: true });
+  return parsed.ok ? parsed.value.url.replace(/\.git$/, '') : undefined;
+}
+
 function byUrl(text: string, scheme: string, localAllowed: boolean): Result<Repository> {
   if (scheme === 'git') return invalid('uses git://, which neither encrypts nor authenticates; use https:// or ssh://');
   if (!['https', 'http', 'ssh', 'file'].includes(scheme)) return invalid(`uses ${scheme}://; known are https, http, ssh and file`);

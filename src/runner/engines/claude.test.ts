@@ -3,6 +3,7 @@ import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { garbles, type ModelUpstream, refuses, startUpstream } from '../../../test/support/model-upstream.ts';
 import { until } from '../../../test/support/server-process.ts';
 import { perform, processesOf, rehearse } from '../../../test/support/stage.ts';
@@ -11,6 +12,7 @@ import { rehearsalProvider } from '../../gateway/providers/rehearsal.ts';
 import { demoScript, sampleRepository } from '../../gateway/rehearsal/demo.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { claudeEngine, hasSession } from './claude.ts';
+import type { AgentTool } from './engine.ts';
 
 const engine = claudeEngine({ clock: systemClock, asRoot: process.getuid?.() === 0 });
 /** A slow command that cannot be mistaken for another. */
@@ -250,4 +252,40 @@ test('a machine out of descriptors survives the start of an agent, and is not fi
     for await (const { outcome } of engine.run(request, new AbortController().signal)) if (outcome) console.log(JSON.stringify(outcome));`;
   const argv = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
   expect(JSON.parse(execFileSync('sh', argv, { encoding: 'utf8' }))).toMatchObject({ kind: 'released', reason: { code: 'host-unfit' } });
+});
+
+test('offers tools of the server itself, also where a profile allows no others, and outlives one that breaks', async () => {
+  const asked: unknown[] = [];
+  const own: readonly AgentTool[] = [
+    {
+      name: 'remember',
+      description: 'Keeps something.',
+      input: { title: z.string() },
+      async call(given) {
+        asked.push(given);
+        if (asked.length > 1) throw new Error('the store is closed');
+        return { failed: false, text: 'Kept.' };
+      },
+    },
+  ];
+  const remember = (title: unknown): object => ({ call: { tool: 'mcp__nightshift__remember', input: { title } } });
+  const stage = await rehearse(
+    undo,
+    { turns: [remember('one'), remember('two'), remember(3), { say: 'Done.' }] },
+    { own, tools: ['Read'] },
+  );
+  const { events, outcome } = await perform(engine, stage.request);
+  expect(outcome).toMatchObject({ kind: 'succeeded' });
+  expect(asked).toEqual([{ title: 'one' }, { title: 'two' }]);
+  const results = events.flatMap((event) => (event.type === 'run.tool-finished' ? [event.data] : []));
+  expect(results.map(({ tool, failed }) => [tool, failed])).toEqual([
+    ['mcp__nightshift__remember', false],
+    ['mcp__nightshift__remember', true],
+    ['mcp__nightshift__remember', true],
+  ]);
+  expect(results.map(({ output }) => output).slice(0, 2)).toEqual(['Kept.', 'It did not work: the store is closed']);
+  const [first] = stage.asked as readonly { readonly message: { readonly tools: readonly { name: string }[] } }[];
+  const offered = first?.message.tools.map(({ name }) => name);
+  expect(offered).toEqual(expect.arrayContaining(['Read', 'mcp__nightshift__remember']));
+  expect(offered).not.toContain('Bash');
 });

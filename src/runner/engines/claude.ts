@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Options, SDKResultMessage, startup } from '@anthropic-ai/claude-agent-sdk';
+import type * as AgentSdk from '@anthropic-ai/claude-agent-sdk';
+import type { Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
 import { failed, type Outcome } from '../../domain/outcome.ts';
-import type { Task } from '../../domain/task.ts';
+import { taskPrompt } from '../../domain/prompt.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { sweepRun } from '../clear-away.ts';
 import { createNarrator } from './claude/narrator.ts';
 import { type AgentProcess, agentProcess, type Ending, spawnPlainly } from './claude/process.ts';
 import { engineMissing, verdict } from './claude/verdict.ts';
-import type { ConversationRequest, Engine, EngineEvent, EngineRequest } from './engine.ts';
+import type { AgentTool, ConversationRequest, Engine, EngineEvent, EngineRequest } from './engine.ts';
 
 export interface ClaudeParts {
   readonly clock: Clock;
@@ -75,8 +76,8 @@ async function* converse(
   if (resumed && !(await hasSession(conversation.sessionDirectory, sessionId))) {
     return yield outcome(failed('session-lost', `Session ${sessionId} cannot be gone on with: there is no record of it.`, true));
   }
-  const start = await loadSdk();
-  if (typeof start !== 'function') return yield outcome(start);
+  const sdk = await loadSdk();
+  if ('kind' in sdk) return yield outcome(sdk);
   await mkdir(conversation.sessionDirectory, { recursive: true, mode: 0o700 });
   await conversation.onSession?.(sessionId);
   yield { type: 'run.session', data: { sessionId, resumed } };
@@ -90,8 +91,9 @@ async function* converse(
   let thrown: string | undefined;
   let lastRetryMs: number | undefined;
   try {
-    const warm = await start({ options: optionsFor(parts, request, conversation, sessionId, agent) });
-    const prompt = conversation.prompt ?? (resumed ? goOn : promptOf(request.task));
+    const options = optionsFor(parts, request, conversation, sessionId, agent);
+    const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation.own ?? []) } });
+    const prompt = conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task));
     for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
       if (message.type === 'system' && message.subtype === 'api_retry') lastRetryMs = message.retry_delay_ms;
@@ -133,9 +135,9 @@ function endOf(agent: AgentProcess, runId: string, signal: AbortSignal): () => P
 }
 
 /** Loaded when it is first needed: a server that runs no agent does without its megabytes. */
-async function loadSdk(): Promise<typeof startup | Outcome> {
+async function loadSdk(): Promise<typeof AgentSdk | Outcome> {
   try {
-    return (await import('@anthropic-ai/claude-agent-sdk')).startup;
+    return await import('@anthropic-ai/claude-agent-sdk');
   } catch (error) {
     return engineMissing(messageOf(error));
   }
@@ -190,6 +192,25 @@ function optionsFor(
   };
 }
 
+/** The name of the server that our tools come from, as agents and transcripts see it: `mcp__nightshift__…`. */
+const ownServer = 'nightshift';
+
+/** Called in this process, through the pipes of the program: no sandbox needs a hole for them. */
+function ownTools({ createSdkMcpServer, tool }: typeof AgentSdk, own: readonly AgentTool[]): Pick<Options, 'mcpServers'> {
+  if (own.length === 0) return {};
+  const tools = own.map((each) =>
+    tool(each.name, each.description, each.input, async (given) => {
+      try {
+        const { failed: isError, text } = await each.call(given);
+        return { isError, content: [{ type: 'text', text }] };
+      } catch (error) {
+        return { isError: true, content: [{ type: 'text', text: `It did not work: ${messageOf(error)}` }] };
+      }
+    }),
+  );
+  return { mcpServers: { [ownServer]: createSdkMcpServer({ name: ownServer, tools, alwaysLoad: true }) } };
+}
+
 function environment(
   { asRoot }: ClaudeParts,
   { env }: EngineRequest,
@@ -219,12 +240,6 @@ const named = (family: 'HAIKU' | 'SONNET' | 'OPUS', model: string | undefined): 
 
 const withoutGaps = (env: Readonly<Record<string, string | undefined>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
-
-/** A body that begins with its title has said it already. */
-const promptOf = ({ title, body }: Task): string => {
-  if (body === null || body.trim() === '') return title;
-  return body.startsWith(title) ? body : `${title}\n\n${body}`;
-};
 
 const goOn =
   'You were interrupted: the server stopped while you were at work. Your last step may be half done. ' +

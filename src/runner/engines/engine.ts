@@ -1,4 +1,5 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import type { z } from 'zod';
 import type { Happening } from '../../domain/event.ts';
 import type { Outcome } from '../../domain/outcome.ts';
 import type { Task } from '../../domain/task.ts';
@@ -47,10 +48,20 @@ export interface ConversationRequest {
   readonly maxTurns?: number;
   /** The only tools there are; without it, all that make sense with nobody watching. */
   readonly tools?: readonly string[];
+  /** Tools of the server itself, whatever other tools there are. Engines that cannot offer any leave them out. */
+  readonly own?: readonly AgentTool[];
   /** How often the engine itself asks again when a model call fails. */
   readonly modelRetries?: number;
   /** Awaited before the first model call, so that a session that was begun can always be found again. */
   onSession?(sessionId: string): Promise<void>;
+}
+
+/** Something of the server's that an agent may call while it works. `call` is given what fits `input`, and may reject. */
+export interface AgentTool {
+  readonly name: string;
+  readonly description: string;
+  readonly input: z.ZodRawShape;
+  call(given: unknown): Promise<{ readonly failed: boolean; readonly text: string }>;
 }
 
 export type EngineEvent =
