@@ -264,6 +264,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       queue,
       inbox,
       outbox,
+      memory,
+      addressOf: canonicalAddress,
       doors: new Map(connectors.flatMap(({ door }) => (door ? [[door.source, door]] : []))),
       clock,
       newId,

@@ -1,4 +1,5 @@
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
+import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { ProfileSettings } from '../domain/profile.ts';
 import type { RunResult } from '../domain/result.ts';
@@ -106,6 +107,22 @@ export interface Message {
   readonly state: MessageState;
   readonly reason: Reason | null;
   readonly createdAt: string;
+}
+
+export interface Note {
+  readonly id: string;
+  readonly kind: NoteKind;
+  readonly repository: string | null;
+  readonly title: string;
+  readonly text: string;
+  readonly origin: { readonly kind: string; readonly name: string | null; readonly taskId: string | null; readonly runId: string | null };
+  readonly trust: NoteTrust;
+  readonly tags: readonly string[];
+  readonly importance: number;
+  readonly times: number;
+  readonly supersededBy: string | null;
+  readonly createdAt: string;
+  readonly updatedAt: string;
 }
 
 export interface QueueState {

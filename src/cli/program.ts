@@ -50,6 +50,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
   ],
   'Set-up:': [
     { name: 'profiles', summary: 'list, show, make, change and delete profiles of agents', load: () => import('./profiles.ts') },
+    { name: 'notes', summary: 'search, add, change and delete what is remembered', load: () => import('./notes.ts') },
     { name: 'workspaces', summary: 'list and remove the workspaces of runs', load: () => import('./workspaces.ts') },
     { name: 'mcp', summary: 'let an editor or another agent use Nightshift (Model Context Protocol)', load: () => import('./mcp.ts') },
     { name: 'completion', summary: 'print a completion script for bash, zsh or fish', load: () => import('./completion.ts') },

@@ -52,6 +52,18 @@ describe.each([
 
   const call = (name: string, args: Record<string, unknown>) => client.callTool({ name, arguments: args });
 
+  test('finds what was noted', async () => {
+    await server.api.call('POST', '/api/notes', { body: { title: 'Flaky clock', text: 'clockTest fails at midnight' } });
+    await server.api.call('POST', '/api/notes', { body: { title: 'Other', text: 'nothing', repository: 'https://git.example/a/b.git' } });
+    const titles = async (args: Record<string, unknown>): Promise<readonly string[]> =>
+      ((await call('search_notes', args)).structuredContent as { readonly items: readonly { readonly title: string }[] }).items.map(
+        ({ title }) => title,
+      );
+    expect(await titles({ query: 'clock test?' })).toEqual(['Flaky clock']);
+    expect(await titles({ repository: 'https://git.example/a/b', condensed: true, kind: 'learning', limit: 5 })).toEqual(['Other']);
+    expect(textOf(await call('search_notes', { repository: 'no address' }))).toContain('invalid-repository');
+  });
+
   test('files a task, follows it to its end and reads what came of it', async () => {
     const filed = await call('file_task', { title: 'Say hello', body: 'echo hello' });
     const { id } = filed.structuredContent as { readonly id: string };
@@ -106,7 +118,7 @@ describe.each([
   test('is told which tools change something and which only look', async () => {
     const { tools } = await client.listTools();
     const looking = tools.filter(({ annotations }) => annotations?.readOnlyHint === true).map(({ name }) => name);
-    expect(looking.toSorted()).toEqual(['follow_task', 'list_tasks', 'show_run', 'show_task']);
+    expect(looking.toSorted()).toEqual(['follow_task', 'list_tasks', 'search_notes', 'show_run', 'show_task']);
     expect(tools.find(({ name }) => name === 'cancel_task')?.annotations?.destructiveHint).toBe(true);
   });
 });

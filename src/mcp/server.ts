@@ -1,6 +1,7 @@
 import { type CallToolResult, McpServer, ResourceTemplate } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { type IdKind, idPrefixes, isId } from '../domain/id.ts';
+import { noteKinds } from '../domain/note.ts';
 import { isClosed, priorities, type TaskStatus, taskStatuses } from '../domain/task.ts';
 import { type Clock, wait } from '../platform/clock.ts';
 import type { Api } from './api.ts';
@@ -108,6 +109,29 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
         await notify({ method: 'notifications/progress', params }).catch(() => undefined); // whoever is gone aborts the signal
       };
       return answer(settled({ api, clock, look }, id, seconds * 1_000, signal));
+    },
+  );
+
+  server.registerTool(
+    'search_notes',
+    {
+      title: 'Search notes',
+      description: 'What was learned, found out or tried in vain in earlier work. Without words the newest come first.',
+      inputSchema: z.object({
+        query: z.string().max(2_000).optional().describe('Words; any text will do.'),
+        repository: z.string().max(2_000).optional(),
+        kind: z.enum(noteKinds).optional(),
+        condensed: z.boolean().optional().describe('Also those that a summary stands for.'),
+        limit: z.number().int().min(1).max(100).optional().describe('Default: 20.'),
+        cursor: z.string().optional().describe('nextCursor of the page before.'),
+      }),
+      annotations: { readOnlyHint: true },
+    },
+    ({ query, limit = 20, condensed, ...filter }) => {
+      const asked = new URLSearchParams({ limit: String(limit) });
+      for (const [name, value] of Object.entries({ q: query, condensed, ...filter }))
+        if (value !== undefined) asked.set(name, String(value));
+      return answer(api.request('GET', `/api/notes?${asked}`));
     },
   );
 

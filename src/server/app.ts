@@ -19,6 +19,7 @@ import { healthRoutes } from './routes/health.ts';
 import { inboxRoutes } from './routes/inbox.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { noteRoutes } from './routes/notes.ts';
 import { outboxRoutes } from './routes/outbox.ts';
 import { profileRoutes } from './routes/profiles.ts';
 import { providerRoutes } from './routes/providers.ts';
@@ -88,6 +89,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', eventRoutes(parts));
   app.route('/api', queueRoutes(parts));
   app.route('/api', profileRoutes(parts));
+  app.route('/api', noteRoutes(parts));
   app.route('/api', workspaceRoutes(parts));
   app.route('/api', agentRuntimeRoutes(parts));
   app.route('/api', budgetRoutes(parts));

@@ -3,6 +3,7 @@ import type { Reason } from '../domain/outcome.ts';
 import type { Trust } from '../domain/task.ts';
 import type { Inbox } from '../inbox/inbox.ts';
 import type { Door } from '../inbox/source.ts';
+import type { Memory } from '../knowledge/memory/memory.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -21,6 +22,9 @@ export interface ServerParts {
   readonly queue: Queue;
   readonly inbox: Pick<Inbox, 'receive' | 'replay'>;
   readonly outbox: Pick<Outbox, 'put' | 'resend' | 'discard'>;
+  readonly memory: Memory;
+  /** One name for every way of writing a repository's address; undefined for what is none. */
+  readonly addressOf: (repository: string) => string | undefined;
   /** By source: who may leave deliveries here. */
   readonly doors: ReadonlyMap<string, Door>;
   readonly clock: Clock;
