@@ -171,20 +171,50 @@ function matchingInPostgres(words: readonly string[], all: boolean, { repository
     ) as recent`;
 }
 
-/** Repositories, by trust, whose current notes of machines come to more than so many bytes. */
-export async function voluminous(
+/**
+ * Of repositories whose current notes of machines come to more than so many bytes: their total, and whether more of that is
+ * trusted or untrusted. The largest first.
+ */
+export async function volumes(
   db: Kysely<Schema>,
   bytes: number,
-): Promise<readonly { readonly repository: string | null; readonly trust: NoteTrust; readonly bytes: number }[]> {
+): Promise<readonly { readonly repository: string | null; readonly trust: NoteTrust; readonly total: number }[]> {
   const rows = await db
     .selectFrom('notes')
-    .select(['repository', 'trust', sql<number>`sum(size)`.as('bytes')])
+    .select([
+      'repository',
+      sql<number>`sum(size)`.as('total'),
+      sql<number>`sum(case when trust = 'trusted' then size else 0 end)`.as('trusted'),
+    ])
     .where('superseded_by', 'is', null)
     .where('task_id', 'is not', null)
-    .groupBy(['repository', 'trust'])
+    .groupBy('repository')
     .having(sql<number>`sum(size)`, '>', bytes)
+    .orderBy('total', 'desc')
     .execute();
-  return rows.map(({ repository, trust, bytes: sum }) => ({ repository, trust, bytes: Number(sum) }));
+  return rows.map(({ repository, total, trusted }) => ({ repository, trust: trusted * 2 >= total ? 'trusted' : 'untrusted', total }));
+}
+
+/**
+ * The current ones that a summary may stand for: newest first, or with `before` those that are older than a note, oldest
+ * first. What people wrote stays as they wrote it.
+ */
+export async function notesOfMachines(
+  db: Kysely<Schema>,
+  { repository, trust }: { readonly repository: string | null; readonly trust: NoteTrust },
+  { before, limit }: { readonly before?: string; readonly limit: number },
+): Promise<readonly Note[]> {
+  let query = db
+    .selectFrom('notes')
+    .select(columns)
+    .where('repository', repository === null ? 'is' : '=', repository)
+    .where('trust', '=', trust)
+    .where('superseded_by', 'is', null)
+    .where('task_id', 'is not', null)
+    .orderBy('id', before === undefined ? 'desc' : 'asc')
+    .limit(limit);
+  if (before !== undefined) query = query.where('id', '<', before);
+  return (await query.execute()).map(toNote);
 }
 
 const idsSupersededBy = async (db: Kysely<Schema>, id: string): Promise<readonly string[]> =>
