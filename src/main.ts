@@ -131,7 +131,16 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       outbox,
       connectors.flatMap(({ reporter }) => reporter ?? []),
     );
-    const memory = createMemory({ clock, newId });
+    const mirrors = connectors.flatMap(({ mirror }) => mirror ?? []);
+    const memory = createMemory({
+      clock,
+      newId,
+      noted: (tx, note, at) =>
+        outbox.put(
+          tx,
+          mirrors.map((mirror) => mirror(note, at)),
+        ),
+    });
     const failures = noteFailures({ memory, addressOf: canonicalAddress });
     const queue = createQueue({
       store,

@@ -1,3 +1,4 @@
+import type { OutgoingMessage } from '../domain/mail.ts';
 import type { Inbox } from '../inbox/inbox.ts';
 import type { Door, Source } from '../inbox/source.ts';
 import type { Reporter } from '../outbox/announce.ts';
@@ -14,9 +15,13 @@ export interface Connector {
   readonly door?: Door;
   readonly channel?: Channel;
   readonly reporter?: Reporter;
+  readonly mirror?: Mirror;
   /** Looks for work by itself until it is stopped. Whoever has only a door waits to be told. */
   start?(into: Into): { stop(): Promise<void> };
 }
+
+/** What somebody outside is to be told of a note that is new, changed or gone, at that time. */
+export type Mirror = (note: string, at: number) => OutgoingMessage;
 
 interface Into {
   readonly inbox: Pick<Inbox, 'receive'>;

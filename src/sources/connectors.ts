@@ -6,6 +6,7 @@ export interface SourceSettings {
   readonly todoFiles: readonly TodoFiles[];
   readonly memoryMcpUrl: string | undefined;
   readonly memoryMcpApiKey: string | undefined;
+  readonly memoryMcpNotes: 'on' | 'off';
   readonly pollInterval: number;
   readonly webhooks: readonly WebhookSetting[];
 }
@@ -22,8 +23,8 @@ export async function connectorsOf(
   }));
   if (todoFiles.length > 0) connectors.push((await import('./todo/connector.ts')).todoConnector(todoFiles, parts));
   if (url !== undefined) {
-    const { memoryConnector } = await import('./memory/connector.ts');
-    connectors.push(memoryConnector({ url, key, everyMs: pollInterval * 1_000 }, parts));
+    const { memoryConnectors } = await import('./memory/connector.ts');
+    connectors.push(...memoryConnectors({ url, key, everyMs: pollInterval * 1_000, notes: settings.memoryMcpNotes === 'on' }, parts));
   }
   return connectors;
 }

@@ -100,6 +100,7 @@ const memoryMcp =
         return { status: 200, body: task };
       }
       case '/api/memory/long-term/save':
+        if (body['category'] !== 'note') return { status: 400, body: { error: 'Invalid category' } };
         server.notes.push({ key: String(body['key']), value: String(body['value']) });
         return { status: 200, body: { success: true } };
       default:

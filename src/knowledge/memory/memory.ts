@@ -12,8 +12,8 @@ import type { Tx } from '../../store/store.ts';
 export interface MemoryParts {
   readonly clock: Clock;
   readonly newId: NewId;
-  /** Told of each note that is new or another, in the transaction of that change. */
-  readonly noted?: (tx: Tx, note: Note) => Promise<void>;
+  /** Told of each note that is new, changed or gone, in the transaction of that change. */
+  readonly noted?: (tx: Tx, note: string, at: number) => Promise<void>;
 }
 
 export type Remembered =
@@ -51,7 +51,7 @@ export function createMemory({ clock, newId, noted = async () => undefined }: Me
         updatedAt: now,
       });
       await append(tx, [told(isNew ? 'note.added' : 'note.repeated', note, wish.origin)], now);
-      if (isNew) await noted(tx, note);
+      if (isNew) await noted(tx, note.id, now);
       return { ok: true, note, isNew };
     },
 
@@ -66,15 +66,17 @@ export function createMemory({ clock, newId, noted = async () => undefined }: Me
       const note: Note = { ...said, hash: hashOf(said), updatedAt: now };
       if (!(await replaceNote(tx, note))) return { ok: false, refusal: saidAlready };
       await append(tx, [told('note.edited', note, { kind: 'person', name: by })], now);
-      await noted(tx, note);
+      await noted(tx, id, now);
       return { ok: true, note };
     },
 
     async forget(tx, id, by) {
       const note = (await lockNotes(tx, [id])).get(id);
       if (!note) return undefined;
+      const now = clock.now();
       await deleteNote(tx, id);
-      await append(tx, [told('note.deleted', note, { kind: 'person', name: by })], clock.now());
+      await append(tx, [told('note.deleted', note, { kind: 'person', name: by })], now);
+      await noted(tx, id, now);
       return note;
     },
   };

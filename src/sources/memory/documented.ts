@@ -32,5 +32,7 @@ export function documentedList(wire: Wire, key: string | undefined): MemoryList 
       if (answered.value.status >= 400) return fail({ kind: 'not-understood', message: `PATCH /tasks answered ${answered.value.status}.` });
       return { ok: true, value: undefined };
     },
+    keep: async () =>
+      fail({ kind: 'unsupported', message: 'The documented dialect of Memory-MCP has tasks only, and no place for notes.' }),
   };
 }

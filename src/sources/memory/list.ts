@@ -20,7 +20,18 @@ export type MemoryFailure =
   | { readonly kind: 'refused'; readonly message: string }
   /** The answers are not those of this dialect: find out again what the server is. */
   | { readonly kind: 'not-understood'; readonly message: string }
-  | { readonly kind: 'no-such-item'; readonly message: string };
+  | { readonly kind: 'no-such-item'; readonly message: string }
+  /** This dialect has nothing like it. */
+  | { readonly kind: 'unsupported'; readonly message: string };
+
+/** What is kept beside the items. Under a key that is known, it takes the place of what was there. */
+export interface KeptText {
+  readonly key: string;
+  readonly value: string;
+  /** From 1 to 10. */
+  readonly importance: number;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
 
 export type MemoryAnswer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: MemoryFailure };
 
@@ -34,6 +45,7 @@ export interface MemoryList {
   pending(signal: AbortSignal): Promise<MemoryAnswer<readonly MemoryItem[]>>;
   /** Says how it stands with an item of ours. `reason` is kept with it where the dialect has a place for one. */
   report(id: string, status: MemoryStatus, reason: string | undefined, signal: AbortSignal): Promise<MemoryAnswer<void>>;
+  keep(text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>>;
 }
 
 /** Ten is the most urgent there. A word is taken as one. */

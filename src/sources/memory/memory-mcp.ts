@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { MemoryAnswer, MemoryList } from './list.ts';
+import type { KeptText, MemoryAnswer, MemoryList } from './list.ts';
 import { allPages, call, common, fail, itemsIn, pageSize, type Reply, type Wire } from './wire.ts';
 
 const sessionSchema = z.object({ session_token: z.string().min(1) });
@@ -59,6 +59,9 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
     return fail({ kind: 'not-understood', message: `POST ${path} answered ${status}.` });
   };
 
+  const keep = (text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>> =>
+    change('/api/memory/long-term/save', { category: 'note', ...text }, signal);
+
   return {
     dialect: 'memory-mcp',
     pending: (signal) =>
@@ -75,8 +78,8 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
       const changed = await change('/api/tasks/update', { id, status }, signal);
       if (!changed.ok || reason === undefined) return changed;
       // There is no status for a failure and an item keeps no text of ours, so the reason is a note beside it.
-      const note = { category: 'note', key: `nightshift/${id}`, value: reason.slice(0, 10_000), importance: 6, metadata: { task: id } };
-      return change('/api/memory/long-term/save', note, signal);
+      return keep({ key: `nightshift/${id}`, value: reason.slice(0, 10_000), importance: 6, metadata: { task: id } }, signal);
     },
+    keep,
   };
 }

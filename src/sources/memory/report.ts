@@ -59,7 +59,8 @@ export const memoryChannel = (link: MemoryLink, ours: string): Channel => ({
   },
 });
 
-function sendingOf({ kind, message: why, ...more }: MemoryFailure): Sending {
+export function sendingOf({ kind, message: why, ...more }: MemoryFailure): Sending {
+  if (kind === 'unsupported') return { kind: 'refused', code: 'memory-unsupported', message: why };
   const afterMs = kind === 'refused' ? 300_000 : 'afterMs' in more ? more.afterMs : undefined;
   return {
     kind: 'retry',

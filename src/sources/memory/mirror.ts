@@ -1,0 +1,44 @@
+import type { Note } from '../../domain/note.ts';
+import { noteText } from '../../domain/note.ts';
+import type { Channel } from '../../outbox/channel.ts';
+import { findNote } from '../../store/notes.ts';
+import type { Store } from '../../store/store.ts';
+import type { Mirror } from '../connector.ts';
+import type { MemoryLink } from './link.ts';
+import { sendingOf } from './report.ts';
+
+const name = 'memory-notes';
+
+/** What the note says is read when it is sent, so that nothing is sent any more that was deleted meanwhile. */
+interface Noted {
+  readonly note: string;
+  readonly at: number;
+}
+
+export const memoryMirror =
+  (list: string): Mirror =>
+  (note, at) => ({ channel: name, recipient: list, kind: 'note', key: `${list} ${note}`, body: { note, at } satisfies Noted });
+
+/** The server keeps one text under each key, so that to send a note twice is to send it once. */
+export const mirrorChannel = (link: MemoryLink, ours: string, store: Pick<Store, 'read'>): Channel => ({
+  name,
+  async send({ body, recipient, ref }, signal) {
+    if (recipient !== ours) {
+      return { kind: 'refused', code: 'other-list', message: 'It is for another server than the one that MEMORY_MCP_URL names now.' };
+    }
+    const { note: id } = body as Noted;
+    const note = await findNote(store.read, id);
+    const kept = await link.use((list) => list.keep({ key: `nightshift/${id}`, ...copyOf(note) }, signal), signal);
+    return kept.ok ? { kind: 'sent', ref } : sendingOf(kept.failure);
+  },
+});
+
+/** Nothing can be deleted there, so a deleted note leaves an empty one. */
+const copyOf = (note: Note | undefined) =>
+  note === undefined
+    ? { value: '(deleted in Nightshift)', importance: 1, metadata: { deleted: true } }
+    : {
+        value: noteText(note),
+        importance: note.importance,
+        metadata: { kind: note.kind, repository: note.repository, trust: note.trust, tags: note.tags },
+      };
