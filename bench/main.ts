@@ -8,6 +8,7 @@ import { events } from './suites/events.ts';
 import { firstRequest } from './suites/first-request.ts';
 import { gateway } from './suites/gateway.ts';
 import { idle } from './suites/idle.ts';
+import { notes } from './suites/notes.ts';
 import { restart } from './suites/restart.ts';
 import { resume } from './suites/resume.ts';
 import { sandboxStart } from './suites/sandbox-start.ts';
@@ -28,6 +29,7 @@ const suites: readonly Suite[] = [
   webhooks,
   endToEnd,
   atSize,
+  notes,
   sandboxStart,
   firstRequest,
   resume,

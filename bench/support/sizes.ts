@@ -4,6 +4,7 @@ export interface Sizes {
   readonly queued: readonly number[];
   readonly claims: number;
   readonly querySamples: number;
+  readonly notes: number;
   readonly raceTasks: number;
   readonly raceRounds: number;
   readonly events: number;
@@ -28,6 +29,7 @@ export const fullSizes: Sizes = {
   queued: [1_000, 100_000, 1_000_000],
   claims: 600,
   querySamples: 100,
+  notes: 100_000,
   raceTasks: 2_000,
   raceRounds: 3,
   events: 4_000,
@@ -59,6 +61,7 @@ export const quickSizes: Sizes = {
   queued: [1_000, 20_000],
   claims: 200,
   querySamples: 20,
+  notes: 5_000,
   raceTasks: 200,
   raceRounds: 1,
   events: 1_000,

@@ -116,11 +116,11 @@ export async function listNotes(
 }
 
 /** Of words that are everywhere, only the most recent notes that have them are weighed: their number must not cost time. */
-const weighed = 2_000;
+const weighed = 1_000;
 /** After thirty days a note counts three quarters of what it counts when it is new, and never less than half of it. */
 const worth = (now: number): RawBuilder<number> =>
   sql<number>`(0.5 + 0.5 / (1 + abs(${now} - updated_at) / ${sql.raw((30 * 86_400_000).toFixed(1))})) * (0.75 + importance / 20.0)`;
-const mostWords = 24;
+const mostWords = 16;
 
 /**
  * The notes that speak of what is asked, the most telling first: by how well the words fit (title before tags before text),
@@ -135,12 +135,12 @@ export async function searchNotes(
   const words = askedWords(asked, mostWords);
   if (words.length === 0) return [];
   const matching = dialect === 'sqlite' ? await matchingInSqlite(db, words, all, filter) : matchingInPostgres(words, all, filter);
-  if (!matching) return [];
-  const kind = filter.kind === undefined ? sql`` : sql`where kind = ${filter.kind}`;
+  // Texts are read of those alone that are answered with.
   const { rows } = await sql<NoteRow>`
-    select ${sql.join(columns.map((column) => sql.ref(column)))} from (${matching}) as found ${kind}
-    order by fits * ${worth(now)} desc, id desc
-    limit ${limit} offset ${skip}`.execute(db);
+    select ${sql.join(columns.map((column) => sql.ref(`notes.${column}`)))} from (
+      select seq, fits * ${worth(now)} as score from (${matching}) as found
+      order by score desc, seq desc limit ${limit} offset ${skip}
+    ) as best join notes on notes.seq = best.seq order by best.score desc, best.seq desc`.execute(db);
   return rows.map(toNote);
 }
 
@@ -149,7 +149,7 @@ async function matchingInSqlite(
   words: readonly string[],
   all: boolean,
   filter: NoteFilter,
-): Promise<RawBuilder<unknown> | undefined> {
+): Promise<RawBuilder<unknown>> {
   // Words have letters and digits only, and stand in quotes: none of them is an operator.
   const any = words.map((word) => `"${word}"`).join(all ? ' AND ' : ' OR ');
   const scope = scopeAsked(filter);
@@ -157,19 +157,24 @@ async function matchingInSqlite(
   const { rows } = await sql<{ rowid: number }>`
     select rowid from notes_fts where notes_fts match ${query} order by rowid desc limit 1 offset ${weighed - 1}`.execute(db);
   return sql`
-    select notes.*, -bm25(notes_fts, 4.0, 2.0, 1.0, 0.0) as fits from notes_fts join notes on notes.seq = notes_fts.rowid
-    where notes_fts match ${query} and notes_fts.rowid >= ${rows[0]?.rowid ?? 0}`;
+    select seq, updated_at, importance, -bm25(notes_fts, 4.0, 2.0, 1.0, 0.0) as fits
+    from notes_fts join notes on notes.seq = notes_fts.rowid
+    where notes_fts match ${query} and notes_fts.rowid >= ${rows[0]?.rowid ?? 0} ${ofKind(filter)}`;
 }
 
-function matchingInPostgres(words: readonly string[], all: boolean, { repository, condensed }: NoteFilter): RawBuilder<unknown> {
+function matchingInPostgres(words: readonly string[], all: boolean, filter: NoteFilter): RawBuilder<unknown> {
+  const { repository, condensed } = filter;
   const query = sql`to_tsquery('nightshift', ${words.map((word) => `'${word}'`).join(all ? ' & ' : ' | ')})`;
   const about = repository === undefined ? sql`` : repository === null ? sql`and repository is null` : sql`and repository = ${repository}`;
   return sql`
-    select *, ts_rank('{0.1, 0.2, 0.4, 1.0}', words, ${query}, 1) as fits from (
-      select * from notes where words @@ ${query} ${about} ${condensed ? sql`` : sql`and superseded_by is null`}
+    select seq, updated_at, importance, ts_rank('{0.1, 0.2, 0.4, 1.0}', words, ${query}, 1) as fits from (
+      select seq, updated_at, importance, words from notes
+      where words @@ ${query} ${about} ${ofKind(filter)} ${condensed ? sql`` : sql`and superseded_by is null`}
       order by seq desc limit ${weighed}
     ) as recent`;
 }
+
+const ofKind = ({ kind }: NoteFilter): RawBuilder<unknown> => (kind === undefined ? sql`` : sql`and kind = ${kind}`);
 
 /**
  * Of repositories whose current notes of machines come to more than so many bytes: their total, and whether more of that is

@@ -5,7 +5,7 @@ export const notes: Migration = {
   statements: (dialect) => {
     const id = dialect === 'postgres' ? 'text collate "C"' : 'text';
     const seq = dialect === 'postgres' ? 'bigint generated always as identity primary key' : 'integer primary key';
-    const words = dialect === 'postgres' ? 'words tsvector not null,' : '';
+    const words = dialect === 'postgres' ? ', words tsvector not null' : '';
     return [
       ...(dialect === 'postgres' ? porterWords : []),
       `create table notes (
@@ -13,9 +13,6 @@ export const notes: Migration = {
         id ${id} not null,
         kind text not null,
         repository text,
-        title text not null,
-        text text not null,
-        ${words}
         author text,
         task_id ${id},
         run_id ${id},
@@ -27,7 +24,10 @@ export const notes: Migration = {
         superseded_by ${id},
         size integer not null,
         created_at bigint not null,
-        updated_at bigint not null
+        updated_at bigint not null,
+        title text not null,
+        text text not null
+        ${words}
       )`,
       `create unique index notes_ids on notes (id)`,
       `create unique index notes_hashes on notes (hash)`,
