@@ -100,6 +100,7 @@ describe('an event of an agent', () => {
     ['run.error', { code: 'model-refused', message: 'no \x1b[31mcredit' }, 'no credit (model-refused)'],
     ['run.thinking', { text: 'first\nthen' }, 'first then'],
     ['run.session', { sessionId: 'x', resumed: true }, 'the conversation goes on where it was'],
+    ['run.notes', { notes: [{ note: 'nte_1', kind: 'failure' }], tokens: 90 }, 'reminded of 1 note of earlier work'],
     ['run.verified', { command: ['npm', 'test'], passed: false, exitCode: 1 }, 'the check failed (exit 1): npm test'],
     [
       'run.gate',

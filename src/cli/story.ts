@@ -47,6 +47,10 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: text('text'), style: 'dim' };
     case 'run.model':
       return data['model'] === null ? undefined : { text: `model ${text('model')} (${text('tier')}): ${text('reason')}`, style: 'dim' };
+    case 'run.notes': {
+      const { length } = data['notes'] as readonly unknown[];
+      return { text: `reminded of ${length} note${length === 1 ? '' : 's'} of earlier work`, style: 'dim' };
+    }
     case 'run.waiting':
       return waitingLine(data);
     case 'run.retry':

@@ -16,7 +16,7 @@ export interface MemoryToolsParts {
 }
 
 /** Of one run: more than this is a diary, not a memory. */
-export const notesOfRun = { count: 20, text: 4_000 } as const;
+const notesOfRun = { count: 20, text: 4_000 } as const;
 const recalled = 8;
 
 const rememberInput = z.object({

@@ -16,13 +16,11 @@ export interface MemoryParts {
   readonly noted?: (tx: Tx, note: string, at: number) => Promise<void>;
 }
 
-export type Remembered =
-  | { readonly ok: true; readonly note: Note; readonly isNew: boolean }
-  | { readonly ok: false; readonly refusal: Reason };
-export type Edited = { readonly ok: true; readonly note: Note } | { readonly ok: false; readonly refusal: Reason };
+type Remembered = { readonly ok: true; readonly note: Note; readonly isNew: boolean } | { readonly ok: false; readonly refusal: Reason };
+type Edited = { readonly ok: true; readonly note: Note } | { readonly ok: false; readonly refusal: Reason };
 
 /** What a person may change about a note. */
-export type NoteEdit = Partial<Pick<Note, 'kind' | 'repository' | 'title' | 'text' | 'trust' | 'tags' | 'importance'>>;
+type NoteEdit = Partial<Pick<Note, 'kind' | 'repository' | 'title' | 'text' | 'trust' | 'tags' | 'importance'>>;
 
 /** All of it becomes true with the transaction. What looks like a secret is never stored. */
 export interface Memory {

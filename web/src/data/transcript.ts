@@ -128,6 +128,10 @@ function noteOf({ id, at, type, data }: EventView): Item | undefined {
       return note(String(data['text']));
     case 'run.session':
       return note(data['resumed'] === true ? 'The conversation goes on where it was interrupted' : 'The conversation began');
+    case 'run.notes': {
+      const { length } = data['notes'] as readonly unknown[];
+      return note(`It was reminded of ${length} note${length === 1 ? '' : 's'} of earlier work`);
+    }
     case 'run.retry': {
       const why = data['status'] === null ? 'no connection' : String(data['status']);
       const next = `try ${Number(data['attempt'])} of ${Number(data['of'])} follows in ${Math.ceil(Number(data['waitMs']) / 1_000)} s`;
