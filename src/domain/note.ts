@@ -1,3 +1,5 @@
+import type { Trust } from './task.ts';
+
 export const noteKinds = ['investigation', 'checkpoint', 'failure', 'learning', 'summary'] as const;
 export type NoteKind = (typeof noteKinds)[number];
 
@@ -39,6 +41,9 @@ export interface Note extends Required<NewNote> {
 
 export const noteLimits = { title: 200, text: 16_000, tags: 20, tag: 50, author: 200 } as const;
 export const usualImportance = 5;
+
+/** What a model writes is no better than what it was given to read, and only the owner's tasks are all the owner's words. */
+export const trustIn = ({ trust }: { readonly trust: Trust }): NoteTrust => (trust === 'owner' ? 'trusted' : 'untrusted');
 
 /** As a model reads it, and as its length is reckoned. */
 export const noteText = ({ title, text }: Pick<Note, 'title' | 'text'>): string => `${title}\n${text}`;

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { noteLimits, noteText } from '../domain/note.ts';
+import { noteLimits, noteText, trustIn } from '../domain/note.ts';
 import { fromOutside } from '../domain/prompt.ts';
 import type { Task } from '../domain/task.ts';
-import { trustOf } from '../knowledge/memory/failures.ts';
 import type { Memory } from '../knowledge/memory/memory.ts';
 import type { Clock } from '../platform/clock.ts';
 import { searchNotes } from '../store/notes.ts';
@@ -55,7 +54,7 @@ export function memoryTools(
         }
         said += 1;
         const kept = await store.write((tx) =>
-          memory.remember(tx, { kind, repository, title, text, origin: { kind: 'run', taskId: task.id, runId }, trust: trustOf(task) }),
+          memory.remember(tx, { kind, repository, title, text, origin: { kind: 'run', taskId: task.id, runId }, trust: trustIn(task) }),
         );
         if (kept.ok) return { failed: false, text: kept.isNew ? `Kept as ${kept.note.id}.` : 'That was known already.' };
         said -= 1;

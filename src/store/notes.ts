@@ -52,9 +52,9 @@ export async function replaceNote(tx: Tx, note: Note): Promise<boolean> {
   return true;
 }
 
-/** What a summary stood for counts again once that is gone. */
-export async function deleteNote(tx: Tx, id: string): Promise<void> {
-  await supersede(tx, await idsSupersededBy(tx.db, id), null);
+/** What a summary stood for counts again once that is gone, unless another summary stands for that one. */
+export async function deleteNote(tx: Tx, { id, supersededBy }: Pick<Note, 'id' | 'supersededBy'>): Promise<void> {
+  await supersede(tx, await idsSupersededBy(tx.db, id), supersededBy);
   const gone = await tx.db.deleteFrom('notes').where('id', '=', id).returning('seq').executeTakeFirst();
   if (gone && tx.dialect === 'sqlite') await sql`delete from notes_fts where rowid = ${gone.seq}`.execute(tx.db);
 }
@@ -201,25 +201,27 @@ export async function volumes(
 }
 
 /**
- * The current ones that a summary may stand for: newest first, or with `before` those that are older than a note, oldest
- * first. What people wrote stays as they wrote it.
+ * The current ones that a summary may stand for: the newest first, or with `before` those that are older than a note, and all
+ * summaries, the oldest first. What people wrote stays as they wrote it.
  */
 export async function notesOfMachines(
   db: Kysely<Schema>,
   { repository, trust }: { readonly repository: string | null; readonly trust: NoteTrust },
   { before, limit }: { readonly before?: string; readonly limit: number },
 ): Promise<readonly Note[]> {
-  let query = db
+  const query = db
     .selectFrom('notes')
     .select(columns)
     .where('repository', repository === null ? 'is' : '=', repository)
     .where('trust', '=', trust)
     .where('superseded_by', 'is', null)
     .where('task_id', 'is not', null)
-    .orderBy('id', before === undefined ? 'desc' : 'asc')
     .limit(limit);
-  if (before !== undefined) query = query.where('id', '<', before);
-  return (await query.execute()).map(toNote);
+  const rows =
+    before === undefined
+      ? query.where('kind', '<>', 'summary').orderBy('id', 'desc')
+      : query.where((where) => where.or([where('kind', '=', 'summary'), where('id', '<', before)])).orderBy('id');
+  return (await rows.execute()).map(toNote);
 }
 
 const idsSupersededBy = async (db: Kysely<Schema>, id: string): Promise<readonly string[]> =>

@@ -51,7 +51,7 @@ const mostSummaries = 20;
 
 const summarySchema = z.object({
   title: z.string().min(1).max(noteLimits.title).describe('What the notes are about, in one line.'),
-  text: z.string().min(1).max(4_000).describe('The summary, in at most 300 words.'),
+  text: z.string().min(1).max(2_000).describe('The summary, in at most 250 words.'),
 });
 
 const system =
@@ -97,7 +97,9 @@ async function nextOld({ store, tokensIn }: CondenseParts): Promise<Old | undefi
     const before = newest[Math.max(1, startingWith(newest, tokensIn, freshTokens)) - 1];
     if (!before) continue;
     const oldest = await notesOfMachines(store.read, { repository, trust }, { before: before.id, limit: mostNotes });
-    const notes = oldest.slice(0, Math.max(2, startingWith(oldest, tokensIn, askedTokens)));
+    // What was condensed before is the oldest of all, whenever that was.
+    const inOrder = [...oldest.filter(({ kind }) => kind === 'summary'), ...oldest.filter(({ kind }) => kind !== 'summary')];
+    const notes = inOrder.slice(0, Math.max(2, startingWith(inOrder, tokensIn, askedTokens)));
     if (notes.length > 1) return { repository, trust, notes };
   }
   return undefined;

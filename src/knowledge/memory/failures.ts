@@ -1,7 +1,7 @@
-import { type NoteTrust, noteLimits } from '../../domain/note.ts';
+import { noteLimits, trustIn } from '../../domain/note.ts';
 import type { RunResult } from '../../domain/result.ts';
 import type { Run } from '../../domain/run.ts';
-import type { Task } from '../../domain/task.ts';
+import { dependencyFailed, type Task } from '../../domain/task.ts';
 import { lastWords } from '../../store/journal.ts';
 import { findResults } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
@@ -16,7 +16,8 @@ export interface FailureParts {
 }
 
 /** Failures of machines, providers and settings: they say nothing about the work. */
-const weather = /^(?:model-|engine-|session-|rate-limited$|overloaded$|internal$|no-model$|no-engine$|no-such-profile$|holder-lost$|hook-)/;
+const notTheWork =
+  /^(?:model-|engine-|session-|sandbox-|hook-|bad-|no-(?:model|engine|such-)|(?:auth-failed|rate-limited|overloaded|internal|network|disk-full|holder-lost|killed)$)/;
 
 /**
  * A run that ends badly leaves a note: what was tried, and why it did not do. Called with each change of status, in the
@@ -24,7 +25,9 @@ const weather = /^(?:model-|engine-|session-|rate-limited$|overloaded$|internal$
  */
 export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, tasks: readonly Task[]) => Promise<void> {
   return async (tx, tasks) => {
-    const bad = tasks.filter(({ status }) => status === 'failed' || status === 'delayed' || status === 'escalated');
+    const bad = tasks.filter(
+      ({ status, reason }) => (status === 'failed' || status === 'delayed' || status === 'escalated') && reason?.code !== dependencyFailed,
+    );
     if (bad.length === 0) return;
     const runs = await runsOfTasks(
       tx.db,
@@ -48,7 +51,7 @@ export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, task
         title: cut(`Failed: ${task.title}`, noteLimits.title),
         text: await story(tx, run, result),
         origin: { kind: 'run', taskId: task.id, runId: run.id },
-        trust: trustOf(task),
+        trust: trustIn(task),
         tags: [run.reason?.code ?? run.status],
         importance: 6,
       });
@@ -56,12 +59,9 @@ export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, task
   };
 }
 
-/** What a model writes is no better than what it was given to read, and only the owner's tasks are all the owner's words. */
-export const trustOf = ({ trust }: Pick<Task, 'trust'>): NoteTrust => (trust === 'owner' ? 'trusted' : 'untrusted');
-
 /** The task came to this status by the end of this very run. */
 const endedBadly = (run: Run, task: Task): boolean =>
-  (run.status === 'failed' || run.status === 'escalated') && run.finishedAt === task.updatedAt && !weather.test(run.reason?.code ?? '');
+  (run.status === 'failed' || run.status === 'escalated') && run.finishedAt === task.updatedAt && !notTheWork.test(run.reason?.code ?? '');
 
 async function story(tx: Tx, run: Run, { filesChanged, tests }: RunResult): Promise<string> {
   const red = (await roundsOfRun(tx.db, run.id)).at(-1)?.verdicts.filter(({ passed }) => !passed) ?? [];

@@ -114,6 +114,8 @@ for (const dialect of dialects) {
         '\\',
         '🙂',
         '\ud800',
+        'हिन्दी ไทย ﷺ ½ ² ǅ',
+        'x'.repeat(5_000),
         '   ',
         '',
       ];
@@ -186,7 +188,12 @@ for (const dialect of dialects) {
       const old = await say('Old', 'the build needs a lot of memory');
       const summary = await say('Summary', 'builds', { kind: 'summary' });
       await store.write((tx) => supersede(tx, [old.id], summary.id));
+      const newer = await say('Newer summary', 'all builds', { kind: 'summary' });
+      await store.write((tx) => supersede(tx, [summary.id], newer.id));
       await store.write((tx) => memory.forget(tx, summary.id, 'ann'));
+      expect((await findNote(store.read, old.id))?.supersededBy).toBe(newer.id);
+      expect(await found('memory', { repository: here })).toEqual([]);
+      await store.write((tx) => memory.forget(tx, newer.id, 'ann'));
       expect(await found('memory', { repository: here })).toEqual(['Old']);
     });
 

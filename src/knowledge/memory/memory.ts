@@ -72,7 +72,7 @@ export function createMemory({ clock, newId, noted = async () => undefined }: Me
       const note = (await lockNotes(tx, [id])).get(id);
       if (!note) return undefined;
       const now = clock.now();
-      await deleteNote(tx, id);
+      await deleteNote(tx, note);
       await append(tx, [told('note.deleted', note, { kind: 'person', name: by })], now);
       await noted(tx, id, now);
       return note;

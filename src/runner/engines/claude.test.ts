@@ -254,7 +254,7 @@ test('a machine out of descriptors survives the start of an agent, and is not fi
   expect(JSON.parse(execFileSync('sh', argv, { encoding: 'utf8' }))).toMatchObject({ kind: 'released', reason: { code: 'host-unfit' } });
 });
 
-test('offers tools of the server itself, also where a profile allows no others, and outlives one that breaks', async () => {
+test('offers tools of the server itself, where a profile has a list only those on it, and outlives one that breaks', async () => {
   const asked: unknown[] = [];
   const own: readonly AgentTool[] = [
     {
@@ -268,11 +268,12 @@ test('offers tools of the server itself, also where a profile allows no others, 
       },
     },
   ];
+  const forbidden: AgentTool = { name: 'recall', description: 'Finds it.', input: {}, call: () => Promise.reject(new Error('no')) };
   const remember = (title: unknown): object => ({ call: { tool: 'mcp__nightshift__remember', input: { title } } });
   const stage = await rehearse(
     undo,
     { turns: [remember('one'), remember('two'), remember(3), { say: 'Done.' }] },
-    { own, tools: ['Read'] },
+    { own: [...own, forbidden], tools: ['Read', 'mcp__nightshift__remember'] },
   );
   const { events, outcome } = await perform(engine, stage.request);
   expect(outcome).toMatchObject({ kind: 'succeeded' });
@@ -286,6 +287,5 @@ test('offers tools of the server itself, also where a profile allows no others, 
   expect(results.map(({ output }) => output).slice(0, 2)).toEqual(['Kept.', 'It did not work: the store is closed']);
   const [first] = stage.asked as readonly { readonly message: { readonly tools: readonly { name: string }[] } }[];
   const offered = first?.message.tools.map(({ name }) => name);
-  expect(offered).toEqual(expect.arrayContaining(['Read', 'mcp__nightshift__remember']));
-  expect(offered).not.toContain('Bash');
+  expect(offered?.toSorted()).toEqual(['Read', 'mcp__nightshift__remember']);
 });

@@ -10,7 +10,7 @@ import { sweepRun } from '../clear-away.ts';
 import { createNarrator } from './claude/narrator.ts';
 import { type AgentProcess, agentProcess, type Ending, spawnPlainly } from './claude/process.ts';
 import { engineMissing, verdict } from './claude/verdict.ts';
-import type { AgentTool, ConversationRequest, Engine, EngineEvent, EngineRequest } from './engine.ts';
+import type { ConversationRequest, Engine, EngineEvent, EngineRequest } from './engine.ts';
 
 export interface ClaudeParts {
   readonly clock: Clock;
@@ -92,7 +92,7 @@ async function* converse(
   let lastRetryMs: number | undefined;
   try {
     const options = optionsFor(parts, request, conversation, sessionId, agent);
-    const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation.own ?? []) } });
+    const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
     const prompt = conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task));
     for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
@@ -174,7 +174,7 @@ function optionsFor(
     ...(resume === undefined ? { sessionId } : { resume }),
     ...(model.name === undefined ? {} : { model: model.name }),
     ...(maxTurns === undefined ? {} : { maxTurns }),
-    ...(tools === undefined ? {} : { tools: [...tools] }),
+    ...(tools === undefined ? {} : { tools: tools.filter((name) => !name.startsWith('mcp__')) }),
     disallowedTools: senseless,
     // Nobody is there to ask. What an agent may do is decided by the sandbox around it, not by its own consent.
     permissionMode: 'bypassPermissions',
@@ -192,13 +192,16 @@ function optionsFor(
   };
 }
 
-/** The name of the server that our tools come from, as agents and transcripts see it: `mcp__nightshift__…`. */
 const ownServer = 'nightshift';
+/** As agents, transcripts and profiles call it. */
+const ownName = (tool: string): string => `mcp__${ownServer}__${tool}`;
 
 /** Called in this process, through the pipes of the program: no sandbox needs a hole for them. */
-function ownTools({ createSdkMcpServer, tool }: typeof AgentSdk, own: readonly AgentTool[]): Pick<Options, 'mcpServers'> {
-  if (own.length === 0) return {};
-  const tools = own.map((each) =>
+function ownTools({ createSdkMcpServer, tool }: typeof AgentSdk, conversation: ConversationRequest): Pick<Options, 'mcpServers'> {
+  const { own = [], tools: only } = conversation;
+  const allowed = own.filter(({ name }) => only === undefined || only.includes(ownName(name)));
+  if (allowed.length === 0) return {};
+  const tools = allowed.map((each) =>
     tool(each.name, each.description, each.input, async (given) => {
       try {
         const { failed: isError, text } = await each.call(given);

@@ -48,7 +48,7 @@ export interface ConversationRequest {
   readonly maxTurns?: number;
   /** The only tools there are; without it, all that make sense with nobody watching. */
   readonly tools?: readonly string[];
-  /** Tools of the server itself, whatever other tools there are. Engines that cannot offer any leave them out. */
+  /** Tools of the server itself; where `tools` names all there are, only those that it names as `mcp__nightshift__NAME`. */
   readonly own?: readonly AgentTool[];
   /** How often the engine itself asks again when a model call fails. */
   readonly modelRetries?: number;

@@ -32,6 +32,7 @@ export const notes: Migration = {
       `create unique index notes_ids on notes (id)`,
       `create unique index notes_hashes on notes (hash)`,
       `create index notes_of_repository on notes (repository, id)`,
+      `create index notes_current on notes (repository, id) where superseded_by is null`,
       `create index notes_of_kind on notes (kind, id)`,
       `create index notes_superseded on notes (superseded_by) where superseded_by is not null`,
       // Sums are read from it alone: which repositories have so much of machines that it is time for a summary.
