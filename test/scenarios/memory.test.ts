@@ -107,8 +107,8 @@ describe.skipIf(missingSandbox)('what agents remember', () => {
     await ended(id);
     const [failure, ...others] = await notes('kind=failure');
     expect(others).toEqual([]);
-    expect(failure).toMatchObject({ title: 'Failed: break it', repository, trust: 'trusted', tags: ['verify-failed'] });
-    expect(failure?.text).toContain('The check false');
+    expect(failure).toMatchObject({ title: 'Failed: break it', repository, trust: 'trusted', tags: ['round-limit'] });
+    expect(failure?.text).toMatch(/^Why: .+\nRed: task: /);
     expect(failure?.text).toContain('Tried by changing: result.txt');
     expect(failure?.text).toContain("The agent's last words: That is all I could do.");
 
