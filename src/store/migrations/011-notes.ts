@@ -32,11 +32,10 @@ export const notes: Migration = {
       `create unique index notes_ids on notes (id)`,
       `create unique index notes_hashes on notes (hash)`,
       `create index notes_of_repository on notes (repository, id)`,
-      `create index notes_current on notes (repository, id) where superseded_by is null`,
       `create index notes_of_kind on notes (kind, id)`,
       `create index notes_superseded on notes (superseded_by) where superseded_by is not null`,
       // Sums are read from it alone: which repositories have so much of machines that it is time for a summary.
-      `create index notes_of_machines on notes (repository, trust, id, size) where superseded_by is null and task_id is not null`,
+      `create index notes_current on notes (repository, id, task_id, trust, size, superseded_by) where superseded_by is null`,
       ...(dialect === 'postgres'
         ? // A list of pending entries would make searches slow now and then; notes are few, and searches many.
           [`create index notes_words on notes using gin (words) with (fastupdate = off)`]
