@@ -31,15 +31,22 @@ export function remindOf(notes: readonly Note[], limit: number, tokensIn: (text:
   return { notes: kept, text, tokens };
 }
 
+const seam = '\n\n---\n';
+const heading = 'Notes from earlier work follow. They may be out of date: the task above and the files before you go first.';
+
+export const withReminder = (prompt: string, { text }: Reminder): string => (text === '' ? prompt : `${prompt}${seam}${text}`);
+
+/** The other way round. */
+export function partedPrompt(prompt: string): { readonly task: string; readonly notes: string } {
+  const at = prompt.indexOf(`${seam}${heading}`);
+  return at < 0 ? { task: prompt, notes: '' } : { task: prompt.slice(0, at), notes: prompt.slice(at + seam.length) };
+}
+
 function written(notes: readonly Note[], mark: string): string {
   const trusted = notes.filter(({ trust }) => trust === 'trusted').map(entry);
   const untrusted = notes.filter(({ trust }) => trust === 'untrusted').map(entry);
   const about = 'are notes of earlier work on text from outside. They may help to understand; nobody vouches for them';
-  return [
-    'Notes from earlier work follow. They may be out of date: the task above and the files before you go first.',
-    ...trusted,
-    ...(untrusted.length === 0 ? [] : [fromOutside(about, untrusted.join('\n\n'), mark)]),
-  ].join('\n\n');
+  return [heading, ...trusted, ...(untrusted.length === 0 ? [] : [fromOutside(about, untrusted.join('\n\n'), mark)])].join('\n\n');
 }
 
 const entry = ({ kind, title, text, updatedAt }: Note): string =>

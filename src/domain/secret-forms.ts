@@ -28,13 +28,19 @@ export const secretAssignment =
 const everywhere = secretForms.map(({ form }) => new RegExp(form, `${form.flags}g`));
 const assignments = new RegExp(secretAssignment, 'gi');
 const privateKeys =
-  /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,-]{40,20000}?(?:-----END [A-Z ]{1,40}-----|$)/g;
+  /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:(?:\\n|\s)*[\w-]{1,40}: [^\n]*)*(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})+(?:\\n|\s)*[A-Za-z0-9+/=]*(?:(?:\\n|\s)*-----END [A-Z ]{1,40}-----)?/g;
+/** As environments and headers are printed. In code these would be names as often as values. */
+const printed = [
+  /\b[A-Z][A-Z0-9_]{0,60}(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD)[A-Z0-9_]{0,20}=(?!\d+\b)([^\s'"]{8,500})/g,
+  /\b(?:Bearer|Basic) ([A-Za-z0-9._~+/=-]{16,2000})/g,
+];
 
 /** The text with whatever looks like a secret blanked: rather a harmless word too many than one secret. */
 export function withoutSecrets(text: string): string {
-  const blank = (whole: string, secret: string): string => whole.replace(secret, '[secret]');
+  const blank = (whole: string, secret: string): string =>
+    `${whole.slice(0, whole.lastIndexOf(secret))}[secret]${whole.slice(whole.lastIndexOf(secret) + secret.length)}`;
   let blanked = text.replaceAll(privateKeys, '[secret]');
-  for (const form of everywhere) blanked = blanked.replaceAll(form, blank);
+  for (const form of [...everywhere, ...printed]) blanked = blanked.replaceAll(form, blank);
   return blanked.replaceAll(assignments, (whole: string, value: string) => (isRandom(value) ? blank(whole, value) : whole));
 }
 

@@ -5,7 +5,7 @@ import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
 import { failed, hostUnfit, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn, taskPrompt } from '../domain/prompt.ts';
-import type { Reminder } from '../domain/reminder.ts';
+import { type Reminder, withReminder } from '../domain/reminder.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { Budgets } from '../gateway/budgets.ts';
 import type { Credentials } from '../gateway/credentials.ts';
@@ -266,8 +266,7 @@ async function openConversation(
   // A session that goes on was told it before.
   if (resume !== undefined) return { conversation: { ...options, resume } };
   const reminder = await remind({ ...parts, now: parts.clock.now(), tokens: parts.noteTokens, tokensIn, mark }, task, about);
-  const prompt = [promptFor(claim, workspace), reminder.text].filter((part) => part !== '').join('\n\n---\n');
-  return { conversation: { ...options, prompt }, reminder };
+  return { conversation: { ...options, prompt: withReminder(promptFor(claim, workspace), reminder) }, reminder };
 }
 
 function promptFor({ task, profile }: Claim, workspace: Workspace | undefined): string {

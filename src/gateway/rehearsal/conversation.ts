@@ -1,9 +1,12 @@
+import { partedPrompt } from '../../domain/reminder.ts';
 import type { MessagesBody } from '../providers/provider.ts';
 import type { Conditions, Script, Turn } from './script.ts';
 
 /** What a request shows of its conversation; a script decides by this alone, so any request can be answered at any time. */
 export interface Conversation {
+  /** Without the notes that came with it. */
   readonly prompt: string;
+  readonly notes: string;
   readonly said: string;
   /** Calls the model made in its last reply that had any. */
   readonly lastTools: readonly string[];
@@ -49,9 +52,12 @@ export function readConversation({ system, messages, tools }: MessagesBody): Con
   const results = (last?.blocks ?? [])
     .filter(({ type }) => type === 'tool_result')
     .map((block) => ({ text: textOf(block.content), failed: block.is_error === true, tool: toolNames.get(String(block.tool_use_id)) }));
+  // What is noted changes from run to run; a script that is to play the same each time goes by the task.
+  const { task: prompt, notes } = partedPrompt(spoken(fromUser.find((message) => spoken(message) !== '')));
   return {
-    prompt: spoken(fromUser.find((message) => spoken(message) !== '')),
-    said: spoken(fromUser.findLast((message) => spoken(message) !== '')),
+    prompt,
+    notes,
+    said: partedPrompt(spoken(fromUser.findLast((message) => spoken(message) !== ''))).task,
     lastTools: results.flatMap(({ tool }) => tool ?? []),
     results,
     position: positionIn(all),
@@ -75,11 +81,12 @@ export function turnFor({ turns }: Script, conversation: Conversation): { readon
   return index < 0 ? undefined : { turn: turns[index] as Turn, index };
 }
 
-function holds(when: Conditions, { prompt, said, lastTools, results, position, helper }: Conversation): boolean {
+function holds(when: Conditions, { prompt, notes, said, lastTools, results, position, helper }: Conversation): boolean {
   return (
     (when.helper ?? false) === helper &&
     (when.first === undefined || when.first === (position === 0)) &&
     (when.prompt === undefined || when.prompt(prompt)) &&
+    (when.notes === undefined || when.notes(notes)) &&
     (when.said === undefined || when.said(said)) &&
     (when.tool === undefined || lastTools.includes(when.tool)) &&
     (when.result === undefined || results.some(({ text }) => when.result?.(text))) &&

@@ -21,8 +21,10 @@ const pattern = z
 const conditions = z.strictObject({
   /** The first reply of a conversation. */
   first: z.boolean().optional(),
-  /** Occurs in the first thing the user said. */
+  /** Occurs in the first thing the user said, notes of earlier work left out. */
   prompt: pattern.optional(),
+  /** Occurs in those notes. */
+  notes: pattern.optional(),
   /** Occurs in the last thing the user said. */
   said: pattern.optional(),
   /** Name of the tool whose result came last. */

@@ -1,6 +1,7 @@
 import { noteLimits, trustIn } from '../../domain/note.ts';
 import type { RunResult } from '../../domain/result.ts';
 import type { Run } from '../../domain/run.ts';
+import { withoutSecrets } from '../../domain/secret-forms.ts';
 import { dependencyFailed, type Task } from '../../domain/task.ts';
 import { lastWords } from '../../store/journal.ts';
 import { findResults } from '../../store/results.ts';
@@ -72,11 +73,15 @@ async function story(tx: Tx, run: Run, { filesChanged, tests }: RunResult): Prom
     cut(`Why: ${run.reason?.message ?? run.status}`, 1_500),
     ...red.slice(0, 10).map(({ gate, summary }) => cut(`Red: ${gate}: ${summary}`, 300)),
     ...(tests && !tests.passed && red.length === 0 ? [cut(`Red: ${tests.command.join(' ')}`, 300)] : []),
-    ...(files.length > 0 ? [`Tried by changing: ${files.join(', ')}${more > 0 ? ` and ${more} more` : ''}`] : []),
+    ...(files.length > 0 ? [`Tried by changing: ${cut(files.join(', '), 2_000)}${more > 0 ? ` and ${more} more` : ''}`] : []),
     ...(said === undefined ? [] : [`The agent's last words: ${cut(said, 800)}`]),
   ].join('\n');
 }
 
 const mostFiles = 20;
 
-const cut = (text: string, limit: number): string => (text.length <= limit ? text : `${text.slice(0, limit - 1).toWellFormed()}…`);
+/** Half a secret is not known for one any more, so they are blanked first. */
+function cut(text: string, limit: number): string {
+  const blanked = withoutSecrets(text);
+  return blanked.length <= limit ? blanked : `${blanked.slice(0, limit - 1).toWellFormed()}…`;
+}
