@@ -20,7 +20,7 @@ const begins = (prompt: string, call: object | readonly object[]): object => ({ 
 const script = {
   name: 'memory',
   turns: [
-    begins('break it', { tool: 'Bash', input: { command: 'echo I was told' } }),
+    { when: { first: true, notes: 'Failed: break it' }, call: { tool: 'Bash', input: { command: 'echo I was told' } } },
     begins('break it', writes),
     begins('chatter', [
       ...Array.from({ length: 21 }, (_, i) => remember(`Fact ${i}`, `number ${i}`)),
