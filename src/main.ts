@@ -47,12 +47,18 @@ import { equip } from './runner/equip.ts';
 import type { Hooks } from './runner/hooks/registry.ts';
 import { runTask } from './runner/run-task.ts';
 import type { Network } from './sandbox/egress.ts';
+import { addressReader } from './server/access/address.ts';
+import { createAudit } from './server/access/audit.ts';
+import { owner } from './server/access/caller.ts';
+import { createGuesses } from './server/access/guesses.ts';
+import { createIdentities } from './server/access/identities.ts';
+import { rateLimit } from './server/access/limits.ts';
+import { createSessions } from './server/access/sessions.ts';
+import { openStreams } from './server/access/streams.ts';
 import { createApp } from './server/app.ts';
-import { ownerKey } from './server/auth.ts';
 import { Feed } from './server/feed.ts';
 import { createMetrics } from './server/metrics/metrics.ts';
 import { openPages } from './server/pages/pages.ts';
-import { createSessions } from './server/sessions.ts';
 import { watchJournal } from './server/watch-journal.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
@@ -95,8 +101,12 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
   const home = await takeHome(config.home, newId);
   const undo: (() => unknown)[] = [() => home.release()];
   try {
-    const store = await openStore(config);
-    undo.push(() => store.close());
+    const opened = await openStore(config);
+    undo.push(() => opened.close());
+    const addressOf = addressReader(config.trustedProxies);
+    const audit = createAudit({ store: opened, clock, log, addressOf });
+    undo.push(() => audit.stop());
+    const { store } = audit;
     const line = store.dialect === 'sqlite' ? sqliteLine : await openPgBoss(store, log);
     undo.push(() => line.stop());
 
@@ -253,7 +263,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     });
     undo.push(() => pages.stop());
     const token = currentToken(config.home, config.token);
-    const sessions = createSessions(token, clock);
+    const sessions = createSessions(token, { store, clock, newId });
+    const identities = createIdentities({ store, clock, log, sessions, ownerKey: token });
+    undo.push(() => identities.stop());
+    const streams = openStreams({ store, clock, log, identities });
+    undo.push(() => streams.stop());
     const startedAt = clock.now();
 
     const conditions = conditionsOf({
@@ -283,8 +297,17 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       log,
       feed,
       metrics,
-      authenticate: ownerKey(token),
+      access: {
+        identities,
+        addressOf,
+        guesses: createGuesses(clock),
+        keyLimit: rateLimit(clock, config.keyRequestsPerMinute),
+        addressLimit: rateLimit(clock, config.addressRequestsPerMinute),
+      },
       sessions,
+      streams,
+      audit,
+      corsOrigins: config.corsOrigins,
       pages,
       async refusesWish({ engine, profile, repository, trust }) {
         // Looking at the sandbox takes a moment, and the owner's work is refused in this mode alone.
@@ -368,7 +391,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     return {
       address,
       hooks: equipment.runner.hooks,
-      loginLink: () => `${address}/#login=${sessions.issueCode('owner', 'owner').code}`,
+      loginLink: () => `${address}/#login=${sessions.issueCode(owner).code}`,
       preparePages: () => pages.prepare(),
       async stop(hurry) {
         stopping = true;

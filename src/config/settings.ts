@@ -44,6 +44,12 @@ const listOf = <const T extends readonly [string, ...string[]]>(words: T) =>
   z
     .union([z.array(z.string()), z.string().transform((text) => text.split(/[\s,]+/).filter((each) => each !== ''))])
     .pipe(z.array(z.enum(words)));
+const manyOf = (schema: z.ZodType<string, string>) =>
+  z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(/[\s,]+/).filter((each) => each !== ''))])
+    .pipe(z.array(schema).max(100));
+const network = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && /^https?:/.test(text));
 const word = z.string().regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and dashes');
 
 const argv = z
@@ -231,6 +237,34 @@ export const settings = {
     allowed: 'at least 16 printable characters without spaces',
     about: "the owner's API key",
     secret: true,
+  },
+  trustedProxies: {
+    default: [],
+    env: 'NIGHTSHIFT_TRUSTED_PROXIES',
+    schema: manyOf(network),
+    allowed: 'addresses, or networks like 10.0.0.0/8, with commas between them',
+    about: 'proxies in front that are believed about where a request comes from',
+  },
+  corsOrigins: {
+    default: [],
+    env: 'NIGHTSHIFT_CORS_ORIGINS',
+    schema: manyOf(origin),
+    allowed: 'origins like https://tools.example, with commas between them',
+    about: 'pages elsewhere that may call the API, with a key',
+  },
+  keyRequestsPerMinute: {
+    default: 6_000,
+    env: 'NIGHTSHIFT_KEY_REQUESTS_PER_MINUTE',
+    schema: whole(0, 10_000_000),
+    allowed: 'a whole number up to 10000000 (0 is no limit)',
+    about: "requests of one API key or browser; the owner's own key has no limit",
+  },
+  addressRequestsPerMinute: {
+    default: 1_200,
+    env: 'NIGHTSHIFT_ADDRESS_REQUESTS_PER_MINUTE',
+    schema: whole(0, 10_000_000),
+    allowed: 'a whole number up to 10000000 (0 is no limit)',
+    about: 'requests from one address that show no good key',
   },
   engine: {
     env: 'NIGHTSHIFT_ENGINE',

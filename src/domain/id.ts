@@ -11,6 +11,8 @@ export const idPrefixes = {
   message: 'msg',
   todo: 'tdo',
   note: 'nte',
+  key: 'key',
+  session: 'ses',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -4,11 +4,13 @@ import type { Api } from './api.ts';
 import { createMcpServer } from './server.ts';
 
 /** The tools over HTTP. Each request brings its own key, and the tools reach the API with that one and no other. */
-export function mcpOverHttp(parts: { readonly clock: Clock; readonly version: string; readonly apiFor: (authorization: string) => Api }): {
+export function mcpOverHttp(parts: {
+  readonly clock: Clock;
+  readonly version: string;
+  readonly apiFor: (request: Request | undefined) => Api;
+}): {
   fetch(request: Request): Promise<Response>;
   close(): Promise<void>;
 } {
-  return createMcpHandler(({ requestInfo }) =>
-    createMcpServer({ ...parts, api: parts.apiFor(requestInfo?.headers.get('authorization') ?? '') }),
-  );
+  return createMcpHandler(({ requestInfo }) => createMcpServer({ ...parts, api: parts.apiFor(requestInfo) }));
 }

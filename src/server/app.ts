@@ -1,7 +1,9 @@
 import type { HonoRequest, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
 import { idPrefixes } from '../domain/id.ts';
-import { signedIn } from './auth.ts';
+import { admit } from './access/auth.ts';
+import { requirementsOf } from './access/requirements.ts';
 import type { App, AppEnv } from './env.ts';
 import { servePages } from './pages/serve.ts';
 import type { ServerParts } from './parts.ts';
@@ -11,12 +13,14 @@ import { runtimeDialect, runtimePaths } from './routes/agent-runtime/dialect.ts'
 import { agentRuntimeRoutes } from './routes/agent-runtime/routes.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inboxRoutes } from './routes/inbox.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { noteRoutes } from './routes/notes.ts';
@@ -34,15 +38,26 @@ import { workspaceRoutes } from './routes/workspaces.ts';
 
 const maxBodyBytes = 1024 * 1024;
 
+/** For every answer; pages for people loosen some of it for themselves. */
+const safeguards = [
+  ['x-content-type-options', 'nosniff'],
+  ['x-frame-options', 'DENY'],
+  ['referrer-policy', 'no-referrer'],
+  ['content-security-policy', "default-src 'none'; frame-ancestors 'none'"],
+  ['cache-control', 'no-store'],
+] as const;
+
 export function createApp(parts: ServerParts): App {
   const app = newRouter();
+  const requirements = requirementsOf(app);
 
   app.use(async (context, next) => {
     context.set('requestId', parts.newId(idPrefixes.request));
     // Before the route answers: a finished answer that is touched again is copied, which costs a tenth of a request.
     context.header('x-request-id', context.get('requestId'));
-    context.header('x-content-type-options', 'nosniff');
-    context.header('referrer-policy', 'no-referrer');
+    for (const [name, value] of safeguards) context.header(name, value);
+    const requirement = requirements.of(context);
+    if (requirement) context.set('requirement', requirement);
     await next();
   });
   app.onError((error, context) => problemOf(context, error, parts.log));
@@ -76,11 +91,13 @@ export function createApp(parts: ServerParts): App {
 
   for (const path of runtimePaths) app.use(path, runtimeDialect);
   app.route('/', healthRoutes(parts));
+  if (parts.corsOrigins.length > 0) app.use('/api/*', forPagesOf(parts.corsOrigins));
+  app.use(parts.audit.record);
   app.route('/', webhookRoutes(parts));
   app.use(servePages(parts.pages, (path) => routesAt(app, path).length > 0));
   app.on('POST', '/api/session', limitBody);
   app.route('/api', signInRoutes(parts));
-  app.use(signedIn(parts.authenticate, parts.sessions));
+  app.use(admit(parts.access));
   app.use(limitBody);
   app.route('/', metricsRoutes(parts));
   app.route('/', mcpRoutes(parts, app));
@@ -104,10 +121,25 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', sessionRoutes(parts));
   app.route(
     '/api',
+    keyRoutes(parts, () => requirements.groups),
+  );
+  app.route('/api', auditRoutes(parts));
+  app.route(
+    '/api',
     docsRoutes(() => openApiOf(app, parts.version)),
   );
   return app;
 }
+
+/** They send a key; our cookie never goes along, whoever is named here. */
+const forPagesOf = (origins: readonly string[]): MiddlewareHandler<AppEnv> =>
+  cors({
+    origin: [...origins],
+    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowHeaders: ['authorization', 'content-type', 'last-event-id'],
+    exposeHeaders: ['x-request-id', 'retry-after', 'location'],
+    maxAge: 600,
+  });
 
 function isSmall(request: HonoRequest): boolean {
   const length = request.header('content-length');

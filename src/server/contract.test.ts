@@ -1,3 +1,4 @@
+import type { MiddlewareHandler } from 'hono';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OpenApi, resolveRef, routesOf, type Schema } from '../../test/support/openapi.ts';
 import { type Api, startTestServer, type TestServer } from '../../test/support/server.ts';
@@ -13,7 +14,8 @@ let document: OpenApi;
 
 beforeAll(async () => {
   database = await createDatabase('sqlite');
-  server = await startTestServer(database);
+  // So that each wrong key can come from an address of its own.
+  server = await startTestServer(database, { trustedProxies: '127.0.0.1' });
   ({ api } = server);
   document = await api.document();
 });
@@ -23,15 +25,25 @@ afterAll(async () => {
   await database?.remove();
 });
 
+const passOn: MiddlewareHandler = (_, next) => next();
 const open = new Set(['/health', '/ready']);
 const filledIn = (path: string): string => path.replaceAll('{id}', 'tsk_01ARZ3NDEKTSV4RRFFQ69G5FAV').replaceAll('{name}', 'a.txt');
+let addresses = 0;
+const fromElsewhere = (): Readonly<Record<string, string>> => ({
+  'x-forwarded-for': `10.1.${(addresses >> 8) & 255}.${addresses++ & 255}`,
+});
 /** Without a key there must be a way to show one. */
 const signIn = 'POST /api/session';
 
 describe('the served OpenAPI document', () => {
   test('lists every route that there is', () => {
     // The routes come from the app itself; nothing of these parts is used before a request comes.
-    const { routes } = createApp({ log: silentLog } as ServerParts);
+    const { routes } = createApp({
+      log: silentLog,
+      corsOrigins: [],
+      access: {},
+      audit: { record: passOn },
+    } as unknown as ServerParts);
     const served = routes
       .filter(({ method }) => method !== 'ALL')
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
@@ -117,7 +129,7 @@ describe('a key', () => {
       }
       if (`${method} ${path}` === signIn) {
         expect(operation.security).toEqual([]);
-        expect(await api.refusal(method, path, { key: null, body: { key: `${api.token}x` } })).toMatchObject({
+        expect(await api.refusal(method, path, { key: null, body: { key: `${api.token}x` }, headers: fromElsewhere() })).toMatchObject({
           status: 401,
           code: 'wrong-key',
         });
@@ -125,7 +137,10 @@ describe('a key', () => {
       }
       expect(operation.security ?? document.security, `${method} ${path}`).toEqual([{ key: [] }]);
       expect(await api.refusal(method, filledIn(path), { key: null })).toMatchObject({ status: 401, code: 'no-key' });
-      expect(await api.refusal(method, filledIn(path), { key: `${api.token}x` })).toMatchObject({ status: 401, code: 'wrong-key' });
+      expect(await api.refusal(method, filledIn(path), { key: `${api.token}x`, headers: fromElsewhere() })).toMatchObject({
+        status: 401,
+        code: 'wrong-key',
+      });
     }
   });
 
@@ -146,7 +161,10 @@ describe('a key', () => {
       `Bearer ${token.slice(0, -1)}`,
       `bearer\t`,
     ]) {
-      expect(await api.refusal('GET', '/api/tasks', { key: null, headers: { authorization } }), authorization).toMatchObject({
+      expect(
+        await api.refusal('GET', '/api/tasks', { key: null, headers: { authorization, ...fromElsewhere() } }),
+        authorization,
+      ).toMatchObject({
         status: 401,
       });
     }

@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import type { Session } from './sessions.ts';
+import type { Requirement } from '../domain/access.ts';
+import type { Caller, Credential } from './access/caller.ts';
 
 /** What a request carries from the door to its route. */
 export interface AppEnv {
@@ -8,9 +9,15 @@ export interface AppEnv {
   Bindings: Partial<HttpBindings>;
   Variables: {
     requestId: string;
+    /** Of the route that will answer; absent when there is none. */
+    requirement?: Requirement;
+    /** Who sent it, in a word. */
     user: string;
-    /** There when a browser's cookie opened the door. */
-    session?: Session;
+    /** Absent before the door. */
+    caller?: Caller;
+    credential?: Credential;
+    /** The code of what it was refused with. */
+    refusal?: string;
     /** What a refusal says besides, for clients that look for it under the names of another runtime. */
     alsoSay?: (refusal: RefusalWords) => Readonly<Record<string, unknown>>;
   };

@@ -10,12 +10,14 @@ import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
-import type { Authenticate } from './auth.ts';
+import type { Audit } from './access/audit.ts';
+import type { AccessParts } from './access/auth.ts';
+import type { Sessions } from './access/sessions.ts';
+import type { OpenStreams } from './access/streams.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Pages } from './pages/pages.ts';
 import type { ProvidersState } from './providers-state.ts';
-import type { Sessions } from './sessions.ts';
 
 export interface ServerParts {
   readonly store: Store;
@@ -32,8 +34,12 @@ export interface ServerParts {
   readonly log: Log;
   readonly feed: Feed;
   readonly metrics: Metrics;
-  readonly authenticate: Authenticate;
+  readonly access: AccessParts;
   readonly sessions: Sessions;
+  readonly streams: OpenStreams;
+  readonly audit: Pick<Audit, 'record'>;
+  /** Pages elsewhere that may call the API, with a key of their own. */
+  readonly corsOrigins: readonly string[];
   readonly pages: Pages;
   /** Why a wish cannot be run here for want of a sandbox, or undefined. What engines refuse, the queue asks them itself. */
   readonly refusesWish: (wish: {

@@ -36,13 +36,14 @@ const titles: Record<number, string> = {
   413: 'Too large',
   415: 'Unsupported media type',
   422: 'Cannot be done',
-  429: 'Too many tries',
+  429: 'Too many requests',
   500: 'Internal error',
   503: 'Unavailable',
 };
 
 export function problem(context: Context<AppEnv>, given: Problem): Response {
   const { status, code, detail, errors, details, headers } = given;
+  context.set('refusal', code);
   const body = {
     type: `urn:nightshift:problem:${code}`,
     title: titles[status] ?? 'Error',

@@ -10,6 +10,7 @@ import { memoryItems } from './migrations/008-memory.ts';
 import { rounds } from './migrations/009-rounds.ts';
 import { counters } from './migrations/010-counters.ts';
 import { notes } from './migrations/011-notes.ts';
+import { access } from './migrations/013-access.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
 import { mailLines } from './migrations/018-mail-lines.ts';
@@ -31,6 +32,7 @@ export const migrations: readonly Migration[] = [
   mailLines,
   counters,
   notes,
+  access,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { Role } from '../domain/access.ts';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Severity } from '../domain/notice.ts';
@@ -57,6 +58,9 @@ export interface Schema {
     well_since: number | null;
   };
   alert_silences: { name: string; until: number; set_by: string };
+  api_keys: ApiKeyTable;
+  sessions: { id: string; key_id: string | null; created_at: number; expires_at: number };
+  audit_log: AuditTable;
 }
 
 export interface TaskTable {
@@ -309,4 +313,35 @@ export interface NoteTable {
   size: number;
   created_at: number;
   updated_at: number;
+}
+
+export interface ApiKeyTable {
+  id: string;
+  name: string;
+  role: Role;
+  scopes: string | null;
+  hash: string;
+  old_hash: string | null;
+  old_until: number | null;
+  created_by: string;
+  created_at: number;
+  expires_at: number | null;
+  rotated_at: number | null;
+  revoked_at: number | null;
+  last_used_at: number | null;
+}
+
+export interface AuditTable {
+  id: Generated<number>;
+  at: number;
+  actor: string | null;
+  role: Role | null;
+  key_id: string | null;
+  session_id: string | null;
+  address: string;
+  action: string;
+  target: string;
+  outcome: string;
+  count: number;
+  request_id: string;
 }

@@ -39,6 +39,7 @@ export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): A
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/budgets',
       tags,
       summary: 'What may be spent, what has been, and what is held for calls under way',
@@ -50,6 +51,7 @@ export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): A
   router.openapi(
     createRoute({
       method: 'put',
+      'x-role': 'owner',
       path: '/budgets/{scope}',
       tags,
       summary: 'Set a budget; it holds from the next model call on',

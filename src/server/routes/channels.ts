@@ -20,6 +20,7 @@ export function channelRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/channels',
       tags,
       summary: 'List the channels that alerts go to',
@@ -34,6 +35,7 @@ export function channelRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/channels/{name}/test',
       tags,
       summary: 'Send a test through a channel',

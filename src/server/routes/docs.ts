@@ -65,6 +65,7 @@ export function docsRoutes(describe: () => OpenApi): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/openapi.json',
       tags,
       summary: 'This document',
@@ -74,6 +75,7 @@ export function docsRoutes(describe: () => OpenApi): App {
   );
   const docs = createRoute({
     method: 'get',
+    'x-role': 'viewer',
     path: '/docs',
     tags,
     summary: 'This document as a page',

@@ -33,6 +33,7 @@ export function eventRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/events',
       tags: ['Events'],
       summary: 'Everything that happens, as server-sent events',
@@ -60,6 +61,7 @@ export function eventRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/runs/{id}/events',
       tags: ['Events'],
       summary: 'What one run does, from its beginning, as server-sent events',
@@ -114,10 +116,13 @@ interface Watch {
 /** Pulls at the client's pace: nothing is read from the journal for a client whose socket is full. */
 function stream(
   context: Context<AppEnv>,
-  { store, feed, clock, isStopping }: ServerParts,
+  { store, feed, clock, isStopping, streams }: ServerParts,
   { from, filter, follow, endsAt }: Watch,
 ): Response {
   const gone = new AbortController();
+  const credential = context.get('credential');
+  let turnedOut = false;
+  let leave = (): void => undefined;
   const encoder = new TextEncoder();
   const matches = (event: JournalEvent): boolean =>
     (filter.taskId === undefined || event.taskId === filter.taskId) && (filter.runId === undefined || event.runId === filter.runId);
@@ -133,13 +138,15 @@ function stream(
       async pull(controller) {
         if (!opened) {
           opened = true;
+          if (credential) leave = streams.whileAdmitted(credential, turnOut);
           controller.enqueue(encoder.encode(': nightshift\nretry: 1000\n\n'));
           return;
         }
         try {
           for (;;) {
+            if (turnedOut) return finish(controller);
             if (gone.signal.aborted) return;
-            if (until !== undefined && comparePositions(position, until) >= 0) return controller.close();
+            if (until !== undefined && comparePositions(position, until) >= 0) return finish(controller);
             const { events, upTo } = await nextEvents();
             const sent = piece(events);
             position = sent.length < events.length ? (sent.at(-1)?.id ?? position) : upTo;
@@ -148,10 +155,10 @@ function stream(
               page = Math.min(pageLimit, 2 * sent.length);
               spokeAt = clock.monotonic();
               controller.enqueue(encoder.encode(sent.map(message).join('')));
-              if (endsAt && sent.some(endsAt)) controller.close();
+              if (endsAt && sent.some(endsAt)) finish(controller);
               return;
             }
-            if (isStopping()) return controller.close();
+            if (isStopping()) return finish(controller);
             const quietMs = clock.monotonic() - spokeAt;
             if (quietMs >= heartbeatMs) {
               spokeAt = clock.monotonic();
@@ -161,13 +168,28 @@ function stream(
           }
         } catch (error) {
           // The client reconnects with its last position and goes on when the store answers again.
+          leave();
           controller.error(error);
         }
       },
-      cancel: () => gone.abort(),
+      cancel() {
+        leave();
+        gone.abort();
+      },
     },
     { highWaterMark: 0 },
   );
+
+  /** The credential that opened it is nobody's any more. */
+  function turnOut(): void {
+    turnedOut = true;
+    gone.abort();
+  }
+
+  function finish(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    leave();
+    controller.close();
+  }
 
   /** Far behind, a narrow watch asks its own index; near the end, everyone shares what the feed has at hand. */
   async function nextEvents(): Promise<{ readonly events: readonly JournalEvent[]; readonly upTo: Position }> {

@@ -14,6 +14,7 @@ export function healthRoutes({ store, version, isStopping }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'anyone',
       path: '/health',
       tags: ['Health'],
       security: [],
@@ -25,6 +26,7 @@ export function healthRoutes({ store, version, isStopping }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'anyone',
       path: '/ready',
       tags: ['Health'],
       security: [],

@@ -20,6 +20,7 @@ export function inboxRoutes({ store, inbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/inbox',
       tags,
       summary: 'List what arrived, newest first',
@@ -42,6 +43,7 @@ export function inboxRoutes({ store, inbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/inbox/{id}',
       tags,
       summary: 'Look at one delivery, with what it carried',
@@ -60,6 +62,7 @@ export function inboxRoutes({ store, inbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/inbox/{id}/replay',
       tags,
       summary: 'Read one again that failed or was ignored',

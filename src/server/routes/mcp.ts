@@ -1,24 +1,33 @@
 import { Refused } from '../../domain/errors.ts';
 import type { Api } from '../../mcp/api.ts';
-import type { App } from '../env.ts';
+import type { App, AppEnv } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { newRouter } from '../router.ts';
 
 /** Streamable HTTP for MCP clients. Loaded with the first of them: most servers never see one. */
 export function mcpRoutes({ clock, version }: ServerParts, app: App): App {
-  const apiFor = (authorization: string): Api => ({
+  /** What the tools ask for comes from where the client's request came from. */
+  const cameWith = new WeakMap<Request, AppEnv['Bindings']>();
+  const apiFor = (request: Request | undefined): Api => ({
     async request(method, path, body) {
-      const response = await app.request(path, {
-        method,
-        headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
+      const response = await app.request(
+        path,
+        {
+          method,
+          headers: {
+            authorization: request?.headers.get('authorization') ?? '',
+            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        },
+        request && cameWith.get(request),
+      );
       return { status: response.status, body: await response.json() };
     },
   });
   let handler: Promise<{ fetch(request: Request): Promise<Response> }> | undefined;
   const router = newRouter();
-  router.all('/mcp', async ({ req }) => {
+  router.all('/mcp', async ({ req, env }) => {
     const origin = req.header('origin');
     if (origin !== undefined && !isLocal(origin)) {
       throw new Refused(
@@ -28,6 +37,7 @@ export function mcpRoutes({ clock, version }: ServerParts, app: App): App {
       );
     }
     handler ??= import('../../mcp/http.ts').then(({ mcpOverHttp }) => mcpOverHttp({ clock, version, apiFor }));
+    cameWith.set(req.raw, env);
     return (await handler).fetch(req.raw);
   });
   return router;

@@ -9,6 +9,7 @@ export function metricsRoutes({ metrics }: Pick<ServerParts, 'metrics'>): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/metrics',
       tags: ['Health'],
       summary: 'Figures for Prometheus',

@@ -24,6 +24,7 @@ export function outboxRoutes({ store, outbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/outbox',
       tags,
       summary: 'List what is to be sent and what was, newest first',
@@ -53,6 +54,7 @@ export function outboxRoutes({ store, outbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/outbox/{id}',
       tags,
       summary: 'Look at one message',
@@ -70,6 +72,7 @@ export function outboxRoutes({ store, outbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/outbox/{id}/resend',
       tags,
       summary: 'Send one again that was given up or discarded',
@@ -82,6 +85,7 @@ export function outboxRoutes({ store, outbox }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/outbox/{id}/discard',
       tags,
       summary: 'Make sure that one is not sent',

@@ -96,6 +96,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/profiles',
       tags,
       summary: 'List the profiles, by name',
@@ -107,6 +108,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'owner',
       path: '/profiles',
       tags,
       summary: 'Make a profile',
@@ -127,6 +129,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/profiles/{name}',
       tags,
       summary: 'Look at one profile',
@@ -144,6 +147,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'put',
+      'x-role': 'owner',
       path: '/profiles/{name}',
       tags,
       summary: 'Replace all settings of a profile',
@@ -163,6 +167,7 @@ export function profileRoutes({ store, clock, newId, engines }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'delete',
+      'x-role': 'owner',
       path: '/profiles/{name}',
       tags,
       summary: 'Delete a profile that no open task needs',

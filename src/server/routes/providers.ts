@@ -45,6 +45,7 @@ export function providerRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/providers',
       tags: ['Models'],
       summary: 'Model providers of this node: their keys and breakers, and which runs wait for them',
@@ -55,6 +56,7 @@ export function providerRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/providers/breakers/{id}/reset',
       tags: ['Models'],
       summary: 'Close a breaker now: whoever waits for it asks again',

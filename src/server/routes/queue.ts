@@ -23,6 +23,7 @@ export function queueRoutes({ queue, store }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/queue',
       tags: ['Queue'],
       summary: 'What waits, by priority and status, and who works',
@@ -31,14 +32,21 @@ export function queueRoutes({ queue, store }: ServerParts): App {
     async (context) => context.json(await state(), 200),
   );
   router.openapi(
-    createRoute({ method: 'post', path: '/queue/pause', tags: ['Queue'], summary: 'Start nothing more; what runs goes on', responses }),
+    createRoute({
+      method: 'post',
+      'x-role': 'operator',
+      path: '/queue/pause',
+      tags: ['Queue'],
+      summary: 'Start nothing more; what runs goes on',
+      responses,
+    }),
     async (context) => {
       await queue.pause(context.get('user'));
       return context.json(await state(), 200);
     },
   );
   router.openapi(
-    createRoute({ method: 'post', path: '/queue/resume', tags: ['Queue'], summary: 'Start work again', responses }),
+    createRoute({ method: 'post', 'x-role': 'operator', path: '/queue/resume', tags: ['Queue'], summary: 'Start work again', responses }),
     async (context) => {
       await queue.resume(context.get('user'));
       return context.json(await state(), 200);

@@ -46,6 +46,7 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/runs/{id}',
       tags: ['Runs'],
       summary: 'Look at one run',
@@ -67,6 +68,7 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/runs/{id}/output',
       tags: ['Runs'],
       summary: 'Everything that its programs printed, up to 64 MB',
@@ -82,6 +84,7 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/runs/{id}/diff',
       tags: ['Runs'],
       summary: 'The whole patch of what it changed; `git apply` takes it',
@@ -97,6 +100,7 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/runs/{id}/artifacts/{name}',
       tags: ['Runs'],
       summary: 'A file that it left beside its result',

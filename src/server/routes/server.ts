@@ -10,6 +10,7 @@ export function serverRoutes({ version, node, describe }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/server',
       tags: ['Server'],
       summary: 'What this server is, and what it has to work with',

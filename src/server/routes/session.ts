@@ -2,14 +2,14 @@ import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { deleteCookie, setCookie } from 'hono/cookie';
 import { Refused } from '../../domain/errors.ts';
-import { cookieName, foreignPage, wrongKey } from '../auth.ts';
+import { byKey, cookieName, countStrangers, foreignPage, orWait } from '../access/auth.ts';
+import { type Caller, digestOf, keyCredential } from '../access/caller.ts';
+import { isFromOurPages } from '../access/same-site.ts';
+import type { Holder } from '../access/sessions.ts';
 import type { App, AppEnv } from '../env.ts';
-import { createGuesses } from '../guesses.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { isFromOurPages } from '../same-site.ts';
-import type { Session } from '../sessions.ts';
 import { type SessionView, sessionSchema } from '../views.ts';
 
 const tags = ['Session'];
@@ -20,37 +20,43 @@ const credentialSchema = z
   .openapi('Credential');
 
 /** How a browser signs in: before there is anybody to ask who they are. */
-export function signInRoutes({ authenticate, sessions, clock }: ServerParts): App {
+export function signInRoutes({ access, sessions, clock }: ServerParts): App {
   const router = newRouter();
-  const guesses = createGuesses(clock);
+
+  async function byCode(context: Context<AppEnv>, code: string): Promise<Holder> {
+    const { counted } = access.addressOf(context);
+    orWait(context, access.guesses.waitMs(counted, digestOf(code)), 'wrong tries');
+    const holder = sessions.redeem(code);
+    if (holder) return holder;
+    access.guesses.wrong(counted, digestOf(code));
+    throw wrongCode();
+  }
 
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'anyone',
       path: '/session',
       tags,
       security: [],
       summary: 'Sign a browser in, with the API key or the code of a login link',
       description: 'Sets an http-only cookie that stands for the key in requests of the dashboard. Wrong tries are slowed down.',
       request: { body: { required: true, content: { 'application/json': { schema: credentialSchema } } } },
-      responses: { 200: json(sessionSchema, 'Signed in.'), ...answers(400, 401, 403, 413, 415, 429) },
+      middleware: [countStrangers(access)] as const,
+      responses: { 200: json(sessionSchema, 'Signed in.'), ...answers(400, 401, 403, 413, 415, 429, 503) },
     }),
     async (context) => {
       // A page that signs you in as somebody else could read what you then type.
       if (context.req.header('origin') !== undefined && !isFromOurPages(context.req)) throw foreignPage();
-      const address = addressOf(context);
-      const waitMs = guesses.waitMs(address);
-      if (waitMs > 0) throw tooMany(context, waitMs);
       const { key, code } = context.req.valid('json');
-      const who = key !== undefined ? ownerOf(authenticate(key)) : sessions.redeem(code ?? '');
-      if (who === undefined) {
-        guesses.wrong(address);
-        throw code === undefined ? wrongKey() : wrongCode();
-      }
-      guesses.right(address);
-      const { token, session } = await sessions.open(who.user, who.role);
-      setCookie(context, cookieName(context), token, cookieOptions(context, session, clock.now()));
-      return context.json(viewOf(session), 200);
+      const holder = key === undefined ? await byCode(context, code ?? '') : await byKey(context, access, keyCredential(key));
+      const { token, expiresAt } = await sessions.open(holder);
+      // Also finds out whether the key that a link was made with is still good.
+      const caller = await access.identities.identify({ kind: 'session', token });
+      if (!caller) throw wrongCode();
+      context.set('caller', caller);
+      setCookie(context, cookieName(context), token, cookieOptions(context, expiresAt, clock.now()));
+      return context.json(viewOf(caller), 200);
     },
   );
   return router;
@@ -61,25 +67,26 @@ export function sessionRoutes({ sessions }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/session',
       tags,
       summary: 'Who am I?',
       responses: { 200: json(sessionSchema, 'You.'), ...answers(401) },
     }),
-    (context) => {
-      const session = context.get('session');
-      return context.json(session ? viewOf(session) : { user: context.get('user'), role: 'owner' as const, expiresAt: null }, 200);
-    },
+    (context) => context.json(viewOf(callerOf(context)), 200),
   );
   router.openapi(
     createRoute({
       method: 'delete',
+      'x-role': 'viewer',
       path: '/session',
       tags,
       summary: 'Sign this browser out',
-      responses: { 204: { description: 'Signed out; the cookie is gone.' }, ...answers(401, 403) },
+      responses: { 204: { description: 'Signed out; the session is over, whoever still has its cookie.' }, ...answers(401, 503) },
     }),
-    (context) => {
+    async (context) => {
+      const { session } = callerOf(context);
+      if (session) await sessions.end(session.id);
       deleteCookie(context, cookieName(context), { path: '/' });
       return context.body(null, 204);
     },
@@ -87,6 +94,7 @@ export function sessionRoutes({ sessions }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'viewer',
       path: '/session/code',
       tags,
       summary: 'A code for a login link, good once',
@@ -97,23 +105,28 @@ export function sessionRoutes({ sessions }: ServerParts): App {
       },
     }),
     (context) => {
-      const { code, expiresAt } = sessions.issueCode(context.get('user'), context.get('session')?.role ?? 'owner');
+      const { code, expiresAt } = sessions.issueCode(callerOf(context));
       return context.json({ code, expiresAt: new Date(expiresAt).toISOString() }, 201);
     },
   );
   return router;
 }
 
-const ownerOf = (user: string | undefined): { user: string; role: 'owner' } | undefined =>
-  user === undefined ? undefined : { user, role: 'owner' };
+/** Behind the door everybody is somebody. */
+function callerOf(context: Context<AppEnv>): Caller {
+  const caller = context.get('caller');
+  if (!caller) throw new Error('a route behind the door was reached without a caller');
+  return caller;
+}
 
-const viewOf = ({ user, role, expiresAt }: Session): SessionView => ({
+const viewOf = ({ user, role, scopes, session }: Caller): SessionView => ({
   user,
   role,
-  expiresAt: new Date(expiresAt).toISOString(),
+  scopes: scopes?.map(({ group, write }) => `${group}:${write ? 'write' : 'read'}`) ?? null,
+  expiresAt: session ? new Date(session.expiresAt).toISOString() : null,
 });
 
-function cookieOptions(context: Context<AppEnv>, { expiresAt }: Session, now: number) {
+function cookieOptions(context: Context<AppEnv>, expiresAt: number, now: number) {
   const secure = context.req.header('x-forwarded-proto')?.split(',')[0]?.trim() === 'https' || context.req.url.startsWith('https:');
   return { path: '/', httpOnly: true, sameSite: 'Strict', secure, maxAge: Math.floor((expiresAt - now) / 1_000) } as const;
 }
@@ -124,17 +137,3 @@ const wrongCode = (): Refused =>
     'wrong-code',
     'That login link has been used, has expired, or is from before a restart. `nightshift token link` prints a new one.',
   );
-
-function tooMany(context: Context<AppEnv>, waitMs: number): Refused {
-  const seconds = Math.ceil(waitMs / 1_000);
-  context.header('retry-after', String(seconds));
-  return new Refused(429, 'too-many-tries', `Too many wrong tries from this address. Try again in ${seconds} s.`);
-}
-
-/** Who knocks. Only a proxy on this machine is believed about whom it speaks for, and only in what it added itself. */
-function addressOf(context: Context<AppEnv>): string {
-  const peer = context.env?.incoming?.socket.remoteAddress ?? 'unknown';
-  const local = peer === '::1' || peer.startsWith('127.') || peer.startsWith('::ffff:127.');
-  const forwarded = local ? context.req.header('x-forwarded-for')?.split(',').at(-1)?.trim() : undefined;
-  return forwarded || peer;
-}

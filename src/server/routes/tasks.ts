@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import { Refused } from '../../domain/errors.ts';
 import { isId } from '../../domain/id.ts';
 import { defaultProfile } from '../../domain/profile.ts';
@@ -7,7 +8,8 @@ import { refuse } from '../../queue/durable-queue.ts';
 import type { Answer, Wish } from '../../queue/queue.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
-import type { App } from '../env.ts';
+import { trustIn } from '../access/caller.ts';
+import type { App, AppEnv } from '../env.ts';
 import {
   decodeCursor,
   encodeCursor,
@@ -47,6 +49,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/tasks',
       tags,
       summary: 'Submit a task',
@@ -59,7 +62,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
     }),
     async (context) => {
       const given = context.req.valid('json');
-      const wish = wishOf(given, context.get('user'));
+      const wish = wishOf(given, context);
       const { engine, profile = defaultProfile, repository, trust } = wish;
       const why = await refusesWish({ engine, profile, repository, trust });
       if (why !== undefined) throw new Refused(422, why.code, why.message);
@@ -75,6 +78,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/tasks',
       tags,
       summary: 'List tasks, newest first',
@@ -111,6 +115,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/tasks/{id}',
       tags,
       summary: 'Look at one task',
@@ -128,6 +133,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'patch',
+      'x-role': 'operator',
       path: '/tasks/{id}',
       tags,
       summary: 'Change the priority or the dependencies of a task that still waits, or the budget of any',
@@ -148,6 +154,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
     router.openapi(
       createRoute({
         method: 'post',
+        'x-role': 'operator',
         path: `/tasks/{id}/${verb}`,
         tags,
         summary,
@@ -164,6 +171,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/tasks/{id}/cancel',
       tags,
       summary: 'Call a task off',
@@ -181,6 +189,7 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/tasks/{id}/retry',
       tags,
       summary: 'Put a failed, cancelled, over-budget or escalated task back in line',
@@ -196,14 +205,14 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   return router;
 }
 
-function wishOf(given: z.infer<typeof newTaskSchema>, user: string): Wish {
+function wishOf(given: z.infer<typeof newTaskSchema>, context: Context<AppEnv>): Wish {
   const { notBefore, priority = 'medium', ...rest } = given;
   const named = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as Omit<typeof rest, never>;
   return {
     ...(named as Pick<Wish, 'title'>),
     source: 'api',
-    requestedBy: user,
-    trust: 'owner',
+    requestedBy: context.get('user'),
+    trust: trustIn(context.get('caller')),
     priority,
     ...(notBefore === undefined ? {} : { notBefore: Date.parse(notBefore) }),
   };

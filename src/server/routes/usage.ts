@@ -21,6 +21,7 @@ export function usageRoutes({ store, clock, limits }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/usage',
       tags,
       summary: 'What model calls came to',
@@ -57,6 +58,7 @@ export function usageRoutes({ store, clock, limits }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/usage/summary',
       tags,
       summary: 'A day in a few lines of text, to be passed on',

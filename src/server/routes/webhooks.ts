@@ -2,6 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { Refused } from '../../domain/errors.ts';
+import { orWait } from '../access/auth.ts';
 import type { App, AppEnv } from '../env.ts';
 import { limitLargeBodies } from '../large-bodies.ts';
 import type { ServerParts } from '../parts.ts';
@@ -35,13 +36,14 @@ export function webhookRoutes(parts: ServerParts): App {
     router.openapi(
       createRoute({
         method: 'post',
+        'x-role': 'anyone',
         path,
         tags: ['Webhooks'],
         security: [{ signature: [] }],
         summary: 'Take in a delivery of GitHub',
         description: 'Signed with the webhook’s secret (`x-hub-signature-256`). A delivery that comes again changes nothing.',
         middleware: [roomFor, limited] as const,
-        responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
+        responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 429, 503) },
       }),
       async (context) => context.json(await receive(parts, 'github', context), 200),
     );
@@ -49,6 +51,7 @@ export function webhookRoutes(parts: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'anyone',
       path: '/webhook/{name}',
       tags: ['Webhooks'],
       security: [{ signature: [] }],
@@ -56,7 +59,7 @@ export function webhookRoutes(parts: ServerParts): App {
       description: 'Signed with the secret of that entry. A delivery that comes again changes nothing.',
       request: { params: z.object({ name: z.string().openapi({ example: 'sentry' }) }) },
       middleware: [roomFor, limited] as const,
-      responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 503) },
+      responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 429, 503) },
     }),
     async (context) => context.json(await receive(parts, `webhook:${context.req.valid('param').name}`, context), 200),
   );
@@ -64,20 +67,26 @@ export function webhookRoutes(parts: ServerParts): App {
 }
 
 async function receive(
-  { inbox, doors, metrics }: ServerParts,
+  { inbox, doors, metrics, access }: ServerParts,
   source: string,
   context: Context<AppEnv>,
 ): Promise<z.infer<typeof receivedSchema>> {
+  const { counted } = access.addressOf(context);
+  orWait(context, access.addressLimit.waitMs(counted));
   const door = doors.get(source);
-  if (!door)
+  if (!door) {
+    access.addressLimit.take(counted);
     throw new Refused(
       404,
       'source-off',
       `${source.slice(0, 60)} is not set up here. ${source === 'github' ? 'Set GITHUB_WEBHOOK_SECRET' : 'Name it under webhooks in nightshift.yaml'}.`,
     );
+  }
   const body = Buffer.from(await context.req.arrayBuffer());
   const admission = door.admit((name) => context.req.header(name), body);
   if (!admission.ok) {
+    // What is signed may come as fast as it likes; it is wanted.
+    access.addressLimit.take(counted);
     metrics.delivery(source, admission.code);
     throw new Refused(admission.status, admission.code, admission.message);
   }

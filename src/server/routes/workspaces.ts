@@ -18,6 +18,7 @@ export function workspaceRoutes({ store, removeWorkspace }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/workspaces',
       tags,
       summary: 'List workspaces, newest first',
@@ -51,6 +52,7 @@ export function workspaceRoutes({ store, removeWorkspace }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'delete',
+      'x-role': 'operator',
       path: '/workspaces/{id}',
       tags,
       summary: "Remove a workspace's files",

@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { Refused } from '../../../domain/errors.ts';
 import type { AppEnv } from '../../env.ts';
 import { problemSchema } from '../../problem.ts';
-import { meanings } from '../../responses.ts';
+import { meanings, withRefusalsOfTheDoor } from '../../responses.ts';
 
 /** Everything under these paths is refused in the words of that runtime too, whoever refuses it. */
 export const runtimePaths = ['/api/agent-runtime/*', '/api/executions/*', '/api/work-items/*', '/api/workers/*'];
@@ -43,5 +43,8 @@ export function refusals<const S extends number>(...statuses: S[]) {
     description: meanings[status] ?? '',
     content: { 'application/problem+json': { schema: refusalSchema } },
   });
-  return Object.fromEntries(statuses.map((status) => [status, answer(status)])) as Record<S, ReturnType<typeof answer>>;
+  return Object.fromEntries(withRefusalsOfTheDoor(statuses).map((status) => [status, answer(status)])) as Record<
+    S,
+    ReturnType<typeof answer>
+  >;
 }

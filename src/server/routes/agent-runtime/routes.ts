@@ -2,6 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../../domain/errors.ts';
 import { isId } from '../../../domain/id.ts';
 import type { Profile } from '../../../domain/profile.ts';
+import type { Trust } from '../../../domain/task.ts';
 import { refuse } from '../../../queue/durable-queue.ts';
 import type { Refusal } from '../../../queue/queue.ts';
 import { busyProfiles, executionWindow, listExecuted } from '../../../store/executions.ts';
@@ -9,6 +10,7 @@ import { findProfile, findProfileById, findProfiles, listProfiles } from '../../
 import { runsOfTasks } from '../../../store/runs.ts';
 import { findTask, profilesOf } from '../../../store/tasks.ts';
 import { listWorkspaces } from '../../../store/workspaces.ts';
+import { trustIn } from '../../access/caller.ts';
 import type { App } from '../../env.ts';
 import { freeText, isProfileName, oneLine, repositorySchema } from '../../inputs.ts';
 import type { ServerParts } from '../../parts.ts';
@@ -66,6 +68,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/agent-runtime/execute',
       tags,
       summary: 'Execute a work item, or a prompt',
@@ -82,7 +85,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
       const worker = await requireWorker(workerId);
       const id =
         workItemId === undefined
-          ? await executePrompt(worker, prompt ?? '', repository, user)
+          ? await executePrompt(worker, prompt ?? '', repository, { user, trust: trustIn(context.get('caller')) })
           : await executeItem(worker, workItemId, prompt, repository, user);
       return context.json({ executionId: id, workItemId: id }, 201);
     },
@@ -91,6 +94,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/agent-runtime/executions/{id}',
       tags,
       summary: 'Look at an execution, or at one attempt of it',
@@ -103,6 +107,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/executions',
       tags,
       summary: 'List executions, newest first',
@@ -149,6 +154,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/agent-runtime/executions/{id}/cancel',
       tags,
       summary: 'Cancel an execution',
@@ -171,6 +177,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/agent-runtime/workspaces',
       tags,
       summary: 'List the active workspaces',
@@ -193,6 +200,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'delete',
+      'x-role': 'operator',
       path: '/agent-runtime/workspaces/{id}',
       tags,
       summary: "Remove a workspace's files",
@@ -222,6 +230,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/work-items',
       tags,
       summary: 'Create a work item',
@@ -235,7 +244,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
         title,
         source,
         requestedBy: createdBy,
-        trust: 'owner',
+        trust: trustIn(context.get('caller')),
         priority: priorityOf[type],
         labels: [type],
         needsApproval: true,
@@ -250,6 +259,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/work-items/{id}',
       tags,
       summary: 'Look at a work item',
@@ -267,6 +277,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/workers',
       tags,
       summary: 'List the workers: one for each profile',
@@ -296,6 +307,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/workers/spawn',
       tags,
       summary: 'Get the worker of a template',
@@ -337,15 +349,20 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     if (why !== undefined) throw new Refused(422, why.code, why.message);
   }
 
-  async function executePrompt(worker: Profile, prompt: string, repository: string | undefined, user: string): Promise<string> {
-    await refuseUnfit({ engine: undefined, profile: worker.name, repository, trust: 'owner' });
+  async function executePrompt(
+    worker: Profile,
+    prompt: string,
+    repository: string | undefined,
+    { user, trust }: { readonly user: string; readonly trust: Trust },
+  ): Promise<string> {
+    await refuseUnfit({ engine: undefined, profile: worker.name, repository, trust });
     const submission = await queue.submit({
       title: titleOf(prompt),
       body: prompt,
       profile: worker.name,
       source,
       requestedBy: user,
-      trust: 'owner',
+      trust,
       priority: 'medium',
       ...(repository === undefined ? {} : { repository }),
     });

@@ -1,10 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { sign } from 'hono/jwt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ManualClock } from '../../test/support/clock.ts';
-import { Api, startTestServer, type TestServer } from '../../test/support/server.ts';
-import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
-import { makeToken, readToken } from '../home.ts';
+import { ManualClock } from '../../../test/support/clock.ts';
+import { Api, startTestServer, type TestServer } from '../../../test/support/server.ts';
+import { createDatabase, type TestDatabase } from '../../../test/support/stores.ts';
+import { makeToken, readToken } from '../../home.ts';
+import { createIds } from '../../platform/ids.ts';
+import type { Store } from '../../store/store.ts';
 import { createGuesses } from './guesses.ts';
 import { createSessions } from './sessions.ts';
 
@@ -16,7 +18,7 @@ let host: string;
 beforeAll(async () => {
   database = await createDatabase('sqlite');
   // The key of the home, so that it can be rotated.
-  server = await startTestServer(database, { token: undefined });
+  server = await startTestServer(database, { token: undefined, trustedProxies: '127.0.0.1' });
   api = new Api(server.running.address, key());
   host = new URL(api.address).host;
 });
@@ -79,7 +81,7 @@ describe('a browser', () => {
     expect(attributes).toMatch(/^Max-Age=604[78]\d\d; Path=\/; HttpOnly; SameSite=Strict$/);
     expect(cookie).not.toContain(key());
     const me = await send('GET', '/api/session', { headers: { cookie } });
-    expect(await me.json()).toEqual({ user: 'owner', role: 'owner', expiresAt: expect.stringMatching(/Z$/) });
+    expect(await me.json()).toEqual({ user: 'owner', role: 'owner', scopes: null, expiresAt: expect.stringMatching(/Z$/) });
     for (const path of ['/api/tasks', '/api/openapi.json', '/api/docs', '/metrics']) {
       expect((await send('GET', path, { headers: { cookie } })).status, path).toBe(200);
     }
@@ -108,6 +110,8 @@ describe('a browser', () => {
     const out = await send('DELETE', '/api/session', { headers: { cookie, origin: api.address } });
     expect(out.status).toBe(204);
     expect(out.headers.get('set-cookie')).toMatch(/^nightshift-\d+=; Max-Age=0; Path=\//);
+    // Whoever copied the cookie has nothing.
+    expect((await send('GET', '/api/tasks', { headers: { cookie } })).status).toBe(401);
   });
 
   test('changes something only from our own pages', async () => {
@@ -208,44 +212,68 @@ test('what a server has to work with is told to who is signed in', async () => {
 });
 
 describe('a session', () => {
+  let store: Store;
+  beforeAll(async () => {
+    store = await database.open();
+  });
+  afterAll(() => store?.close());
+  const holder = { user: 'owner', keyId: null };
+  const sessionsBy = (clock: ManualClock) => createSessions(() => 'the key', { store, clock, newId: createIds(clock) });
+
   test('ends by itself, and outlives a restart of the server', async () => {
     const clock = new ManualClock();
-    const { token } = await createSessions(() => 'the key', clock).open('owner', 'owner');
-    const restarted = createSessions(() => 'the key', clock);
-    expect(await restarted.read(token)).toMatchObject({ user: 'owner', role: 'owner' });
+    const { token, id } = await sessionsBy(clock).open(holder);
+    const restarted = sessionsBy(clock);
+    expect(await restarted.read(token)).toBe(id);
     clock.advance(7 * 24 * 3_600_000 - 1_000);
-    expect(await restarted.read(token)).toBeDefined();
+    expect(await restarted.read(token)).toBe(id);
     clock.advance(1_000);
     expect(await restarted.read(token)).toBeUndefined();
   });
 
   test('is not had for a code that is too old, or one of very many', () => {
     const clock = new ManualClock();
-    const sessions = createSessions(() => 'the key', clock);
-    const { code } = sessions.issueCode('owner', 'owner');
+    const sessions = sessionsBy(clock);
+    const { code } = sessions.issueCode(holder);
     clock.advance(15 * 60_000);
     expect(sessions.redeem(code)).toBeUndefined();
-    const first = sessions.issueCode('owner', 'owner').code;
-    const others = Array.from({ length: 100 }, () => sessions.issueCode('owner', 'owner').code);
+    const first = sessions.issueCode(holder).code;
+    const others = Array.from({ length: 100 }, () => sessions.issueCode(holder).code);
     expect(sessions.redeem(first)).toBeUndefined();
-    expect(sessions.redeem(others.at(-1) ?? '')).toEqual({ user: 'owner', role: 'owner' });
+    expect(sessions.redeem(others.at(-1) ?? '')).toEqual(holder);
     expect(sessions.redeem('')).toBeUndefined();
   });
+});
 
-  test('cannot be found by trying: the wait doubles up to a quarter of an hour, and a right one ends it', () => {
+describe('guessing', () => {
+  test('does not get far: the wait doubles up to a quarter of an hour, and a right one ends it', () => {
     const clock = new ManualClock();
     const guesses = createGuesses(clock);
     const waits: number[] = [];
     for (let i = 0; i < 20; i++) {
-      guesses.wrong('a');
-      waits.push(guesses.waitMs('a'));
-      clock.advance(guesses.waitMs('a'));
+      guesses.wrong('a', 'guess');
+      waits.push(guesses.waitMs('a', 'guess'));
+      clock.advance(guesses.waitMs('a', 'guess'));
     }
     expect(waits.slice(0, 8)).toEqual([0, 0, 0, 0, 2_000, 4_000, 8_000, 16_000]);
     expect(waits.at(-1)).toBe(15 * 60_000);
-    expect(guesses.waitMs('b')).toBe(0);
-    guesses.right('a');
-    guesses.wrong('a');
-    expect(guesses.waitMs('a')).toBe(0);
+    expect(guesses.waitMs('b', 'guess')).toBe(0);
+    guesses.right('a', 'key');
+    guesses.wrong('a', 'guess');
+    expect(guesses.waitMs('a', 'guess')).toBe(0);
+  });
+
+  test('holds up nobody who was known at that address before, until their key is worth nothing', () => {
+    const guesses = createGuesses(new ManualClock());
+    guesses.right('a', 'key');
+    for (let i = 0; i < 10; i++) guesses.wrong('a', `guess ${i}`);
+    expect(guesses.waitMs('a', 'guess')).toBeGreaterThan(0);
+    expect(guesses.waitMs('a', 'another key')).toBeGreaterThan(0);
+    expect(guesses.waitMs('a', 'key')).toBe(0);
+    // Their calls do not clear the guesser either.
+    guesses.right('a', 'key');
+    expect(guesses.waitMs('a', 'guess')).toBeGreaterThan(0);
+    guesses.wrong('a', 'key');
+    expect(guesses.waitMs('a', 'key')).toBeGreaterThan(0);
   });
 });
