@@ -36,10 +36,15 @@ export function requirementsOf(app: App): Requirements {
     return known;
   };
 
+  /** The router's own entries, of which there are as many as routes and middleware. */
+  const ofRoute = new WeakMap<object, Requirement | null>();
+
   return {
     of(context) {
-      for (const { method, path } of matchedRoutes(context)) {
-        const found = all().get(`${method} ${path}`);
+      for (const route of matchedRoutes(context)) {
+        const known = ofRoute.get(route);
+        const found = known === undefined ? (all().get(`${route.method} ${route.path}`) ?? null) : known;
+        if (known === undefined) ofRoute.set(route, found);
         if (found) return found;
       }
       return undefined;

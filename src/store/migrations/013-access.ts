@@ -4,7 +4,7 @@ export const access: Migration = {
   name: 'access',
   statements: (dialect) => {
     const id = dialect === 'postgres' ? 'text collate "C"' : 'text';
-    const place = dialect === 'postgres' ? 'bigint generated always as identity primary key' : 'integer primary key autoincrement';
+    const place = dialect === 'postgres' ? 'bigint generated always as identity primary key' : 'integer primary key';
     return [
       // Secrets are 256 bits of chance, so one SHA-256 is enough: nobody finds such a one by trying, and a slow hash would
       // only slow down every request.
