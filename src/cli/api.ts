@@ -1,3 +1,4 @@
+import type { KeyState, Role } from '../domain/access.ts';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Reason } from '../domain/outcome.ts';
@@ -82,6 +83,28 @@ export interface Workspace {
 export interface Page<T> {
   readonly items: readonly T[];
   readonly nextCursor: string | null;
+}
+
+export interface ApiKey {
+  readonly id: string;
+  readonly name: string;
+  readonly state: KeyState;
+  readonly role: Role;
+  readonly scopes: readonly string[] | null;
+  readonly expiresAt: string | null;
+  readonly lastUsedAt: string | null;
+  readonly oldSecretUntil: string | null;
+}
+
+export interface AuditLine {
+  readonly at: string;
+  readonly user: string | null;
+  readonly role: Role | null;
+  readonly address: string;
+  readonly action: string;
+  readonly target: string;
+  readonly outcome: string;
+  readonly count: number;
 }
 
 export interface Delivery {

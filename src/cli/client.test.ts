@@ -164,6 +164,54 @@ describe('when the server refuses', () => {
     expect((await desk.call(['status'])).code).toBe(0);
     expect((await desk.call(['status'], { env: { NIGHTSHIFT_TOKEN: before } })).code).toBe(4);
   });
+
+  interface Key {
+    readonly name: string;
+    readonly secret: string;
+    readonly expiresAt: string | null;
+    readonly oldSecretUntil: string | null;
+  }
+
+  test('a key is made, listed, rotated and revoked, and each time takes effect at once', async () => {
+    const works = async (key: string): Promise<number> => (await desk.call(['tasks'], { env: { NIGHTSHIFT_TOKEN: key } })).code;
+    const made = await desk.call(['token', 'create', 'ci', '--role', 'operator', '--scope', 'tasks,runs:read', '--expires', '30d']);
+    expect(made).toMatchObject({ code: 0, err: expect.stringMatching(/^ci \(operator, for tasks, runs:read\), until 2.*shown once/) });
+    const secret = made.out.trim();
+    expect(await works(secret)).toBe(0);
+    expect((await desk.call(['queue'], { env: { NIGHTSHIFT_TOKEN: secret } })).code).toBe(2);
+    expect(await desk.call(['status'], { env: { NIGHTSHIFT_TOKEN: secret } })).toMatchObject({
+      code: 5,
+      err: expect.stringContaining('queue:read'),
+    });
+    const rotated = await desk.json<Key>('token', 'rotate', 'ci', '--grace', '1h');
+    expect([await works(secret), await works(rotated.secret), rotated.oldSecretUntil !== null]).toEqual([0, 0, true]);
+    const again = await desk.json<Key>('token', 'rotate', 'ci', '--grace', '0s');
+    expect([await works(rotated.secret), await works(again.secret)]).toEqual([4, 0]);
+    expect((await desk.call(['token', 'list'])).out).toMatch(/^ci\tactive\toperator\t\S+\t\S+\ttasks runs:read$/m);
+    expect(await desk.call(['token', 'revoke', 'ci'])).toMatchObject({ code: 0, out: 'ci  revoked\n' });
+    expect(await works(again.secret)).toBe(4);
+    expect((await desk.call(['token', 'revoke', 'ci'])).code).toBe(5);
+    expect((await desk.json<Key>('token', 'create', 'for-ever', '--expires', 'never')).expiresAt).toBeNull();
+    expect(await desk.call(['token', 'create', 'x', '--expires', 'soon'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--expires'),
+    });
+  });
+
+  test('what was done is on the audit log, one object a line', async () => {
+    await desk.call(['pause']);
+    await desk.call(['resume']);
+    const { out } = await desk.call(['audit', '--json', '--limit', '2']);
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { action: string; user: string; outcome: string });
+    expect(lines.map(({ action, user, outcome }) => [action, user, outcome])).toEqual([
+      ['POST /api/queue/resume', 'owner', 'done'],
+      ['POST /api/queue/pause', 'owner', 'done'],
+    ]);
+    expect((await desk.call(['audit', '--all'])).out).toMatch(/\towner\t127\.0\.0\.1\tdone\tPOST \/api\/queue\/pause$/m);
+  });
 });
 
 describe('the key', () => {

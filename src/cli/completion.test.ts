@@ -37,7 +37,7 @@ describe('completion', () => {
     expect(await offered('re')).toEqual(['restore', 'retry', 'resume']);
     expect(await offered('tasks', '--st')).toEqual(['--status']);
     expect(await offered('tasks', '--priority', '')).toEqual(['high', 'medium', 'low']);
-    expect(await offered('token', '')).toEqual(['rotate', 'link']);
+    expect(await offered('token', '')).toEqual(['create', 'list', 'rotate', 'revoke', 'link']);
     expect(await offered('completion', '')).toEqual(['bash', 'zsh', 'fish']);
   });
 

@@ -13,6 +13,7 @@ const commands = [
   'doctor',
   'config',
   'token',
+  'audit',
   'new',
   'run',
   'tasks',

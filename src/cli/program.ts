@@ -21,7 +21,8 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'backup', summary: 'make a backup while the server works, or list those there are', load: () => import('./backup.ts') },
     { name: 'restore', summary: 'put a backup into an empty home', load: () => import('./restore.ts') },
     { name: 'config', summary: 'show the settings and where each comes from', load: () => import('./config.ts') },
-    { name: 'token', summary: "print the owner's API key, or make a new one", load: () => import('./token.ts') },
+    { name: 'token', summary: "print the owner's API key; make, list, rotate and revoke others", load: () => import('./token.ts') },
+    { name: 'audit', summary: 'show who changed what, and who was refused', load: () => import('./audit.ts') },
   ],
   'Tasks:': [
     { name: 'new', summary: 'submit a task', load: () => import('./new.ts') },

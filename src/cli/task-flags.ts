@@ -94,12 +94,12 @@ async function readAll(input: Terminal['stdin']): Promise<string> {
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-export function timeOf(text: string, now: number): string {
+export function timeOf(text: string, now: number, flag = '--not-before'): string {
   const [, amount, unit] = /^\+?(\d{1,6})(s|m|h|d)$/.exec(text) ?? [];
   const at = amount === undefined ? Date.parse(text) : now + Number(amount) * (units[unit ?? ''] ?? 0);
   if (!/^\d{4}-|^\+?\d+[smhd]$/.test(text) || Number.isNaN(at)) {
     throw misused(
-      `--not-before must be a time such as 2026-05-01T08:00 (yours, unless it says otherwise) or a delay such as 30m, not ${JSON.stringify(text)}.`,
+      `${flag} must be a time such as 2026-05-01T08:00 (yours, unless it says otherwise) or a delay such as 30m, not ${JSON.stringify(text)}.`,
     );
   }
   return new Date(at).toISOString();
