@@ -49,7 +49,7 @@ export function signInRoutes({ access, sessions, clock }: ServerParts): App {
       // A page that signs you in as somebody else could read what you then type.
       if (context.req.header('origin') !== undefined && !isFromOurPages(context.req)) throw foreignPage();
       const { key, code } = context.req.valid('json');
-      const holder = key === undefined ? await byCode(context, code ?? '') : await byKey(context, access, keyCredential(key));
+      const holder = key === undefined ? await byCode(context, code ?? '') : whole(await byKey(context, access, keyCredential(key)));
       const { token, expiresAt } = await sessions.open(holder);
       // Also finds out whether the key that a link was made with is still good.
       const caller = await access.identities.identify({ kind: 'session', token });
@@ -105,7 +105,7 @@ export function sessionRoutes({ sessions }: ServerParts): App {
       },
     }),
     (context) => {
-      const { code, expiresAt } = sessions.issueCode(callerOf(context));
+      const { code, expiresAt } = sessions.issueCode(whole(callerOf(context)));
       return context.json({ code, expiresAt: new Date(expiresAt).toISOString() }, 201);
     },
   );
@@ -117,6 +117,16 @@ function callerOf(context: Context<AppEnv>): Caller {
   const caller = context.get('caller');
   if (!caller) throw new Error('a route behind the door was reached without a caller');
   return caller;
+}
+
+/** The dashboard looks at everything. With a key that is held to some of it, it would seem broken. */
+function whole(caller: Caller): Caller {
+  if (caller.scopes === null) return caller;
+  throw new Refused(
+    403,
+    'scoped-key',
+    `The key ${caller.user} is held to some things and is for programs; a browser takes one without scopes.`,
+  );
 }
 
 const viewOf = ({ user, role, scopes, session }: Caller): SessionView => ({

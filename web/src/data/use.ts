@@ -2,9 +2,13 @@ import { useEffect, useState, useSyncExternalStore } from 'react';
 import { currentState, currentTranscripts, subscribe } from './live.ts';
 import type { State } from './state.ts';
 import { emptyTranscript, type Transcript } from './transcript.ts';
+import { mayAct, type Role } from './views.ts';
 
 /** A part of the state; the component is drawn again when that part is another. */
 export const useLive = <T>(select: (state: State) => T): T => useSyncExternalStore(subscribe, () => select(currentState()));
+
+/** Whether who is signed in may do what takes this role. */
+export const useMay = (needed: Role): boolean => useLive(({ session }) => mayAct(session, needed));
 
 export const useTranscript = (runId: string): Transcript =>
   useSyncExternalStore(subscribe, () => currentTranscripts().get(runId) ?? emptyTranscript);

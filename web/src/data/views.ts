@@ -1,7 +1,9 @@
 /** What the server says, in its own types. Types are all that crosses from there to here. */
 export type {
+  AuditView,
   BudgetView,
   EventView,
+  KeyView,
   QueueView,
   RunView,
   ServerView,
@@ -11,11 +13,18 @@ export type {
   WorkspaceView,
 } from '../../../src/server/views.ts';
 
-import type { RunView, TaskView } from '../../../src/server/views.ts';
+import type { RunView, SessionView, TaskView } from '../../../src/server/views.ts';
 
 export type TaskStatus = TaskView['status'];
 export type RunStatus = RunView['status'];
 export type Priority = TaskView['priority'];
+
+export type Role = SessionView['role'];
+/** Each may all that the one before it may. */
+export const roles: readonly Role[] = ['viewer', 'operator', 'owner'];
+/** The server decides; this only keeps away what it would refuse. */
+export const mayAct = (session: SessionView | null | undefined, needed: Role): boolean =>
+  session != null && roles.indexOf(session.role) >= roles.indexOf(needed);
 
 export interface Page<T> {
   readonly items: readonly T[];

@@ -1,7 +1,7 @@
 import { type ReactNode, useMemo, useState } from 'react';
 import { setPaused } from '../data/live.ts';
 import { countsOf } from '../data/state.ts';
-import { useLive, useNow } from '../data/use.ts';
+import { useLive, useMay, useNow } from '../data/use.ts';
 import {
   type BudgetView,
   closedStatuses,
@@ -26,6 +26,7 @@ export function Now(): ReactNode {
   const server = useLive((state) => state.server);
   const day = useLive((state) => state.budgets?.find(({ scope }) => scope === 'day'));
   const [creating, setCreating] = useState(false);
+  const may = useMay('operator');
   const counts = countsOf(queue);
   const { running, needy, next, recent } = useMemo(() => groupsOf([...tasks.values()]), [tasks]);
   const empty = tasks.size === 0;
@@ -38,10 +39,12 @@ export function Now(): ReactNode {
           <p className="soft">{summaryOf(counts, queue?.paused ?? false)}</p>
         </div>
         <div className="row">
-          {queue && <PauseButton paused={queue.paused} />}
-          <button type="button" className="primary" onClick={() => setCreating(true)}>
-            <Icon name="plus" /> New task
-          </button>
+          {may && queue && <PauseButton paused={queue.paused} />}
+          {may && (
+            <button type="button" className="primary" onClick={() => setCreating(true)}>
+              <Icon name="plus" /> New task
+            </button>
+          )}
         </div>
       </header>
       {creating && <NewTask onClose={() => setCreating(false)} />}
@@ -81,7 +84,7 @@ export function Now(): ReactNode {
                   ? 'What waits is started as soon as it is its turn.'
                   : 'Give it something to do, and watch it here step by step.'}
             </p>
-            {empty && (
+            {may && empty && (
               <button type="button" onClick={() => setCreating(true)}>
                 Write the first task
               </button>

@@ -1,11 +1,14 @@
 import { type ReactNode, useState } from 'react';
 import { signOut } from '../data/live.ts';
-import { useLive, useNow } from '../data/use.ts';
+import { useLive, useMay, useNow } from '../data/use.ts';
+import { AuditLog } from '../parts/audit.tsx';
+import { ApiKeys } from '../parts/keys.tsx';
 import { toast } from '../parts/toast.tsx';
 import { ago, fullTime } from '../text/time.ts';
 import { chooseTheme, chosenTheme, type Theme, themes } from '../theme.ts';
 
 export function Settings(): ReactNode {
+  const may = useMay('owner');
   return (
     <div className="page narrow">
       <header className="page-head">
@@ -13,6 +16,8 @@ export function Settings(): ReactNode {
       </header>
       <Appearance />
       <ThisServer />
+      {may && <ApiKeys />}
+      {may && <AuditLog />}
       <You />
     </div>
   );
@@ -94,6 +99,7 @@ function You(): ReactNode {
       <h2>You</h2>
       <p>
         Logged in as <strong>{session?.user}</strong>
+        {session && session.role !== session.user && <> ({session.role})</>}
         {session?.expiresAt && <> until {fullTime(session.expiresAt)}</>}.
       </p>
       <p className="soft">

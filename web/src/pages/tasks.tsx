@@ -2,7 +2,7 @@ import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, type ReactNode, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { get } from '../data/api.ts';
 import { addTasks } from '../data/live.ts';
-import { useLive, useNow } from '../data/use.ts';
+import { useLive, useMay, useNow } from '../data/use.ts';
 import { needyStatuses, type Page, type Priority, priorities, type TaskStatus, type TaskView, waitingStatuses } from '../data/views.ts';
 import { priorityNames } from '../parts/actions.tsx';
 import { Icon } from '../parts/icons.tsx';
@@ -44,6 +44,7 @@ function fromAddress(): { readonly shown: Shown; readonly priority: Priority | '
 export function Tasks({ selected }: { readonly selected: string | undefined }): ReactNode {
   const [filter, setFilter] = useState(fromAddress);
   const [creating, setCreating] = useState(false);
+  const may = useMay('operator');
   const { shown, priority, search } = filter;
   const query = new URLSearchParams({
     ...(shown === 'all' ? {} : { show: shown }),
@@ -73,9 +74,11 @@ export function Tasks({ selected }: { readonly selected: string | undefined }): 
       <div className="page tasks-list">
         <header className="page-head">
           <h1>Tasks</h1>
-          <button type="button" className="primary" onClick={() => setCreating(true)}>
-            <Icon name="plus" /> New task
-          </button>
+          {may && (
+            <button type="button" className="primary" onClick={() => setCreating(true)}>
+              <Icon name="plus" /> New task
+            </button>
+          )}
         </header>
         {creating && <NewTask onClose={() => setCreating(false)} />}
         <search className="filters">

@@ -1,7 +1,7 @@
 import { type FormEvent, type ReactNode, useEffect, useId, useState } from 'react';
 import { get } from '../data/api.ts';
 import { setBudget } from '../data/live.ts';
-import { useLive, useNow } from '../data/use.ts';
+import { useLive, useMay, useNow } from '../data/use.ts';
 import type { BudgetView, UsageView } from '../data/views.ts';
 import { Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
@@ -47,6 +47,7 @@ const amount = ({ unit }: Pick<BudgetView, 'unit'>, value: number): string => (u
 
 function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
   const [editing, setEditing] = useState(false);
+  const may = useMay('owner');
   const now = useNow(60_000);
   const { scope, limit, spent, reserved, resetsAt, about } = budget;
   return (
@@ -70,9 +71,11 @@ function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
       ) : (
         <div className="row">
           <span className="tabular">{limit === null ? 'no limit' : amount(budget, limit)}</span>
-          <button type="button" className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
-            Change
-          </button>
+          {may && (
+            <button type="button" className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
+              Change
+            </button>
+          )}
         </div>
       )}
     </li>

@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { call, get } from '../data/api.ts';
-import { useLive, useNow } from '../data/use.ts';
+import { useLive, useMay, useNow } from '../data/use.ts';
 import type { Page, WorkspaceView } from '../data/views.ts';
 import { Address, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
@@ -80,6 +80,7 @@ const looks: Readonly<Record<WorkspaceView['status'], readonly [word: string, to
 
 function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonly remove: () => Promise<void> }): ReactNode {
   const now = useNow(30_000);
+  const may = useMay('operator');
   const [busy, setBusy] = useState(false);
   const title = useLive((state) => state.tasks.get(workspace.taskId)?.title);
   const [word, tone] = looks[workspace.status];
@@ -95,7 +96,7 @@ function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonl
         </p>
       </div>
       <span className={`badge ${tone}`}>{word}</span>
-      {workspace.status !== 'active' && (
+      {may && workspace.status !== 'active' && (
         <div className="row">
           <button
             type="button"

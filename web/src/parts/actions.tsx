@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from 'react';
 import { act } from '../data/live.ts';
+import { useMay } from '../data/use.ts';
 import { awaitsApproval, canCancel, canRetry, isWaiting, type Priority, priorities, type TaskView } from '../data/views.ts';
 import { Icon } from './icons.tsx';
 import { toast } from './toast.tsx';
@@ -9,6 +10,7 @@ const said: Readonly<Record<string, string>> = { retry: 'Back in line', approve:
 /** What a person may do with a task as it stands. */
 export function TaskActions({ task, compact = false }: { readonly task: TaskView; readonly compact?: boolean }): ReactNode {
   const [busy, setBusy] = useState(false);
+  const may = useMay('operator');
   const perform = async (what: 'cancel' | 'retry' | 'approve' | 'deny'): Promise<void> => {
     setBusy(true);
     const answer = await act('POST', `/tasks/${task.id}/${what}`);
@@ -16,6 +18,7 @@ export function TaskActions({ task, compact = false }: { readonly task: TaskView
     if (!answer.ok) toast('bad', answer.refusal.message);
     else toast('good', said[what] ?? (answer.value.status === 'cancelled' ? 'Cancelled' : 'Stopping it'));
   };
+  if (!may) return null;
   const size = compact ? 'small' : '';
   if (awaitsApproval(task)) {
     return (
@@ -61,11 +64,12 @@ export const priorityNames: Readonly<Record<Priority, string>> = { high: 'High',
 
 /** Its place in line, for as long as it stands there. */
 export function PriorityChoice({ task }: { readonly task: TaskView }): ReactNode {
+  const may = useMay('operator');
   const change = async (priority: Priority): Promise<void> => {
     const answer = await act('PATCH', `/tasks/${task.id}`, { priority });
     if (!answer.ok) toast('bad', answer.refusal.message);
   };
-  if (!isWaiting(task)) return <>{priorityNames[task.priority]}</>;
+  if (!may || !isWaiting(task)) return <>{priorityNames[task.priority]}</>;
   return (
     <select aria-label="Priority" value={task.priority} onChange={(event) => change(event.target.value as Priority)}>
       {priorities.map((each) => (

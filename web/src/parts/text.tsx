@@ -43,8 +43,8 @@ export function Address({ text }: { readonly text: string }): ReactNode {
   );
 }
 
-/** A command to be run elsewhere. */
-export function CommandLine({ command }: { readonly command: string }): ReactNode {
+/** A command to be run elsewhere, or what else is to be taken there. */
+export function CommandLine({ command, what = 'the command' }: { readonly command: string; readonly what?: string }): ReactNode {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -65,7 +65,7 @@ export function CommandLine({ command }: { readonly command: string }): ReactNod
   return (
     <div className="command">
       <code>{command}</code>
-      <button type="button" className="ghost small" onClick={copy} aria-label={copied ? 'Copied' : 'Copy the command'}>
+      <button type="button" className="ghost small" onClick={copy} aria-label={copied ? 'Copied' : `Copy ${what}`}>
         <Icon name={copied ? 'check' : 'copy'} size={16} />
       </button>
     </div>
