@@ -119,7 +119,7 @@ export const wrongKey = (): Refused =>
   new Refused(
     401,
     'wrong-key',
-    'That API key is not valid here: it was never, has expired, or was revoked. `nightshift token` prints the owner’s on the server.',
+    'That API key is not valid here. It may have expired or been revoked; `nightshift token` on the server prints the owner’s.',
   );
 
 /** Refuses until then, if there is a then. */

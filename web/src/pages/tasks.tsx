@@ -213,14 +213,28 @@ function Rows({
     if (atEnd) more.more();
   });
 
+  /** The task that the keyboard has moved to, until its row has the focus: rows shift whenever a task comes or goes. */
+  const wanted = useRef<string>(undefined);
+  const focusWanted = (): void => {
+    const row = [...(list.current?.children ?? [])].find((each) => (each as HTMLElement).dataset['task'] === wanted.current);
+    if (wanted.current === undefined || !row) return;
+    wanted.current = undefined;
+    // Who has gone elsewhere meanwhile stays there.
+    const { activeElement } = document;
+    if (activeElement === document.body || list.current?.contains(activeElement)) row.querySelector('a')?.focus();
+  };
+  useLayoutEffect(focusWanted);
+
   const move = (event: KeyboardEvent): void => {
     const step = event.key === 'ArrowDown' || event.key === 'j' ? 1 : event.key === 'ArrowUp' || event.key === 'k' ? -1 : 0;
     const at = Number((event.target as HTMLElement).closest('li')?.dataset['index']);
     const to = at + step;
-    if (step === 0 || Number.isNaN(at) || to < 0 || to >= tasks.length) return;
+    const next = tasks[to];
+    if (step === 0 || next === undefined) return;
     event.preventDefault();
+    wanted.current = next.id;
     virtual.scrollToIndex(to);
-    requestAnimationFrame(() => list.current?.querySelector<HTMLElement>(`li[data-index="${to}"] a`)?.focus());
+    focusWanted();
   };
 
   return (
@@ -233,6 +247,7 @@ function Rows({
               <li
                 key={row.key}
                 data-index={row.index}
+                data-task={task.id}
                 aria-setsize={more.done ? tasks.length : -1}
                 aria-posinset={row.index + 1}
                 style={{ transform: `translateY(${row.start - top}px)`, height: row.size }}
