@@ -4,7 +4,7 @@ export type Role = (typeof roles)[number];
 
 /** Whom a route asks for. `anyone` has shown no key, or is known by a signature. */
 export const audiences = ['anyone', ...roles] as const;
-export type Audience = (typeof audiences)[number];
+type Audience = (typeof audiences)[number];
 
 export const mayAct = (role: Role, needed: Role): boolean => roles.indexOf(role) >= roles.indexOf(needed);
 

@@ -331,7 +331,7 @@ export interface ApiKeyTable {
   last_used_at: number | null;
 }
 
-export interface AuditTable {
+interface AuditTable {
   id: Generated<number>;
   at: number;
   actor: string | null;

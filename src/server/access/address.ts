@@ -2,7 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import type { Context } from 'hono';
 import type { AppEnv } from '../env.ts';
 
-export interface Address {
+interface Address {
   /** As it is shown. */
   readonly full: string;
   /** What is counted as one: a household has a whole /64 of IPv6 to send from. */

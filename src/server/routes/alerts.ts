@@ -36,6 +36,7 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/alerts',
       tags,
       summary: 'What is wrong now, what is silenced, and who is told',
@@ -72,6 +73,7 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
   router.openapi(
     createRoute({
       method: 'put',
+      'x-role': 'operator',
       path: '/alerts/{name}/silence',
       tags,
       summary: 'Tell nobody of this for a while; what still stands when that is over is told then',
@@ -96,6 +98,7 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
   router.openapi(
     createRoute({
       method: 'delete',
+      'x-role': 'operator',
       path: '/alerts/{name}/silence',
       tags,
       summary: 'End a silence',
