@@ -187,6 +187,9 @@ for (const dialect of dialects) {
       expect(brief).toContainEqual(['watched', 'viewer', keyId, '192.0.2.8', 'POST /api/tasks/{id}/retry', 'role-needed', 1]);
       expect(brief).toContainEqual([null, null, null, '192.0.2.9', 'GET /api/tasks', 'wrong-key', 1]);
       expect(brief).toContainEqual(['owner', 'owner', null, '127.0.0.1', 'POST /api/tasks/{id}/approve', 'not-awaiting-approval', 1]);
+      await world.api.call('POST', '/api/tasks/%00%0A%F0%9F%A6%8A/cancel', { headers: from('192.0.2.66') });
+      const odd = await until('a strange path', async () => (await world.log()).find(({ address }) => address === '192.0.2.66'));
+      expect(odd).toMatchObject({ target: '/api/tasks/%00%0A%F0%9F%A6%8A/cancel', outcome: 'no-such-task' });
       const session = await cookieOf(world, secret);
       await fetch(`${world.api.address}/api/session/code`, { method: 'POST', headers: { ...session, 'sec-fetch-site': 'same-origin' } });
       const [code, signIn] = (await world.log()).filter(({ user, outcome }) => user === 'watched' && outcome === 'done');

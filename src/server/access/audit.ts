@@ -61,10 +61,11 @@ export function createAudit({ store, clock, log, addressOf }: AuditParts): Audit
         return result;
       });
     } catch (error) {
+      // Whatever the change had done so far is undone, and its line with it.
       carried = false;
       throw error;
     } finally {
-      request.state = carried ? 'over' : 'open';
+      if (request.state === 'writing') request.state = carried ? 'over' : 'open';
     }
   }
 
@@ -78,7 +79,8 @@ export function createAudit({ store, clock, log, addressOf }: AuditParts): Audit
       sessionId: caller?.session?.id ?? null,
       address: addressOf(context).full,
       action,
-      target: context.req.path.slice(0, 300),
+      // Whoever knocks chooses it, and not every text is one that PostgreSQL takes.
+      target: encodeURI(context.req.path.toWellFormed()).slice(0, 300),
       outcome,
       count: 1,
       requestId: context.get('requestId'),
@@ -151,12 +153,20 @@ function gatherRefusals({ store, clock, log }: Pick<AuditParts, 'store' | 'clock
       gathered.delete(name);
       written.add(name);
     }
-    await store.write((tx) =>
-      appendAudit(
-        tx,
-        lines.map(([, line]) => line),
-      ),
-    );
+    try {
+      await store.write((tx) =>
+        appendAudit(
+          tx,
+          lines.map(([, line]) => line),
+        ),
+      );
+    } catch (error) {
+      for (const [name, line] of lines) {
+        written.delete(name);
+        gathered.set(name, { ...line, count: line.count + (gathered.get(name)?.count ?? 0) });
+      }
+      throw error;
+    }
   }
 
   const failed = (error: unknown): void => log.warn({ err: error }, 'refusals could not be written to the audit log');
