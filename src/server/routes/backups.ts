@@ -20,6 +20,7 @@ export function backupRoutes({ backups }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'get',
+      'x-role': 'viewer',
       path: '/backups',
       tags,
       summary: 'List the backups of this node, newest first',
@@ -36,6 +37,7 @@ export function backupRoutes({ backups }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
+      'x-role': 'operator',
       path: '/backups',
       tags,
       summary: 'Make a backup now; answers when it is whole',
