@@ -89,10 +89,12 @@ for (const dialect of dialects) {
       const where = await target();
       await restoreBackup(configOf(where), body.file, never);
       const after = await contents({ open: () => openStore(where) });
-      // What the server wrote while it stopped came after the backup, and nodes are those of the moment.
-      const { events: eventsBefore = [], nodes: _, ...restBefore } = before;
-      const { events: eventsAfter = [], nodes: __, ...restAfter } = after;
+      // What the server wrote while it stopped came after the backup, so did the line that says who made it, and nodes are
+      // those of the moment.
+      const { events: eventsBefore = [], audit_log: linesBefore = [], nodes: _, ...restBefore } = before;
+      const { events: eventsAfter = [], audit_log: linesAfter = [], nodes: __, ...restAfter } = after;
       expect(restAfter).toEqual(restBefore);
+      expect(linesBefore.filter((line) => !line.includes('/api/backups'))).toEqual(linesAfter);
       expect(eventsBefore).toEqual(expect.arrayContaining([...eventsAfter]));
       expect(eventsAfter.length).toBeGreaterThan(5);
       const runId = (await runOf(database, done.id)) as string;
