@@ -69,8 +69,8 @@ import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
-import { repositoryPattern } from './workspace/repository-pattern.ts';
 import { canonicalAddress } from './workspace/repository.ts';
+import { repositoryPattern } from './workspace/repository-pattern.ts';
 
 export { chooseProviders } from './gateway/choose-providers.ts';
 export { tierModels } from './gateway/model-names.ts';
@@ -183,7 +183,18 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     };
     const runsDirectory = join(config.home, 'runs');
     const equipment = await equip(
-      { store, queue, clock, newId, log, nodeId: home.nodeId, nodeMarker: { [nodeMarker]: boot }, engines, happened: announcer.happened, memory },
+      {
+        store,
+        queue,
+        clock,
+        newId,
+        log,
+        nodeId: home.nodeId,
+        nodeMarker: { [nodeMarker]: boot },
+        engines,
+        happened: announcer.happened,
+        memory,
+      },
       {
         home: config.home,
         owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },

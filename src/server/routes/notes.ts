@@ -51,6 +51,7 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
     createRoute({
       method: 'get',
       path: '/notes',
+      'x-role': 'viewer',
       tags,
       summary: 'List or search what is remembered',
       description:
@@ -104,6 +105,7 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
     createRoute({
       method: 'post',
       path: '/notes',
+      'x-role': 'operator',
       tags,
       summary: 'Remember something',
       description: 'The same words about the same repository are one note that counts. What looks like a secret is blanked.',
@@ -137,6 +139,7 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
     createRoute({
       method: 'get',
       path: '/notes/{id}',
+      'x-role': 'viewer',
       tags,
       summary: 'Look at one note',
       request: { params: idParam },
@@ -154,6 +157,7 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
     createRoute({
       method: 'patch',
       path: '/notes/{id}',
+      'x-role': 'operator',
       tags,
       summary: 'Change a note; what is not named stays as it is',
       request: { params: idParam, body: { required: true, content: { 'application/json': { schema: noteChangeSchema } } } },
@@ -175,6 +179,7 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
     createRoute({
       method: 'delete',
       path: '/notes/{id}',
+      'x-role': 'operator',
       tags,
       summary: 'Forget a note',
       description: 'What a summary stood for counts again once that is deleted.',
