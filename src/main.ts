@@ -207,6 +207,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
         maxRounds: config.maxRounds,
         noteTokens: config.noteTokens,
+        checkpoints: {
+          everyCalls: config.checkpointEvery,
+          perRun: config.checkpointsPerRun,
+          keepMs: config.keepCheckpointsHours * 3_600_000,
+        },
         repositories: config.repositories,
         network,
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,

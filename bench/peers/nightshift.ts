@@ -58,6 +58,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       noteTokens: 2_000,
       timeoutMs: 60_000,
       keepRunsMs: null,
+      checkpoints: { everyCalls: 25, perRun: 50, keepMs: 3_600_000 },
       quota: { bytes: 2 ** 30, files: 1_000_000 },
       repositories: [],
       network: {},

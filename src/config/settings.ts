@@ -296,6 +296,27 @@ export const settings = {
     allowed: 'a whole number from 1 to 100',
     about: 'how often an agent may try to make the gates green',
   },
+  checkpointEvery: {
+    default: 25,
+    env: 'NIGHTSHIFT_CHECKPOINT_EVERY',
+    schema: whole(0, 10_000),
+    allowed: 'a whole number from 0 to 10000 (0: only when gates are green and before risky commands)',
+    about: 'after how many tool calls a checkpoint is made',
+  },
+  checkpointsPerRun: {
+    default: 50,
+    env: 'NIGHTSHIFT_CHECKPOINTS_PER_RUN',
+    schema: whole(2, 1_000),
+    allowed: 'a whole number from 2 to 1000',
+    about: 'how many checkpoints of a run are kept',
+  },
+  keepCheckpointsHours: {
+    default: 72,
+    env: 'NIGHTSHIFT_KEEP_CHECKPOINTS_HOURS',
+    schema: whole(1, 8_760),
+    allowed: 'hours from 1 to 8760',
+    about: 'how long a checkpoint is kept; never longer than its workspace',
+  },
   keepRunsDays: {
     default: 90,
     env: 'NIGHTSHIFT_KEEP_RUNS_DAYS',

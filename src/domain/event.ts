@@ -1,4 +1,5 @@
 import type { BudgetScope, CapScope } from './budget.ts';
+import type { CheckpointKind } from './checkpoint.ts';
 import type { GateExcuse, GateKind } from './gate.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
 import type { NoteKind } from './note.ts';
@@ -82,6 +83,10 @@ export type Happening =
         excused: readonly { gate: string; excuse: GateExcuse }[];
       };
     }
+  /** A point to go back to. */
+  | { readonly type: 'run.checkpoint'; readonly data: { checkpoint: string; number: number; kind: CheckpointKind; note: string } }
+  /** The files are as they were at `checkpoint`; what they replaced is kept in `before`, null when nothing had changed. */
+  | { readonly type: 'run.rewound'; readonly data: { checkpoint: string; before: string | null; by: string } }
   | {
       readonly type: 'run.hook';
       readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };

@@ -5,6 +5,7 @@ export const idPrefixes = {
   node: 'nod',
   request: 'req',
   workspace: 'wsp',
+  checkpoint: 'chk',
   profile: 'prf',
   call: 'cal',
   delivery: 'inb',

@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Limits } from '../domain/budget.ts';
+import type { CheckpointPolicy } from '../domain/checkpoint.ts';
 import { Unusable } from '../domain/errors.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
 import { createAsk, noModelToAsk } from '../gateway/ask.ts';
@@ -48,6 +49,7 @@ export interface EquipmentSettings {
   readonly maxRounds: number;
   readonly noteTokens: number;
   readonly keepRunsMs: number | null;
+  readonly checkpoints: CheckpointPolicy & { readonly everyCalls: number };
   readonly quota: Quota;
   readonly repositories: readonly RepositorySetting[];
   readonly network: Network;
@@ -121,6 +123,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
     directory: under('workspaces'),
     path,
     keep: { completedMs: hour, errorMs: 72 * hour },
+    checkpoints: settings.checkpoints,
   });
   const leftovers = await findLeftovers({
     store,

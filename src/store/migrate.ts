@@ -11,6 +11,7 @@ import { rounds } from './migrations/009-rounds.ts';
 import { counters } from './migrations/010-counters.ts';
 import { notes } from './migrations/011-notes.ts';
 import { access } from './migrations/013-access.ts';
+import { checkpoints } from './migrations/012-checkpoints.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
 import { mailLines } from './migrations/018-mail-lines.ts';
@@ -33,6 +34,7 @@ export const migrations: readonly Migration[] = [
   counters,
   notes,
   access,
+  checkpoints,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { Role } from '../domain/access.ts';
+import type { CheckpointKind } from '../domain/checkpoint.ts';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Severity } from '../domain/notice.ts';
@@ -27,6 +28,8 @@ export interface Schema {
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
   rounds: RoundTable;
+  checkpoints: CheckpointTable;
+  next_attempts: { task_id: string; plan: string; taken_by: string | null; at: number };
   settings: { key: string; value: string };
   memory_items: { list: string; item: string; revision: number };
   notes: Omit<NoteTable, 'seq'> & { seq: Generated<number> };
@@ -344,4 +347,22 @@ interface AuditTable {
   outcome: string;
   count: number;
   request_id: string;
+}
+
+export interface CheckpointTable {
+  id: string;
+  task_id: string;
+  run_id: string;
+  number: number;
+  workspace_id: string;
+  kind: CheckpointKind;
+  note: string;
+  files: string;
+  ignored: string | null;
+  too_big: string;
+  tip: string;
+  session_id: string | null;
+  message_id: string | null;
+  gates: string;
+  at: number;
 }

@@ -102,6 +102,18 @@ export async function takeOverWorkspace(tx: Tx, id: string, from: string, to: st
   return result.numUpdatedRows > 0n;
 }
 
+/** Gives a workspace that is on disk to a run, whatever became of the one that had it, unless that is live. */
+export async function reopenWorkspace(tx: Tx, id: string, runId: string, tip: string): Promise<boolean> {
+  const result = await tx.db
+    .updateTable('workspaces')
+    .set({ run_id: runId, status: 'active', tip, completed_at: null, cleanup_at: null })
+    .where('id', '=', id)
+    .where('status', 'in', ['active', 'completed', 'error'])
+    .where(runIsOver)
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
+}
+
 /**
  * From here on nobody gets it any more and its files may go. False when its run is live, or when it is `active` and only
  * an ended one was meant.

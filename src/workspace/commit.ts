@@ -1,5 +1,6 @@
 import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
+import { readable } from './paths.ts';
 import { isBranchName } from './ref-name.ts';
 import { takeSnapshot } from './snapshot.ts';
 import type { Workspace } from './workspace.ts';
@@ -35,7 +36,8 @@ export const taskTrailer = 'Nightshift-Task';
 export async function commitAll(git: Git, workspace: Workspace, wish: CommitWish, signal: AbortSignal): Promise<Result<Committed>> {
   const snapshot = await takeSnapshot(git, workspace, signal);
   if (!snapshot.ok) return snapshot;
-  const { tree, leftOut } = snapshot.value;
+  const { tree } = snapshot.value;
+  const leftOut = snapshot.value.leftOut.map(readable);
   const made = await lookUp(git, workspace, `refs/heads/${workspace.branch}`, signal);
   if (!made.ok) return made;
   const last = made.value;

@@ -28,6 +28,7 @@ export type FailureCode =
   | 'timeout'
   | 'cancelled'
   | 'workspace-gone'
+  | 'in-the-way'
   | 'git-failed';
 
 export interface Failure {

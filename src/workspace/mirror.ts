@@ -51,6 +51,8 @@ export interface Mirrors {
    * and drops what nothing leads to since weeks. Results that were left in the mirror of a person's own repository are the
    * only copy: such a mirror stays.
    */
+  /** The git directories that there are. */
+  list(): Promise<readonly string[]>;
   maintain(inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<number>;
 }
 
@@ -266,6 +268,9 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
         fetching.set(gitDir, fetchOne);
       }
       return orCalledOff(fetchOne({ repository, wanted, signal }), signal);
+    },
+    async list() {
+      return (await readdir(directory)).filter((name) => name.endsWith('.git')).map((name) => join(directory, name));
     },
     async maintain(inUse, signal) {
       let removed = 0;

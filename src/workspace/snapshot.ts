@@ -1,13 +1,22 @@
-import type { Stats } from 'node:fs';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
+import { addLiveFiles } from './live-files.ts';
+import { bytes, listOf, look, onDisk } from './paths.ts';
 import type { Workspace } from './workspace.ts';
 
 export interface Snapshot {
   readonly tree: string;
-  /** What git has no form for, or what would be a link to somewhere else: nested repositories, sockets, pipes, devices. */
+  /** What git has no form for, or what would be a link to somewhere else: nested repositories, sockets, pipes, devices. And what is too long. Each byte of a name is one character. */
   readonly leftOut: readonly string[];
+}
+
+/** What a snapshot takes, when it is not everything that git would show. */
+export interface Extent {
+  /** A new or changed file that is longer is left out, however the disk stores it: a hole of a terabyte is read as one. */
+  readonly longestFile?: number;
+  /** Somebody may be at work in there. Costs a little more, see `addLiveFiles`. */
+  readonly live?: boolean;
 }
 
 /**
@@ -15,26 +24,49 @@ export interface Snapshot {
  * is not asked, nor is one that it made inside: git would run `git status` in there, with whatever configuration it has.
  * That is why this does not use `git add`. One at a time per workspace; the agent should stand still.
  */
-export async function takeSnapshot(git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<Snapshot>> {
+export async function takeSnapshot(git: Git, workspace: Workspace, signal: AbortSignal, extent: Extent = {}): Promise<Result<Snapshot>> {
   const root = await lstat(workspace.tree).catch(() => undefined);
   if (!root?.isDirectory())
     return refuse('workspace-gone', 'The workspace is no longer on disk. Its run starts over in a new one.', { retryable: true });
   await rm(`${workspace.index}.lock`, { force: true });
 
-  const run = (call: GitCall): Promise<Result<GitAnswer>> =>
-    git.run({ gitDir: workspace.gitDir, workTree: workspace.tree, index: workspace.index, subject: workspace.repository, ...call }, signal);
-  const changed = await run({
-    args: ['diff-files', '-z', '--name-only', '--no-renames', '--ignore-submodules=all', '--no-ext-diff'],
-    encoding: 'latin1',
-  });
+  const [changed, others] = await Promise.all([
+    listChanged(git, workspace, signal),
+    list(git, workspace, ['ls-files', '-z', '--others', '--exclude-standard', artifacts], signal),
+  ]);
   if (!changed.ok) return changed;
-  const others = await run({
-    args: ['ls-files', '-z', '--others', '--exclude-standard', '--exclude=/.nightshift/artifacts/'],
-    encoding: 'latin1',
-  });
   if (!others.ok) return others;
+  const paths = new Set([...changed.value, ...others.value]);
+  return treeWith(git, workspace, [...paths], signal, extent);
+}
 
-  const found = await sort(workspace.tree, [...new Set([...listOf(changed.value.stdout), ...listOf(others.value.stdout)])]);
+/** What the index knows otherwise than it is on disk. */
+export const listChanged = (git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> =>
+  list(git, workspace, ['diff-files', '-z', '--name-only', '--no-renames', '--ignore-submodules=all', '--no-ext-diff'], signal);
+
+/** What is ignored, as git lists it: a directory that is ignored as a whole is one entry, with a slash at its end. */
+export const listIgnored = (git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> =>
+  list(git, workspace, ['ls-files', '-z', '--others', '--ignored', '--exclude-standard', artifacts, '--directory'], signal);
+
+/** What the index holds, in the order of names. */
+export const listIndex = (git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> =>
+  list(git, workspace, ['ls-files', '-z'], signal);
+
+async function list(git: Git, workspace: Workspace, args: readonly string[], signal: AbortSignal): Promise<Result<readonly string[]>> {
+  const listed = await gitOn(git, workspace, signal)({ args, encoding: 'latin1' });
+  return listed.ok ? done(listOf(listed.value.stdout)) : listed;
+}
+
+/** Brings these paths in the index to what they are on disk, and gives the tree of it. Its stat cache spares reading what has not changed. */
+export async function treeWith(
+  git: Git,
+  workspace: Workspace,
+  paths: readonly string[],
+  signal: AbortSignal,
+  { longestFile = Number.POSITIVE_INFINITY, live = false }: Extent = {},
+): Promise<Result<Snapshot>> {
+  const run = gitOn(git, workspace, signal);
+  const found = await sort(workspace.tree, paths, longestFile, live);
   if (found.gone.length > 0) {
     const removed = await run({
       args: ['update-index', '-z', '--index-info'],
@@ -43,15 +75,24 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
     if (!removed.ok) return removed;
   }
   if (found.there.length > 0) {
-    const added = await run({
-      args: ['update-index', '-z', '--add', '--replace', '--stdin'],
-      input: bytes(found.there.map((path) => `${path}\0`)),
-    });
+    const added = live
+      ? await addLiveFiles(git, workspace, found.there, longestFile, signal)
+      : await run({
+          args: ['update-index', '-z', '--add', '--replace', '--stdin'],
+          input: bytes(found.there.map((path) => `${path}\0`)),
+        });
     if (!added.ok) return added;
   }
   const tree = await run({ args: ['write-tree'] });
   return tree.ok ? done({ tree: tree.value.stdout.trim(), leftOut: found.leftOut }) : tree;
 }
+
+const artifacts = '--exclude=/.nightshift/artifacts/';
+
+const gitOn =
+  (git: Git, { gitDir, tree, index, repository }: Workspace, signal: AbortSignal) =>
+  (call: GitCall): Promise<Result<GitAnswer>> =>
+    git.run({ gitDir, workTree: tree, index, subject: repository, ...call }, signal);
 
 /** Puts the files of a commit or tree in the place of those that git knows; whatever it does not know stays. */
 export async function swapFiles(git: Git, workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>> {
@@ -81,21 +122,22 @@ interface Sorted {
   readonly leftOut: readonly string[];
 }
 
-async function sort(tree: string, paths: readonly string[]): Promise<Sorted> {
+async function sort(tree: string, paths: readonly string[], longestFile: number, live: boolean): Promise<Sorted> {
   const [there, gone, leftOut]: [string[], string[], string[]] = [[], [], []];
   const directories = new Map<string, Promise<boolean>>();
   for (const path of paths) {
     // git lists a repository inside the workspace as a directory.
-    if (path.endsWith('/')) leftOut.push(readable(path.slice(0, -1)));
+    if (path.endsWith('/')) leftOut.push(path.slice(0, -1));
     else if (!(await isRealDirectory(tree, path.slice(0, Math.max(0, path.lastIndexOf('/'))), directories))) gone.push(path);
     else {
       const found = await look(tree, path);
-      if (found?.isFile() || found?.isSymbolicLink()) {
-        if (found.isFile() && (found.mode & 0o400) === 0) await chmod(onDisk(tree, path), 0o600).catch(() => undefined);
+      if (found?.isSymbolicLink() || (found?.isFile() && found.size <= longestFile)) {
+        if (!live && found.isFile() && (found.mode & 0o400) === 0) await chmod(onDisk(tree, path), 0o600).catch(() => undefined);
         there.push(path);
       } else {
         gone.push(path);
-        if (found && !found.isDirectory()) leftOut.push(readable(path));
+        // A directory has its files listed, unless it is a repository that took the place of a file.
+        if (found && !(found.isDirectory() && (await look(tree, `${path}/.git`)) === undefined)) leftOut.push(path);
       }
     }
   }
@@ -114,10 +156,3 @@ function isRealDirectory(tree: string, path: string, known: Map<string, Promise<
   }
   return answer;
 }
-
-// Names are bytes, and not always UTF-8: in here each byte is one character.
-const onDisk = (tree: string, path: string): Buffer => Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(path, 'latin1')]);
-const look = (tree: string, path: string): Promise<Stats | undefined> => lstat(onDisk(tree, path)).catch(() => undefined);
-const readable = (path: string): string => Buffer.from(path, 'latin1').toString();
-const bytes = (lines: readonly string[]): Buffer => Buffer.from(lines.join(''), 'latin1');
-const listOf = (output: string): readonly string[] => output.split('\0').filter((path) => path !== '');

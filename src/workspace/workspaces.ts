@@ -1,11 +1,12 @@
-import { lstat, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Checkpoint, CheckpointPolicy } from '../domain/checkpoint.ts';
 import { idPrefixes, isId } from '../domain/id.ts';
 import type { WorkspaceRecord } from '../domain/workspace.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 import {
   abandonedWorkspaces,
   beginCleaning,
@@ -15,20 +16,25 @@ import {
   insertWorkspace,
   listWorkspaces,
   markRemoved,
+  reopenWorkspace,
   setTip,
   takeOverWorkspace,
 } from '../store/workspaces.ts';
 import { unlockAgentGit, writeAgentGit } from './agent-git.ts';
 import { type Checkouts, indexOf, treeOf } from './checkout.ts';
+import type { Bounds } from './checkpoint.ts';
+import { type Checkpoints, createCheckpoints } from './checkpoints.ts';
 import { type Committed, type CommitWish, commitAll } from './commit.ts';
 import { type Diff, diff } from './diff.ts';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
 import { Turns } from './lock.ts';
 import type { Fetched, History, Mirrors } from './mirror.ts';
+import { readable } from './paths.ts';
 import { branchFor } from './ref-name.ts';
 import { removeTree } from './removal.ts';
 import type { Repository } from './repository.ts';
+import { nothingSetAside, setAside, whatIsSetAside } from './set-aside.ts';
 import { restoreFiles, swapFiles, takeSnapshot } from './snapshot.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -59,6 +65,7 @@ interface Swept {
   readonly removed: number;
   readonly stray: number;
   readonly mirrors: number;
+  readonly checkpoints: number;
 }
 
 /**
@@ -70,6 +77,18 @@ export interface Workspaces {
   open(wish: WorkspaceWish, signal: AbortSignal): Promise<Result<Workspace>>;
   /** The workspace that an earlier run of the task left active on this node, now this run's; undefined if there is none to go on in. */
   resume(taskId: string, runId: string): Promise<Workspace | undefined>;
+  /**
+   * The workspace of a checkpoint, whatever became of its run, now this run's, with the files as they were then. Undefined when
+   * it is no more, on another node, or in use.
+   */
+  takeUp(
+    checkpoint: Checkpoint,
+    runId: string,
+    /** Part of the change by which it becomes the run's. */
+    taking: (tx: Tx) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<Result<Workspace | undefined>>;
+  readonly checkpoints: Checkpoints;
   /** What the workspace holds now, against its base; the agent should stand still. The whole patch goes to the file. */
   changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
   /** All the files as they are now, as a tree in the mirror. */
@@ -103,6 +122,8 @@ export interface WorkspaceParts {
   readonly directory: string;
   readonly path: string;
   readonly keep: { readonly completedMs: number; readonly errorMs: number };
+  readonly checkpoints: CheckpointPolicy;
+  readonly checkpointBounds?: Bounds;
   /** With less than this on the disk no workspace is opened. */
   readonly minFreeBytes?: number;
 }
@@ -114,6 +135,7 @@ const defaultMinFree = 512 * 1024 * 1024;
 export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   const { store, git, mirrors, checkouts, clock, log, nodeId } = parts;
   const turns = new Turns();
+  const inTurn = <T>(id: string, work: () => Promise<Result<T>>): Promise<Result<T>> => turns.take(id, () => fullDiskAsFailure(work));
 
   const open: Workspaces['open'] = (wish, signal) => fullDiskAsFailure(() => openOn(wish, signal));
 
@@ -215,6 +237,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     await mirrors.ready(record.gitDir);
     // A mirror that is gone or damaged has no pins to lose.
     await git.run({ gitDir: record.gitDir, args: ['update-ref', '--stdin'], input: pins }, new AbortController().signal);
+    await checkpoints.forget(record.id, record.gitDir);
     await store.write((tx) => markRemoved(tx, record.id, clock.now()));
   };
 
@@ -223,47 +246,65 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     for (const record of left.toReversed()) {
       if (record.runId !== runId && !(await store.write((tx) => takeOverWorkspace(tx, record.id, record.runId, runId)))) continue;
       const workspace = onDisk({ ...record, runId });
-      if (await isWhole(workspace)) {
-        await mirrors.ready(workspace.gitDir);
-        await rm(`${workspace.index}.lock`, { force: true });
-        await unlockAgentGit(workspace.tree);
-        if ((await bringBack(workspace)).ok) return workspace;
-      }
+      if ((await isWhole(workspace)) && (await makeReady(workspace)).ok) return workspace;
       await close(record.id, 'error');
     }
     return undefined;
   };
 
+  /** In turn, because somebody may be rewinding it, who found it free. */
+  const makeReady = (workspace: Workspace): Promise<Result<void>> =>
+    inTurn(workspace.id, async () => {
+      await mirrors.ready(workspace.gitDir);
+      await rm(`${workspace.index}.lock`, { force: true });
+      await unlockAgentGit(workspace.tree);
+      return bringBack(workspace);
+    });
+
+  /** Rewound before it is anybody's: after a crash in between it is simply done again. */
+  const takeUp: Workspaces['takeUp'] = async (checkpoint, runId, taking, signal) => {
+    const record = await findWorkspace(store.read, checkpoint.workspaceId);
+    if (!record || !(await isWhole(onDisk(record)))) return done(undefined);
+    const rewound = await checkpoints.rewind(checkpoint.runId, checkpoint.id, 'nightshift', signal);
+    if (rewound.kind === 'failed') return { ok: false, failure: rewound.failure };
+    if (rewound.kind !== 'rewound') return done(undefined);
+    const taken = await store.write(async (tx) => {
+      if (!(await reopenWorkspace(tx, record.id, runId, checkpoint.tip))) return false;
+      await taking(tx);
+      return true;
+    });
+    if (!taken) return done(undefined);
+    const workspace = onDisk({ ...record, runId, status: 'active', tip: checkpoint.tip });
+    const ready = await makeReady(workspace);
+    return ready.ok ? done(workspace) : ready;
+  };
+
   const changes: Workspaces['changes'] = (workspace, patchFile, signal) =>
-    turns.take(workspace.id, () =>
-      fullDiskAsFailure(async () => {
-        const snapshot = await takeSnapshot(git, workspace, signal);
-        if (!snapshot.ok) return snapshot;
-        const { tree, leftOut } = snapshot.value;
-        const found = await diff(git, { gitDir: workspace.gitDir, from: workspace.baseCommit, to: tree, patchFile }, signal);
-        return found.ok ? done({ ...found.value, tree, leftOut }) : found;
-      }),
-    );
+    inTurn(workspace.id, async () => {
+      const snapshot = await takeSnapshot(git, workspace, signal);
+      if (!snapshot.ok) return snapshot;
+      const { tree } = snapshot.value;
+      const leftOut = snapshot.value.leftOut.map(readable);
+      const found = await diff(git, { gitDir: workspace.gitDir, from: workspace.baseCommit, to: tree, patchFile }, signal);
+      return found.ok ? done({ ...found.value, tree, leftOut }) : found;
+    });
 
   const snapshot: Workspaces['snapshot'] = (workspace, signal) =>
-    turns.take(workspace.id, () =>
-      fullDiskAsFailure(async () => {
-        const taken = await takeSnapshot(git, workspace, signal);
-        return taken.ok ? done(taken.value.tree) : taken;
-      }),
-    );
+    inTurn(workspace.id, async () => {
+      const taken = await takeSnapshot(git, workspace, signal);
+      return taken.ok ? done(taken.value.tree) : taken;
+    });
 
-  const swap: Workspaces['swap'] = (workspace, tree, signal) =>
-    turns.take(workspace.id, () => fullDiskAsFailure(() => swapFiles(git, workspace, tree, signal)));
+  const swap: Workspaces['swap'] = (workspace, tree, signal) => inTurn(workspace.id, () => swapFiles(git, workspace, tree, signal));
 
   const preserve: Workspaces['preserve'] = async (workspace, tree, work, signal) => {
-    const { gitDir, id, path } = workspace;
+    const { gitDir, id } = workspace;
     // While other files stand in for the agent's, nothing but this keeps them.
     const pinned = await git.run({ gitDir, args: ['update-ref', `${pinOf(id)}/work`, tree] }, signal);
     if (!pinned.ok) return pinned;
-    await writeFile(setAsideIn(path), tree);
+    await setAside(workspace, { kind: 'files', tree });
     const [worked] = await Promise.allSettled([work()]);
-    const back = await bringBack(workspace);
+    const back = await inTurn(id, () => bringBack(workspace));
     if (!back.ok) return back;
     if (worked.status === 'rejected') throw worked.reason;
     return done(worked.value);
@@ -271,23 +312,21 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
 
   /** Whoever called it off, and however it went: what was set aside comes back before anybody works on. */
   const bringBack = async (workspace: Workspace): Promise<Result<void>> => {
-    const tree = await readFile(setAsideIn(workspace.path), 'utf8').catch(() => '');
-    // Empty when a crash came before anything had been touched.
-    const restore = (): Promise<Result<void>> => restoreFiles(git, workspace, tree, new AbortController().signal);
-    const back = tree === '' ? done(undefined) : await turns.take(workspace.id, () => fullDiskAsFailure(restore));
-    if (back.ok) await rm(setAsideIn(workspace.path), { force: true });
+    const { signal } = new AbortController();
+    const what = await whatIsSetAside(workspace);
+    if (what?.kind === 'rewind') return checkpoints.finish(workspace, what.to, signal);
+    const back = what ? await restoreFiles(git, workspace, what.tree, signal) : done(undefined);
+    if (back.ok) await nothingSetAside(workspace);
     return back;
   };
 
   const commit: Workspaces['commit'] = (workspace, wish, signal) =>
-    turns.take(workspace.id, () =>
-      fullDiskAsFailure(async () => {
-        const known = await findWorkspace(store.read, workspace.id);
-        const committed = await commitAll(git, { ...workspace, tip: known?.tip ?? workspace.tip }, wish, signal);
-        if (committed.ok) await store.write((tx) => setTip(tx, workspace.id, committed.value.commit));
-        return committed;
-      }),
-    );
+    inTurn(workspace.id, async () => {
+      const known = await findWorkspace(store.read, workspace.id);
+      const committed = await commitAll(git, { ...workspace, tip: known?.tip ?? workspace.tip }, wish, signal);
+      if (committed.ok) await store.write((tx) => setTip(tx, workspace.id, committed.value.commit));
+      return committed;
+    });
 
   const close = async (id: string, status: 'completed' | 'error'): Promise<void> => {
     const now = clock.now();
@@ -304,7 +343,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   };
 
   const clean = async (record: WorkspaceRecord, signal: AbortSignal): Promise<boolean> => {
-    const gone = await removeTree(record.path, parts, signal);
+    const gone = await turns.take(record.id, () => removeTree(record.path, parts, signal));
     if (gone) await forget(record);
     else if (!signal.aborted)
       log.warn({ workspaceId: record.id, path: record.path }, 'a workspace could not be removed; trying again at the next sweep');
@@ -312,7 +351,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   };
 
   const sweep: Workspaces['sweep'] = async (signal) => {
-    const swept = { ended: 0, removed: 0, stray: 0, mirrors: 0 };
+    const swept = { ended: 0, removed: 0, stray: 0, mirrors: 0, checkpoints: 0 };
     for (const { workspace, since, taskClosed, succeeded } of await abandonedWorkspaces(store.read, nodeId)) {
       // While its task is open, its next run may still take it over.
       if (!taskClosed && clock.now() - since < parts.keep.errorMs) continue;
@@ -325,6 +364,8 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       if (await clean(record, signal)) swept.removed += 1;
     }
     swept.stray = await removeStray(signal);
+    swept.checkpoints = await checkpoints.prune(signal);
+    for (const gitDir of await mirrors.list()) await checkpoints.sweepRefs(gitDir, signal);
     swept.mirrors = await mirrors.maintain(
       async (gitDir) => (await listWorkspaces(store.read, { nodeId, gitDir, limit: 1 })).length > 0,
       signal,
@@ -359,9 +400,25 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     );
   };
 
+  const find = async (id: string): Promise<Workspace | undefined> => {
+    const record = await findWorkspace(store.read, id);
+    return record && onDisk(record);
+  };
+
+  const checkpoints = createCheckpoints({
+    ...parts,
+    policy: parts.checkpoints,
+    ...(parts.checkpointBounds === undefined ? {} : { bounds: parts.checkpointBounds }),
+    inTurn,
+    onDisk: find,
+    bringBack,
+  });
+
   return {
     open,
     resume,
+    takeUp,
+    checkpoints,
     changes,
     snapshot,
     swap,
@@ -370,10 +427,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     close,
     remove,
     sweep,
-    async find(id) {
-      const record = await findWorkspace(store.read, id);
-      return record && onDisk(record);
-    },
+    find,
   };
 }
 
@@ -399,9 +453,6 @@ const onDisk = (record: WorkspaceRecord): Workspace => ({
 
 /** There, and still what it was: an agent without a sandbox may have put a link in its place. */
 const furnishedIn = (path: string): string => join(path, 'furnished');
-
-/** Beside the tree, where no agent can write: the snapshot that other files stand in for. */
-const setAsideIn = (path: string): string => join(path, 'set-aside');
 
 async function isWhole({ path, tree, index, gitDir }: Workspace): Promise<boolean> {
   const [found, ...files] = await Promise.all([

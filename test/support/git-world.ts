@@ -116,6 +116,7 @@ export class GitWorld {
       path,
       keep: { completedMs: 3_600_000, errorMs: 7_200_000 },
       minFreeBytes: 0,
+      checkpoints: { perRun: 20, keepMs: 3_600_000 },
       ...options,
     });
   }
@@ -197,7 +198,9 @@ export class GitWorld {
   }
 }
 
-interface WorldOptions extends Partial<Pick<WorkspaceParts, 'keep' | 'minFreeBytes'>>, Partial<Pick<CheckoutParts, 'spares' | 'worthMs'>> {
+interface WorldOptions
+  extends Partial<Pick<WorkspaceParts, 'keep' | 'minFreeBytes' | 'checkpoints' | 'checkpointBounds'>>,
+    Partial<Pick<CheckoutParts, 'spares' | 'worthMs'>> {
   readonly clock?: Clock;
 }
 
