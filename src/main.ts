@@ -334,6 +334,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         return refusesWork(equipment.runner.sandbox, { converses, repository: repository ?? null, trust });
       },
       engines: [...engines.keys()],
+      rewind: (runId, checkpointId, by, signal) => equipment.runner.workspaces.checkpoints.rewind(runId, checkpointId, by, signal),
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
       backups,

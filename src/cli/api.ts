@@ -1,4 +1,5 @@
 import type { KeyState, Role } from '../domain/access.ts';
+import type { Checkpoint as DomainCheckpoint } from '../domain/checkpoint.ts';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Reason } from '../domain/outcome.ts';
@@ -56,6 +57,11 @@ export interface Run extends RunResult {
   readonly outputFile: string;
   readonly artifacts: readonly { readonly name: string; readonly bytes: number }[];
   readonly rounds: readonly (Omit<DecidedRound, 'at'> & { readonly at: string })[];
+}
+
+export interface Checkpoint extends Pick<DomainCheckpoint, 'id' | 'taskId' | 'runId' | 'number' | 'kind' | 'note' | 'tooBig' | 'gates'> {
+  readonly keepsIgnored: boolean;
+  readonly at: string;
 }
 
 type Limits = Pick<ProfileSettings, 'timeoutSeconds' | 'maxTurns' | 'budgetUsd'>;

@@ -14,6 +14,17 @@ export function workspaceId(text: string): string {
   throw misused(`${quoted(text)} is not the id of a workspace (wsp_…). \`nightshift workspaces\` lists them.`);
 }
 
+export function checkpointId(text: string): string {
+  if (isId('checkpoint', text)) return text;
+  throw misused(`${quoted(text)} is not the id of a checkpoint (chk_…). \`nightshift checkpoints RUN\` lists those of a run.`);
+}
+
+export function runId(text: string): string {
+  if (isId('run', text)) return text;
+  if (isId('task', text)) throw misused(`${text} is a task; this wants a run (run_…). \`nightshift show ${text}\` lists its runs.`);
+  throw misused(`${quoted(text)} is not the id of a run (run_…). \`nightshift show TASK\` lists those of a task.`);
+}
+
 export function taskOrRunId(text: string): { readonly kind: 'task' | 'run'; readonly id: string } {
   if (isId('task', text)) return { kind: 'task', id: text };
   if (isId('run', text)) return { kind: 'run', id: text };

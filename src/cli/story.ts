@@ -63,6 +63,10 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return gateLine(data);
     case 'run.round':
       return roundLine(data);
+    case 'run.checkpoint':
+      return { text: `checkpoint ${text('number')}: ${oneLine(text('note'))}`, style: 'dim' };
+    case 'run.rewound':
+      return { text: 'the files were put back to a checkpoint', style: 'yellow' };
     case 'run.hook':
       return hookLine(data);
     case 'run.finished':

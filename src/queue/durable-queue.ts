@@ -8,8 +8,10 @@ import { advance, isWaiting, type Priority, rankOf, starvingAfterMs, starvingSha
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
+import { findCheckpoint } from '../store/checkpoints.ts';
 import { append } from '../store/journal.ts';
 import { bookLost } from '../store/ledger.ts';
+import { dropAttempt, planAttempt } from '../store/next-attempts.ts';
 import * as nodes from '../store/nodes.ts';
 import { findProfiles, holdProfiles } from '../store/profiles.ts';
 import * as runs from '../store/runs.ts';
@@ -232,10 +234,18 @@ export function createQueue(parts: QueueParts): Queue {
   }
 
   /** One task, changed by its owner: found, moved, answered as it is now. */
-  const change = (id: string, make: Make, event?: (task: Task) => NewEvent, lock?: LockName): Promise<Answer> =>
+  const change = (
+    id: string,
+    make: Make,
+    event?: (task: Task) => NewEvent,
+    lock?: LockName,
+    also?: (tx: Tx, now: number) => Promise<void>,
+  ): Promise<Answer> =>
     store.write(async (tx): Promise<Answer> => {
       if (lock) await tx.lock(lock);
-      return changeIn(tx, id, make, event);
+      const answer = await changeIn(tx, id, make, event);
+      if (answer.ok) await also?.(tx, clock.now());
+      return answer;
     });
 
   async function changeIn(tx: Tx, id: string, make: Make, event?: (task: Task) => NewEvent): Promise<Answer> {
@@ -302,8 +312,12 @@ export function createQueue(parts: QueueParts): Queue {
     );
   }
 
-  async function retry(id: string): Promise<Answer> {
-    return change(id, async (tx, task) => {
+  async function retry(id: string, from?: string): Promise<Answer> {
+    const plan = (tx: Tx, now: number): Promise<void> =>
+      from === undefined ? dropAttempt(tx, id) : planAttempt(tx, id, { checkpoint: from, background: null, tier: null, by: 'person' }, now);
+    const retried = async (tx: Tx, task: Task): Promise<TaskChange | Refusal> => {
+      const unusable = from === undefined ? undefined : await cannotGoOnFrom(tx, task, from);
+      if (unusable) return unusable;
       if (task.dedupeKey !== null && task.closedAt !== null) {
         const [twin] = await tasks.findOpenByKey(tx.db, [task.dedupeKey]);
         if (twin)
@@ -325,7 +339,19 @@ export function createQueue(parts: QueueParts): Queue {
           details: { id: ended },
         };
       return { type: 'retried', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
-    });
+    };
+    return change(id, retried, undefined, undefined, plan);
+  }
+
+  async function cannotGoOnFrom(tx: Tx, task: Task, from: string): Promise<Refusal | undefined> {
+    const checkpoint = await findCheckpoint(tx.db, from);
+    if (checkpoint?.taskId !== task.id)
+      return {
+        status: 404,
+        code: 'no-such-checkpoint',
+        message: `The task ${task.id} has no checkpoint ${from}. \`nightshift checkpoints RUN\` lists those of a run; old ones go by themselves.`,
+      };
+    return undefined;
   }
 
   async function setPriority(id: string, priority: Priority): Promise<Answer> {

@@ -99,7 +99,8 @@ export interface Queue {
   deny(id: string, by: string): Promise<Answer>;
   cancel(id: string, by: string): Promise<Answer>;
   cancelIn(tx: Tx, id: string, by: string): Promise<Answer>;
-  retry(id: string): Promise<Answer>;
+  /** With `from`, the id of a checkpoint, the next attempt goes on from there. */
+  retry(id: string, from?: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;
   /** In any state; null is none of its own. A run under way has it at once. */
   setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer>;

@@ -10,7 +10,7 @@ import type { Git } from '../workspace/git.ts';
 import { leftInMirror, type Pushed, push } from '../workspace/push.ts';
 import { parseRepository } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
-import { failureOutcome } from './place.ts';
+import { failureOutcome } from './failure-outcome.ts';
 
 export interface DeliveryParts {
   readonly git: Git;

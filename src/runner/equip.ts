@@ -218,6 +218,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       timeoutMs: settings.timeoutMs,
       maxRounds: settings.maxRounds,
       noteTokens: settings.noteTokens,
+      checkpointEvery: settings.checkpoints.everyCalls,
     },
     pendingCalls: () => budgets.pending,
     workspaceBytes: () => workspaceBytes,

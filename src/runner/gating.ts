@@ -14,7 +14,7 @@ import type { Git } from '../workspace/git.ts';
 import { openTree, type Tree } from '../workspace/tree.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
-import { failureOutcome } from './place.ts';
+import { failureOutcome } from './failure-outcome.ts';
 import { readReview } from './review.ts';
 
 export interface GatingParts extends Checking {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isId } from '../domain/id.ts';
 import type { Clock } from '../platform/clock.ts';
 import { bornAt } from '../platform/ids.ts';
+import { tasksWithCheckpoints } from '../store/checkpoints.ts';
 import { findRuns } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
 import { openAmong } from '../store/tasks.ts';
@@ -53,8 +54,10 @@ export async function findLeftovers(parts: LeftoverParts): Promise<Leftovers> {
   const sessions = async (signal: AbortSignal): Promise<number> => {
     const there = await named('task', sessionsDirectory);
     const open = await openAmong(store.read, there);
+    // One that is over can still be taken up again from a checkpoint.
+    const kept = await tasksWithCheckpoints(store.read, there);
     return removeAll(
-      there.filter((id) => !open.has(id)).map((id) => join(sessionsDirectory, id)),
+      there.filter((id) => !open.has(id) && !kept.has(id)).map((id) => join(sessionsDirectory, id)),
       signal,
     );
   };

@@ -56,6 +56,7 @@ beforeEach(async () => {
       maxRounds: 8,
       noteTokens: 2_000,
       keepRunsMs: null,
+      checkpoints: { everyCalls: 25, perRun: 50, keepMs: 3_600_000 },
       quota: { bytes: 2 ** 30, files: 1_000 },
       repositories: [],
       network: {},

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
-import { failed, hostUnfit, type Outcome } from '../domain/outcome.ts';
+import { failed, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
 import { fillIn, taskPrompt } from '../domain/prompt.ts';
 import { type Reminder, withReminder } from '../domain/reminder.ts';
@@ -21,18 +21,17 @@ import type { Claim } from '../queue/queue.ts';
 import { type Egress, type Network, startEgress } from '../sandbox/egress.ts';
 import { defaultLimits } from '../sandbox/profile.ts';
 import type { Enclosure, Sandbox } from '../sandbox/sandbox.ts';
-import { lastSession } from '../store/results.ts';
+import { tasksWithCheckpoints } from '../store/checkpoints.ts';
 import { runsOfTasks } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
-import type { Failure } from '../workspace/failure.ts';
 import { type Limits, watchQuota } from '../workspace/quota.ts';
 import { removeTree } from '../workspace/removal.ts';
-import { canonicalAddress, parseRepository } from '../workspace/repository.ts';
+import { canonicalAddress } from '../workspace/repository.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { isEnclosed, refusesWork } from './admission.ts';
 import { artifactsIn } from './artifacts.ts';
+import { type Beginning, begin, conversationOf } from './beginning.ts';
 import { runMarker } from './clear-away.ts';
-import { hasSession } from './engines/claude.ts';
 import type { ConversationRequest } from './engines/engine.ts';
 import { memoryTools } from './memory-tools.ts';
 import { patiently } from './recorder.ts';
@@ -130,9 +129,9 @@ export async function openPlace(
   const work = { converses: wants.models, repository: task.repository, trust: task.trust };
   const refused = await refusesWork(parts.sandbox, work);
   if (refused) return { ok: false, outcome: { kind: 'needs-human', reason: refused } };
-  const found = await openWorkspace(parts, claim, say, signal);
-  if (!found.ok) return found;
-  const { workspace, begins } = found;
+  const begun = await begin(parts, claim, say, signal);
+  if (!begun.ok) return begun;
+  const { workspace } = begun;
   const scratch = scratchOf(parts.runsDirectory, run.id);
   const directory = workspace?.tree ?? scratch;
   const undo: (() => unknown)[] = [];
@@ -142,7 +141,7 @@ export async function openPlace(
     if (workspace && kept !== 'resumable') {
       steps.push(() => patiently(parts.clock, signal, () => parts.workspaces.close(workspace.id, kept)));
     }
-    if (kept !== 'resumable') steps.push(() => remove(sessionDirectoryOf(parts, claim)));
+    if (kept !== 'resumable') steps.push(() => dropSession(parts, claim, kept, remove));
     // Nothing goes on in one: the next run of the task gets its own.
     steps.push(() => remove(scratch));
     for (const step of steps) {
@@ -158,8 +157,8 @@ export async function openPlace(
     await mkdir(scratch, { recursive: true, mode: 0o700 });
     const money = followMoney(parts, run.id, exceeded);
     undo.push(money.stop);
-    const model = wants.models && parts.models ? await modelFor(parts, claim, parts.models.tiers) : undefined;
-    const opened = model ? await openConversation(parts, claim, model.model, workspace, begins === 'resumed', onSession, undo) : undefined;
+    const model = wants.models && parts.models ? await modelFor(parts, claim, begun.plan?.tier ?? null, parts.models.tiers) : undefined;
+    const opened = model ? await openConversation(parts, claim, model.model, begun, onSession, undo) : undefined;
     const conversation = opened?.conversation;
     const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
     if (opening && !opening.ok) {
@@ -192,7 +191,7 @@ export async function openPlace(
         conversation,
         model,
         reminder: opened?.reminder,
-        notice: noticeOf(begins, workspace, conversation),
+        notice: begun.notice ?? noticeOf(begun, conversation),
         wrap(command) {
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
           return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
@@ -234,8 +233,7 @@ async function openConversation(
   parts: PlaceParts,
   claim: Claim,
   name: string | null,
-  workspace: Workspace | undefined,
-  resumed: boolean,
+  begun: Beginning,
   onSession: (sessionId: string) => Promise<void>,
   undo: (() => unknown)[],
 ): Promise<{ readonly conversation: ConversationRequest; readonly reminder?: Reminder } | undefined> {
@@ -251,22 +249,22 @@ async function openConversation(
   undo.push(() => models.credentials.revoke(run.id));
   const door = await models.gateway.listen(socket, run.id);
   undo.push(() => door.close());
-  const session = resumed ? await lastSession(parts.store.read, task.id) : null;
-  const resume = session !== null && (await hasSession(sessionDirectory, session)) ? session : undefined;
-  const about = workspace === undefined ? null : (canonicalAddress(workspace.repository) ?? null);
+  const goesOn = await conversationOf(parts, task.id, begun, sessionDirectory);
+  const about = begun.workspace === undefined ? null : (canonicalAddress(begun.workspace.repository) ?? null);
   // The run's id is younger than every note, so that none can have it in it.
   const mark = createHash('sha256').update(run.id).digest('hex').slice(0, 16);
   const options = {
     model: { baseUrl: 'http://localhost', socket, credential, ...(name === null ? {} : { name }), tiers: models.tiers },
     sessionDirectory,
+    ...goesOn,
     ...profileOptions(claim),
     own: memoryTools(parts, task, run.id, about, mark),
     onSession,
   };
   // A session that goes on was told it before.
-  if (resume !== undefined) return { conversation: { ...options, resume } };
+  if (goesOn.resume !== undefined) return { conversation: options };
   const reminder = await remind({ ...parts, now: parts.clock.now(), tokens: parts.noteTokens, tokensIn, mark }, task, about);
-  return { conversation: { ...options, prompt: withReminder(promptFor(claim, workspace), reminder) }, reminder };
+  return { conversation: { ...options, prompt: withReminder(promptFor(claim, begun.workspace), reminder) }, reminder };
 }
 
 function promptFor({ task, profile }: Claim, workspace: Workspace | undefined): string {
@@ -288,11 +286,25 @@ function instructionsOf(...parts: readonly string[]): Pick<ConversationRequest, 
 }
 
 /** Chosen before the first call and kept for the run: a model that changes in the middle loses what was cached. */
-async function modelFor({ store }: PlaceParts, { task, run, profile }: Claim, models: Readonly<Record<Tier, string | undefined>>) {
+async function modelFor(
+  { store }: PlaceParts,
+  { task, run, profile }: Claim,
+  planned: Tier | null,
+  models: Readonly<Record<Tier, string | undefined>>,
+) {
   const before = (await runsOfTasks(store.read, [task.id])).get(task.id) ?? [];
   const failures = before.flatMap(({ id, status, reason }) => (id !== run.id && status === 'failed' ? [reason?.code ?? ''] : []));
   const { title, body, priority, labels, tier: asked } = task;
-  const choice = chooseTier({ kind: 'task', title, body, priority, labels, failures, asked, profile: profile?.tier ?? null });
+  const choice = chooseTier({
+    kind: 'task',
+    title,
+    body,
+    priority,
+    labels,
+    failures,
+    asked: planned ?? asked,
+    profile: profile?.tier ?? null,
+  });
   const named = (profile && modelWish(task, profile).model) ?? null;
   return named === null
     ? { ...choice, model: models[choice.tier] ?? null }
@@ -360,10 +372,11 @@ export const scratchOf = (runsDirectory: string, runId: string): string => join(
 /** Per task, because the next run of an interrupted one goes on with the session in it. */
 const sessionDirectoryOf = ({ sessionsDirectory }: PlaceParts, { task }: Claim): string => join(sessionsDirectory, task.id);
 
-/** `anew`: after a run that was interrupted, whose workspace is gone. */
-type Begins = 'fresh' | 'resumed' | 'anew';
-
-function noticeOf(begins: Begins, workspace: Workspace | undefined, conversation: ConversationRequest | undefined): string | undefined {
+function noticeOf({ begins, from, workspace }: Beginning, conversation: ConversationRequest | undefined): string | undefined {
+  if (from) {
+    const session = conversation?.resume === undefined ? 'a new session' : 'its session up to there';
+    return `Goes on from checkpoint ${from.number} of ${from.runId}, with ${session}.`;
+  }
   switch (begins) {
     case 'fresh':
       return undefined;
@@ -378,44 +391,16 @@ function noticeOf(begins: Begins, workspace: Workspace | undefined, conversation
   }
 }
 
-const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
-  failed('quota-exceeded', `The run wrote more ${what ?? 'data'} than it may keep: ${quota.bytes} bytes, ${quota.files} files.`);
-
-async function openWorkspace(
-  { workspaces, repositories, store }: PlaceParts,
-  { task, run }: Claim,
-  say: (notice: string) => void,
-  signal: AbortSignal,
-): Promise<
-  | { readonly ok: true; readonly workspace: Workspace | undefined; readonly begins: Begins }
-  | { readonly ok: false; readonly outcome: Outcome }
-> {
-  if (task.repository === null) return { ok: true, workspace: undefined, begins: 'fresh' };
-  const left = await workspaces.resume(task.id, run.id);
-  if (left) return { ok: true, workspace: left, begins: 'resumed' };
-  const repository = parseRepository(task.repository, { local: task.trust === 'owner' });
-  if (!repository.ok) return { ok: false, outcome: failureOutcome(repository.failure) };
-  const before = ((await runsOfTasks(store.read, [task.id])).get(task.id) ?? []).filter(({ id }) => id !== run.id).at(-1);
-  const begins = before?.status === 'lost' ? 'anew' : 'fresh';
-  const opened = await workspaces.open(
-    {
-      taskId: task.id,
-      runId: run.id,
-      title: task.title,
-      repository: repository.value,
-      ref: task.ref,
-      history: repositories.historyOf(repository.value.url),
-      onLongFetch: say,
-      from: begins === 'anew' ? 'last-commit' : 'base',
-    },
-    signal,
-  );
-  return opened.ok ? { ok: true, workspace: opened.value, begins } : { ok: false, outcome: failureOutcome(opened.failure) };
+/** Of a run that failed it is kept for as long as there are checkpoints to go on from; `leftovers.ts` sees to the rest. */
+async function dropSession(
+  parts: PlaceParts,
+  claim: Claim,
+  kept: 'completed' | 'error',
+  remove: (path: string) => Promise<unknown>,
+): Promise<void> {
+  if (kept === 'error' && (await tasksWithCheckpoints(parts.store.read, [claim.task.id])).has(claim.task.id)) return;
+  await remove(sessionDirectoryOf(parts, claim));
 }
 
-/** With what git said, on one line: the message may refer to it, and this is the only place where a person sees it. */
-export const failureOutcome = ({ code, message, retryable, detail }: Failure): Outcome => {
-  if (code === 'host-unfit') return hostUnfit(message);
-  const said = detail?.replaceAll(/\s+/g, ' ').trim().slice(0, 500) ?? '';
-  return failed(code, said === '' ? message : `${message} (${said})`, retryable);
-};
+const tooMuch = (quota: Limits, what: 'bytes' | 'files' | null): Outcome =>
+  failed('quota-exceeded', `The run wrote more ${what ?? 'data'} than it may keep: ${quota.bytes} bytes, ${quota.files} files.`);

@@ -28,6 +28,8 @@ export interface RoundsParts {
   readonly resumed: string | undefined;
   /** The agent at work, until it stops. `prompt` is what it is told when it is not its first time. */
   readonly work: (prompt: string | undefined) => Promise<Outcome>;
+  /** All gates are green after this round. */
+  readonly green: (round: number, verdicts: readonly GateVerdict[]) => Promise<void>;
   /** Where what was done is kept for a person when it is given up: the branch, and how to get it. */
   readonly keep: () => Promise<string>;
 }
@@ -60,6 +62,7 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
     rounds.push(await keepRound(parts, { ...round, decision: decision.kind, rule: ruleOf(decision), at: clock.now() }, decision, signal));
     switch (decision.kind) {
       case 'finish':
+        await parts.green(round.number, verdicts);
         return { outcome: withExcuses(parts, outcome, verdicts), verdicts };
       case 'stop':
         return { outcome: await stopped(parts, decision.rule, decision.red, rounds), verdicts };

@@ -16,9 +16,10 @@ import type { Claim, Queue } from '../queue/queue.ts';
 import { spentByRun } from '../store/ledger.ts';
 import { saveResult } from '../store/results.ts';
 import { artifactLimits, keepArtifacts } from './artifacts.ts';
+import { type Checkpointing, type CheckpointingParts, createCheckpointing } from './checkpointing.ts';
 import { sweepRun } from './clear-away.ts';
 import { changesIn, type DeliveryParts, deliver, keepOnBranch } from './deliver.ts';
-import type { Engine, EngineRequest } from './engines/engine.ts';
+import type { ConversationRequest, Engine, EngineRequest } from './engines/engine.ts';
 import { type Gating, type GatingParts, openGating } from './gating.ts';
 import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts';
 import { openPlace, type Place, type PlaceParts } from './place.ts';
@@ -36,6 +37,8 @@ export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts, Recor
   readonly timeoutMs: number;
   /** How often an agent is told what is still red, unless its repository says less. */
   readonly maxRounds: number;
+  /** A checkpoint after so many tool calls; 0 for none. */
+  readonly checkpointEvery: number;
 }
 
 /** A run while it lasts: what it is, where it writes, and what has come of it so far. */
@@ -50,6 +53,8 @@ interface Attempt {
   readonly limit: TimeLimit;
   readonly patchFile: string;
   readonly tally: Tally;
+  /** The message after which its conversation can be gone on from. */
+  position: string | null;
   result: RunResult;
 }
 
@@ -97,6 +102,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     limit,
     patchFile: join(records, 'diff.patch'),
     tally: createTally(),
+    position: null,
     result: noResult,
   };
   const stopListening = parts.models?.waits.listen(run.id, (waiting) => whileWaiting(parts, current, limit, waiting));
@@ -153,7 +159,8 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
 
   const opened = await openGating(gatingParts(parts, current, place), signal);
   if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
-  const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating), signal);
+  const checkpointing = createCheckpointing(checkpointingParts(parts, current, place), signal);
+  const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating, checkpointing), signal);
   current.result = { ...current.result, tests: testsIn(verdicts), notGreen: notGreenIn(verdicts) };
   if (signal.aborted) return whyStopped(signal.reason);
   if (outcome.kind !== 'succeeded') return outcome;
@@ -186,7 +193,18 @@ function gatingParts(parts: RunnerParts, current: Attempt, place: Place): Gating
   };
 }
 
-function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating: Gating): RoundsParts {
+function checkpointingParts(parts: RunnerParts, current: Attempt, place: Place): CheckpointingParts {
+  return {
+    workspaces: parts.workspaces,
+    workspace: place.workspace,
+    everyCalls: parts.checkpointEvery,
+    position: () => (current.result.sessionId === null ? null : { sessionId: current.result.sessionId, messageId: current.position }),
+    lastWords: () => current.tally.lastWords,
+    tell: (notice) => say(parts, current, notice),
+  };
+}
+
+function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating: Gating, checkpointing: Checkpointing): RoundsParts {
   const { claim, engine, limit, signal } = current;
   return {
     ...parts,
@@ -198,9 +216,11 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     milliseconds: 0.9 * limit.ms,
     usedMs: () => limit.used(),
     session: () => current.result.sessionId,
-    resumed: place.conversation?.resume,
+    // One that goes back to a checkpoint begins to count anew.
+    resumed: place.conversation?.resumeAt === undefined ? place.conversation?.resume : undefined,
+    green: (round, verdicts) => checkpointing.green(round, verdicts),
     async work(prompt) {
-      const outcome = await execute(current, requestFor(current, place, prompt));
+      const outcome = await execute(current, requestFor(current, place, checkpointing, prompt));
       return place.overBudget() ?? outcome;
     },
     keep: () => keepForPerson(parts, current, place, signal),
@@ -209,15 +229,19 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
 
 /** `prompt` goes on with the session of this very run. */
 function requestFor(
-  { claim, result }: Attempt,
+  current: Attempt,
   { directory, env, enclosure, wrap, ...place }: Place,
+  { beforeTool }: Checkpointing,
   prompt: string | undefined,
 ): EngineRequest {
-  const resume = result.sessionId ?? place.conversation?.resume;
-  const conversation =
-    place.conversation === undefined || prompt === undefined || resume === undefined
-      ? place.conversation
-      : { ...place.conversation, resume, prompt };
+  const { claim, result } = current;
+  const conversation = place.conversation && {
+    ...goingOn(place.conversation, result.sessionId, prompt),
+    ...(place.workspace ? { beforeTool } : {}),
+    onPosition(messageId: string) {
+      current.position = messageId;
+    },
+  };
   return {
     task: claim.task,
     runId: claim.run.id,
@@ -226,6 +250,12 @@ function requestFor(
     ...(conversation === undefined ? {} : { conversation }),
     ...(enclosure === undefined ? {} : { spawn: enclosure.spawn, wrap }),
   };
+}
+
+function goingOn(conversation: ConversationRequest, sessionId: string | null, prompt: string | undefined): ConversationRequest {
+  const { resumeAt: _, ...rest } = conversation;
+  const resume = sessionId ?? conversation.resume;
+  return prompt === undefined || resume === undefined ? conversation : { ...rest, resume, prompt };
 }
 
 async function execute(current: Attempt, request: EngineRequest): Promise<Outcome> {

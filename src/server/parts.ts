@@ -14,6 +14,7 @@ import type { Audit } from './access/audit.ts';
 import type { AccessParts } from './access/auth.ts';
 import type { Sessions } from './access/sessions.ts';
 import type { OpenStreams } from './access/streams.ts';
+import type { Rewinding } from '../workspace/checkpoints.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Pages } from './pages/pages.ts';
@@ -52,6 +53,8 @@ export interface ServerParts {
   readonly engines: readonly string[];
   /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
+  /** Puts the files of a run's workspace back to a checkpoint, and keeps what that replaces. */
+  readonly rewind: (runId: string, checkpointId: string, by: string, signal: AbortSignal) => Promise<Rewinding>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
   readonly backups: {

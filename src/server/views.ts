@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { type ApiKey, type AuditEntry, roles, stateOf } from '../domain/access.ts';
 import { budgetScopes, inUsd } from '../domain/budget.ts';
+import { type Checkpoint, checkpointKinds } from '../domain/checkpoint.ts';
 import type { JournalEvent } from '../domain/event.ts';
 import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
@@ -164,6 +165,27 @@ export const runSchema = z
     rounds: z.array(roundSchema).openapi({ description: 'Each time that it stopped, and what the gates said then.' }),
   })
   .openapi('Run');
+
+export const checkpointSchema = z
+  .object({
+    id: z.string().openapi({ example: 'chk_01KEXAMPLE000000000000000' }),
+    taskId: z.string(),
+    runId: z.string(),
+    number: z.number().int().openapi({ description: 'Counts up within the run.' }),
+    workspaceId: z.string(),
+    kind: z.enum(checkpointKinds),
+    note: z.string(),
+    files: z.string().openapi({ description: "git's name for the files as a tree." }),
+    keepsIgnored: z.boolean().openapi({ description: 'False when there was too much that is ignored to keep any of it.' }),
+    tooBig: z.array(z.string()).openapi({ description: 'Paths that were left out for their size; a rewind leaves them as they are.' }),
+    session: z
+      .object({ sessionId: z.string(), messageId: z.string().nullable() })
+      .nullable()
+      .openapi({ description: 'How far the conversation was.' }),
+    gates: z.array(z.object({ gate: z.string(), passed: z.boolean() })),
+    at: z.iso.datetime(),
+  })
+  .openapi('Checkpoint');
 
 export const queueSchema = z
   .object({
@@ -354,6 +376,7 @@ export type TaskView = z.infer<typeof taskSchema>;
 export type RunView = z.infer<typeof runSchema>;
 export type QueueView = z.infer<typeof queueSchema>;
 export type ServerView = z.infer<typeof serverSchema>;
+export type CheckpointView = z.infer<typeof checkpointSchema>;
 export type WorkspaceView = z.infer<typeof workspaceSchema>;
 export type BudgetView = z.infer<typeof budgetSchema>;
 export type UsageView = z.infer<typeof usageSchema>;
@@ -484,6 +507,16 @@ export const tokensView = ({ inputTokens, outputTokens, cacheReadTokens, cacheWr
   outputTokens,
   cacheReadTokens,
   cacheWriteTokens,
+});
+
+export const checkpointView = ({ ignored, tip: _, tooBig, gates, session, at, ...checkpoint }: Checkpoint): CheckpointView => ({
+  ...checkpoint,
+  keepsIgnored: ignored !== null,
+  // Each byte of a name is one character in there.
+  tooBig: tooBig.map((path) => Buffer.from(path, 'latin1').toString()),
+  session: session && { ...session },
+  gates: gates.map((gate) => ({ ...gate })),
+  at: new Date(at).toISOString(),
 });
 
 const roundView = ({ verdicts, at, ...round }: DecidedRound): z.infer<typeof roundSchema> => ({

@@ -86,16 +86,19 @@ function toResult(row: RunResultTable): RunResult {
   };
 }
 
-/** The newest session of a task, if an earlier run began one. */
-export async function lastSession(db: Kysely<Schema>, taskId: string): Promise<string | null> {
+/** The newest session of a task, if an earlier run began one, and the run that went on with it last. */
+export async function lastSession(
+  db: Kysely<Schema>,
+  taskId: string,
+): Promise<{ readonly sessionId: string; readonly runId: string } | null> {
   const row = await db
     .selectFrom('run_results')
     .innerJoin('runs', 'runs.id', 'run_results.run_id')
-    .select('run_results.session_id')
+    .select(['run_results.session_id', 'runs.id'])
     .where('runs.task_id', '=', taskId)
     .where('run_results.session_id', 'is not', null)
     .orderBy('runs.id', 'desc')
     .limit(1)
     .executeTakeFirst();
-  return row?.session_id ?? null;
+  return row?.session_id ? { sessionId: row.session_id, runId: row.id } : null;
 }

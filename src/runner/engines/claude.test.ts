@@ -103,6 +103,58 @@ test('goes on with the same session after its program was killed in the middle o
   expect(history).toContain('A slow one.');
 });
 
+test('stands still before each tool, and can be gone on from any result in a session of its own', async () => {
+  const write = (name: string) => ({ call: { tool: 'Write', input: { file_path: `{{cwd}}/${name}`, content: name } } });
+  const stage = await rehearse(undo, { turns: [write('one.txt'), write('two.txt'), write('three.txt'), { say: 'Done.' }] });
+  const { conversation } = stage.request;
+  if (!conversation) throw new Error('no conversation');
+  const held: { readonly position: string | undefined; readonly there: readonly string[] }[] = [];
+  let position: string | undefined;
+  let sessionId = '';
+  const first = await perform(
+    engine,
+    {
+      ...stage.request,
+      conversation: {
+        ...conversation,
+        onPosition: (id) => {
+          position = id;
+        },
+        async beforeTool({ tool, input }) {
+          expect([tool, typeof (input as { file_path: unknown }).file_path]).toEqual(['Write', 'string']);
+          held.push({ position, there: globSync('*.txt', { cwd: stage.request.directory }).toSorted() });
+        },
+      },
+    },
+    undefined,
+    (event) => {
+      if (event.type === 'run.session') sessionId = event.data.sessionId;
+    },
+  );
+  expect(first.outcome).toMatchObject({ kind: 'succeeded' });
+  expect(held.map(({ there }) => there)).toEqual([[], ['one.txt'], ['one.txt', 'two.txt']]);
+  expect(new Set([...held.map((each) => each.position), position]).size).toBe(4);
+
+  const before = stage.asked.length;
+  const { sessionDirectory } = conversation;
+  const whole = writtenDown(sessionDirectory, sessionId);
+  const resumeAt = held[1]?.position;
+  if (resumeAt === undefined) throw new Error('no position');
+  const again = await perform(engine, {
+    ...stage.request,
+    conversation: { ...conversation, resume: sessionId, resumeAt, prompt: 'Take another way.', background: 'Not said.' },
+  });
+  const [begun] = again.events;
+  expect(begun).toMatchObject({ type: 'run.session', data: { resumed: true } });
+  const next = begun?.type === 'run.session' ? begun.data.sessionId : '';
+  expect(next).not.toBe(sessionId);
+  const history = JSON.stringify(stage.asked[before]?.message.messages);
+  for (const said of ['one.txt', 'Take another way.']) expect(history).toContain(said);
+  for (const unsaid of ['two.txt', 'Done.', 'Not said.']) expect(history).not.toContain(unsaid);
+  expect(await hasSession(sessionDirectory, next)).toBe(true);
+  expect(writtenDown(sessionDirectory, sessionId)).toBe(whole);
+});
+
 const writtenDown = (sessionDirectory: string, sessionId: string): string =>
   globSync(join(sessionDirectory, 'projects', '*', `${sessionId}.jsonl`))
     .map((file) => readFileSync(file, 'utf8'))

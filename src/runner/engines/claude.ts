@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as AgentSdk from '@anthropic-ai/claude-agent-sdk';
-import type { Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
+import type { HookCallback, Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
 import { failed, type Outcome } from '../../domain/outcome.ts';
 import { taskPrompt } from '../../domain/prompt.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { sweepRun } from '../clear-away.ts';
 import { createNarrator } from './claude/narrator.ts';
+import { createPositions, type Positions } from './claude/position.ts';
 import { type AgentProcess, agentProcess, type Ending, spawnPlainly } from './claude/process.ts';
 import { engineMissing, verdict } from './claude/verdict.ts';
 import type { ConversationRequest, Engine, EngineEvent, EngineRequest } from './engine.ts';
@@ -35,7 +36,7 @@ export function claudeEngine(parts: ClaudeParts): Engine {
     async *run(request, signal): AsyncGenerator<EngineEvent> {
       const { conversation } = request;
       if (!conversation) return yield outcome(failed('no-model', 'The claude engine was given no model to talk to.'));
-      const sessionId = conversation.resume ?? randomUUID();
+      const sessionId = conversation.resumeAt === undefined ? (conversation.resume ?? randomUUID()) : randomUUID();
       // Two that went on with one session would both seem to work, and the work of one would vanish from it.
       if (inUse.has(sessionId)) return yield outcome(failed('session-busy', `Session ${sessionId} is in use by another run.`, true));
       inUse.add(sessionId);
@@ -73,8 +74,9 @@ async function* converse(
   signal: AbortSignal,
 ): AsyncGenerator<EngineEvent> {
   const resumed = conversation.resume !== undefined;
-  if (resumed && !(await hasSession(conversation.sessionDirectory, sessionId))) {
-    return yield outcome(failed('session-lost', `Session ${sessionId} cannot be gone on with: there is no record of it.`, true));
+  const from = conversation.resume ?? sessionId;
+  if (resumed && !(await hasSession(conversation.sessionDirectory, from))) {
+    return yield outcome(failed('session-lost', `Session ${from} cannot be gone on with: there is no record of it.`, true));
   }
   const sdk = await loadSdk();
   if ('kind' in sdk) return yield outcome(sdk);
@@ -85,18 +87,25 @@ async function* converse(
 
   const conceal = concealing(conversation.model.credential);
   const narrator = createNarrator(parts.clock, conceal);
+  const positions = createPositions(parts.clock);
   const agent = agentProcess(request.spawn ?? spawnPlainly, parts.clock);
   const end = endOf(agent, request.runId, signal);
   let result: SDKResultMessage | undefined;
   let thrown: string | undefined;
   let lastRetryMs: number | undefined;
   try {
-    const options = optionsFor(parts, request, conversation, sessionId, agent);
+    const hooks = hooksFor(conversation, positions, signal);
+    const options = optionsFor(parts, request, conversation, sessionId, agent, hooks);
     const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
-    const prompt = conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task));
+    const prompt = [
+      conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task)),
+      ...(resumed || conversation.background === undefined ? [] : [conversation.background]),
+    ].join('\n\n');
     for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
       if (message.type === 'system' && message.subtype === 'api_retry') lastRetryMs = message.retry_delay_ms;
+      const position = positions.see(message);
+      if (position !== undefined) conversation.onPosition?.(position);
       if (!signal.aborted) yield* orStop(narrator.tell(message), agent);
     }
   } catch (error) {
@@ -166,12 +175,14 @@ function optionsFor(
   conversation: ConversationRequest,
   sessionId: string,
   agent: AgentProcess,
+  hooks: Pick<Options, 'hooks'>,
 ): Options {
-  const { model, tools, maxTurns, instructions, resume } = conversation;
+  const { model, tools, maxTurns, instructions } = conversation;
   return {
     cwd: request.directory,
     env: environment(parts, request, conversation),
-    ...(resume === undefined ? { sessionId } : { resume }),
+    ...sessionOf(conversation, sessionId),
+    ...hooks,
     ...(model.name === undefined ? {} : { model: model.name }),
     ...(maxTurns === undefined ? {} : { maxTurns }),
     ...(tools === undefined ? {} : { tools: tools.filter((name) => !name.startsWith('mcp__')) }),
@@ -212,6 +223,29 @@ function ownTools({ createSdkMcpServer, tool }: typeof AgentSdk, conversation: C
     }),
   );
   return { mcpServers: { [ownServer]: createSdkMcpServer({ name: ownServer, tools, alwaysLoad: true }) } };
+}
+
+/** Cut off at a message, the session goes on under a new id: others may want to go back to the old one. */
+function sessionOf(
+  { resume, resumeAt }: ConversationRequest,
+  sessionId: string,
+): Pick<Options, 'sessionId' | 'resume' | 'resumeSessionAt' | 'forkSession'> {
+  if (resume === undefined) return { sessionId };
+  return resumeAt === undefined ? { resume } : { resume, resumeSessionAt: resumeAt, forkSession: true, sessionId };
+}
+
+/** Seconds that a tool may be held up. */
+const longestHold = 120;
+
+function hooksFor({ beforeTool }: ConversationRequest, positions: Positions, signal: AbortSignal): Pick<Options, 'hooks'> {
+  if (!beforeTool) return {};
+  const ask: HookCallback = async (input) => {
+    if (input.hook_event_name !== 'PreToolUse') return {};
+    await positions.reached(input.tool_use_id, signal);
+    await beforeTool({ tool: input.tool_name, input: input.tool_input });
+    return {};
+  };
+  return { hooks: { PreToolUse: [{ hooks: [ask], timeout: longestHold }] } };
 }
 
 function environment(

@@ -26,6 +26,11 @@ export interface EngineRequest {
   ) => { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly outcome: Outcome };
 }
 
+export interface ToolCall {
+  readonly tool: string;
+  readonly input: unknown;
+}
+
 export interface ConversationRequest {
   /** Where models are reached, and the run's own credential: never a provider's key. */
   readonly model: {
@@ -41,8 +46,12 @@ export interface ConversationRequest {
   readonly sessionDirectory: string;
   /** The session to go on with, in the directory that it was begun in. Without it a new one begins. */
   readonly resume?: string;
+  /** Of the session to go on with, no more than what came up to this message; it goes on as a new session, and the old one stays. */
+  readonly resumeAt?: string;
   /** What to say. Without it: the task, or when a session is resumed, that it was interrupted and shall go on. */
   readonly prompt?: string;
+  /** Said after that, when a new session begins: what the agent should know of earlier attempts. */
+  readonly background?: string;
   /** Added to what the engine tells the model anyway. */
   readonly instructions?: string;
   readonly maxTurns?: number;
@@ -54,6 +63,10 @@ export interface ConversationRequest {
   readonly modelRetries?: number;
   /** Awaited before the first model call, so that a session that was begun can always be found again. */
   onSession?(sessionId: string): Promise<void>;
+  /** Told of each message after which the session can be gone on with, see `resumeAt`. */
+  onPosition?(messageId: string): void;
+  /** Awaited before a tool is used. Whatever comes of it, the tool is used. */
+  beforeTool?(call: ToolCall): Promise<void>;
 }
 
 /** Something of the server's that an agent may call while it works. `call` is given what fits `input`, and may reject. */

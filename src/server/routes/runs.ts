@@ -1,21 +1,23 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
 import type { Run } from '../../domain/run.ts';
+import { checkpointsOfRun } from '../../store/checkpoints.ts';
 import { spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
 import { findRun } from '../../store/runs.ts';
+import type { Rewinding } from '../../workspace/checkpoints.ts';
 import type { App } from '../env.ts';
-import { requireId } from '../inputs.ts';
+import { oneLine, requireId } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { artifactsOf, openArtifact, openRecord, type RecordFile } from '../records.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { runSchema, runView } from '../views.ts';
+import { checkpointSchema, checkpointView, runSchema, runView } from '../views.ts';
 
 const idParam = z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) });
 
-export function runRoutes({ store, outputFile, records, node }: ServerParts): App {
+export function runRoutes({ store, rewind, outputFile, records, node }: ServerParts): App {
   const router = newRouter();
 
   const known = async (given: string): Promise<Run> => {
@@ -62,6 +64,48 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
         roundsOfRun(store.read, run.id),
       ]);
       return context.json(runView(run, outputFile(run.id), result, artifacts, spent, rounds), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      'x-role': 'viewer',
+      path: '/runs/{id}/checkpoints',
+      tags: ['Runs'],
+      summary: 'The points that it can be put back to, or gone on from, the oldest first',
+      request: { params: idParam },
+      responses: {
+        200: json(z.object({ items: z.array(checkpointSchema) }).openapi('Checkpoints'), 'Those that there still are.'),
+        ...answers(401, 404, 503),
+      },
+    }),
+    async (context) => {
+      const run = await known(context.req.valid('param').id);
+      return context.json({ items: (await checkpointsOfRun(store.read, run.id)).map(checkpointView) }, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      'x-role': 'operator',
+      path: '/runs/{id}/rewind',
+      tags: ['Runs'],
+      summary: 'Put the files of its workspace back to a checkpoint',
+      description:
+        'What that replaces is kept as a checkpoint first, so a rewind can itself be undone. Refused while a run is at work among the files.',
+      request: { params: idParam, body: { required: true, content: { 'application/json': { schema: rewindSchema } } } },
+      responses: { 200: json(rewoundSchema, 'The files are as they were then.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
+    }),
+    async (context) => {
+      const run = await known(context.req.valid('param').id);
+      const { checkpoint } = context.req.valid('json');
+      const id = requireId('checkpoint', checkpoint);
+      const rewound = await rewind(run.id, id, context.get('user'), context.req.raw.signal);
+      if (rewound.kind !== 'rewound') throw notRewound(rewound, run.id, id);
+      const { before } = rewound;
+      return context.json({ checkpoint: checkpointView(rewound.checkpoint), before: before && checkpointView(before) }, 200);
     },
   );
 
@@ -116,6 +160,27 @@ export function runRoutes({ store, outputFile, records, node }: ServerParts): Ap
     },
   );
   return router;
+}
+
+const rewindSchema = z.strictObject({ checkpoint: oneLine(100).openapi({ example: 'chk_01KEXAMPLE000000000000000' }) }).openapi('Rewind');
+const rewoundSchema = z
+  .object({
+    checkpoint: checkpointSchema,
+    before: checkpointSchema.nullable().openapi({ description: 'What was replaced; null when nothing had changed since.' }),
+  })
+  .openapi('Rewound');
+
+function notRewound(refused: Exclude<Rewinding, { kind: 'rewound' }>, runId: string, id: string): Refused {
+  switch (refused.kind) {
+    case 'not-found':
+      return new Refused(404, 'no-such-checkpoint', `The run ${runId} has no checkpoint ${id}, or its workspace is gone.`);
+    case 'busy':
+      return new Refused(409, 'run-at-work', `A run is at work among these files. Cancel its task, or wait for its end, then try again.`);
+    case 'elsewhere':
+      return new Refused(409, 'workspace-elsewhere', `The workspace of ${runId} is on another node's disk. Ask that one.`);
+    case 'failed':
+      return new Refused(409, refused.failure.code, refused.failure.message);
+  }
 }
 
 const stream = z.custom<ReadableStream<Uint8Array>>().openapi({ type: 'string' });

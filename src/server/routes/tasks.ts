@@ -28,6 +28,10 @@ import { taskSchema, taskView } from '../views.ts';
 const tags = ['Tasks'];
 const idParam = z.object({ id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }) });
 
+const retrySchema = z
+  .strictObject({ from: oneLine(100).optional().openapi({ example: 'chk_01KEXAMPLE000000000000000' }) })
+  .openapi('Retry');
+
 export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
   const router = newRouter();
 
@@ -193,12 +197,15 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
       path: '/tasks/{id}/retry',
       tags,
       summary: 'Put a failed, cancelled, over-budget or escalated task back in line',
-      request: { params: idParam },
-      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(401, 404, 409, 413, 503) },
+      description:
+        'It begins anew, unless `from` names a checkpoint of one of its runs: then it goes on with the files and the conversation of that.',
+      request: { params: idParam, body: { required: false, content: { 'application/json': { schema: retrySchema } } } },
+      responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);
-      return context.json(await answered(await queue.retry(id)), 200);
+      const { from } = context.req.valid('json');
+      return context.json(await answered(await queue.retry(id, from === undefined ? undefined : requireId('checkpoint', from))), 200);
     },
   );
 

@@ -1,0 +1,12 @@
+import type { Tier } from './tier.ts';
+
+/** How the next attempt at a task begins, where it does not begin like the first. */
+export interface NextAttempt {
+  /** Goes on from here: its files, and its conversation. */
+  readonly checkpoint: string | null;
+  /** What the agent is told about what was before. */
+  readonly background: string | null;
+  /** Instead of the tier that would be chosen. */
+  readonly tier: Tier | null;
+  readonly by: 'person' | 'recovery';
+}
