@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { atSize } from './suites/at-size.ts';
 import { bigWorkspace } from './suites/big-workspace.ts';
+import { checkpoints } from './suites/checkpoints.ts';
 import { concurrentRuns } from './suites/concurrent-runs.ts';
 import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
@@ -36,6 +37,7 @@ const suites: readonly Suite[] = [
   concurrentRuns,
   gateway,
   bigWorkspace,
+  checkpoints,
 ];
 const names = suites.flatMap((suite) => suite.names);
 

@@ -8,7 +8,7 @@ import { type Define, examples } from './session.ts';
 
 interface Rewound {
   readonly checkpoint: Checkpoint;
-  readonly before: Checkpoint | null;
+  readonly before: Pick<Checkpoint, 'id' | 'runId' | 'number'> | null;
 }
 
 export const define: Define = (command, session) => {

@@ -105,7 +105,10 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
       const rewound = await rewind(run.id, id, context.get('user'), context.req.raw.signal);
       if (rewound.kind !== 'rewound') throw notRewound(rewound, run.id, id);
       const { before } = rewound;
-      return context.json({ checkpoint: checkpointView(rewound.checkpoint), before: before && checkpointView(before) }, 200);
+      return context.json(
+        { checkpoint: checkpointView(rewound.checkpoint), before: before && { id: before.id, runId: before.runId, number: before.number } },
+        200,
+      );
     },
   );
 
@@ -166,7 +169,10 @@ const rewindSchema = z.strictObject({ checkpoint: oneLine(100).openapi({ example
 const rewoundSchema = z
   .object({
     checkpoint: checkpointSchema,
-    before: checkpointSchema.nullable().openapi({ description: 'What was replaced; null when nothing had changed since.' }),
+    before: z
+      .object({ id: z.string(), runId: z.string(), number: z.number().int() })
+      .nullable()
+      .openapi({ description: 'What was replaced; null when nothing had changed since.' }),
   })
   .openapi('Rewound');
 
