@@ -1,3 +1,5 @@
+import type { Reason } from './outcome.ts';
+
 /** When one is made: the gates were green, so many tool calls have passed, a command may destroy something, a rewind replaces files. */
 export const checkpointKinds = ['green', 'calls', 'risky', 'rewind'] as const;
 export type CheckpointKind = (typeof checkpointKinds)[number];
@@ -35,6 +37,12 @@ export interface Checkpoint {
   readonly gates: readonly GateState[];
   readonly at: number;
 }
+
+export type Rewinding =
+  /** `before` holds what was replaced; null when nothing had to be. */
+  | { readonly kind: 'rewound'; readonly checkpoint: Checkpoint; readonly before: Checkpoint | null }
+  | { readonly kind: 'not-found' | 'busy' | 'elsewhere' }
+  | { readonly kind: 'failed'; readonly reason: Reason };
 
 export interface CheckpointPolicy {
   /** As many of one run, at most. */

@@ -1,4 +1,5 @@
 import type { Limits } from '../domain/budget.ts';
+import type { Rewinding } from '../domain/checkpoint.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { Trust } from '../domain/task.ts';
 import type { Inbox } from '../inbox/inbox.ts';
@@ -14,7 +15,6 @@ import type { Audit } from './access/audit.ts';
 import type { AccessParts } from './access/auth.ts';
 import type { Sessions } from './access/sessions.ts';
 import type { OpenStreams } from './access/streams.ts';
-import type { Rewinding } from '../workspace/checkpoints.ts';
 import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Pages } from './pages/pages.ts';

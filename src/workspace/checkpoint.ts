@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, opendir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -85,6 +86,9 @@ export async function takeFiles(
     return done({ files: shown.value.tree, ignored: null, tooBig: untaken.files, leftOut: [...leftOut, ...listed.value.map(bare)] });
   }
   const on = { ...workspace, index: ignoredIndexOf(workspace) };
+  if (chosen.paths.length === 0 && (await stat(on.index).catch(() => undefined)) === undefined) {
+    return done({ files: shown.value.tree, ignored: emptyTree(workspace), tooBig: [...untaken.files, ...chosen.tooBig], leftOut });
+  }
   await rm(`${on.index}.lock`, { force: true });
   const [before, changed] = await Promise.all([listIndex(git, on, signal), listChanged(git, on, signal)]);
   if (!before.ok) return before;
@@ -160,6 +164,12 @@ export async function putFiles(git: Git, workspace: Workspace, now: Taken, wante
 /** Whether these are the same files. */
 export const sameFiles = (one: Files, other: Files): boolean =>
   one.files === other.files && (one.ignored === null || other.ignored === null || one.ignored === other.ignored);
+
+/** As git names it; it need not be written down. */
+export const emptyTree = ({ baseCommit }: Pick<Workspace, 'baseCommit'>): string =>
+  createHash(baseCommit.length === 64 ? 'sha256' : 'sha1')
+    .update('tree 0\0')
+    .digest('hex');
 
 const ignoredIndexOf = ({ path }: Workspace): string => join(path, 'ignored-index');
 

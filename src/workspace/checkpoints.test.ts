@@ -17,9 +17,9 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { failure, GitWorld, git, value, write } from '../../test/support/git-world.ts';
-import type { Checkpoint } from '../domain/checkpoint.ts';
+import type { Checkpoint, Rewinding } from '../domain/checkpoint.ts';
 import { checkpointsOfRun } from '../store/checkpoints.ts';
-import type { CheckpointWish, Rewinding } from './checkpoints.ts';
+import type { CheckpointWish } from './checkpoints.ts';
 import type { Workspace } from './workspace.ts';
 
 const start = { 'a.txt': 'a\n', 'src/b.txt': 'b\n', 'gone.txt': 'x\n', '.gitignore': 'out/\n*.log\nnode_modules/\n' };
@@ -164,7 +164,7 @@ describe('a checkpoint', () => {
     world.commitTo(path('lib'), { 'precious.txt': 'work\n' });
     write(workspace.tree, { 'a.txt': 'mine\n' });
     const rewound = await rewind(made);
-    expect(rewound).toMatchObject({ kind: 'failed', failure: { code: 'in-the-way', message: expect.stringContaining('lib') } });
+    expect(rewound).toMatchObject({ kind: 'failed', reason: { code: 'in-the-way', message: expect.stringContaining('lib') } });
     expect(readFileSync(path('lib/precious.txt'), 'utf8')).toBe('work\n');
     expect(readFileSync(path('a.txt'), 'utf8')).toBe('mine\n');
     renameSync(path('lib'), path('lib-of-its-own'));
@@ -277,6 +277,6 @@ describe('a checkpoint', () => {
     const made = await keep();
     rmSync(workspace.tree, { recursive: true });
     expect(failure(await world.workspaces.checkpoints.keep(workspace, wish, world.stop.signal)).code).toBe('workspace-gone');
-    expect(await rewind(made)).toMatchObject({ kind: 'failed', failure: { code: 'workspace-gone' } });
+    expect(await rewind(made)).toMatchObject({ kind: 'failed', reason: { code: 'workspace-gone' } });
   });
 });

@@ -1,5 +1,4 @@
-import type { Checkpoint, CheckpointPolicy } from '../domain/checkpoint.ts';
-import { surplus } from '../domain/checkpoint.ts';
+import { type Checkpoint, type CheckpointPolicy, type Rewinding, surplus } from '../domain/checkpoint.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
 import { isRunOver } from '../domain/run.ts';
@@ -18,7 +17,7 @@ import { append } from '../store/journal.ts';
 import { findRun } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
 import { findWorkspace } from '../store/workspaces.ts';
-import { type Bounds, type Files, putFiles, sameFiles, type Taken, takeFiles } from './checkpoint.ts';
+import { type Bounds, emptyTree, type Files, putFiles, sameFiles, type Taken, takeFiles } from './checkpoint.ts';
 import { done, type Failure, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
 import { nothingSetAside, setAside } from './set-aside.ts';
@@ -26,11 +25,8 @@ import type { Workspace } from './workspace.ts';
 
 export type CheckpointWish = Pick<Checkpoint, 'kind' | 'note' | 'session' | 'gates'>;
 
-export type Rewinding =
-  /** `before` holds what was replaced; null when nothing had to be. */
-  | { readonly kind: 'rewound'; readonly checkpoint: Checkpoint; readonly before: Checkpoint | null }
-  | { readonly kind: 'not-found' | 'busy' | 'elsewhere' }
-  | { readonly kind: 'failed'; readonly failure: Failure };
+/** How it went, with all that is known of a failure. */
+type RewoundHere = Exclude<Rewinding, { kind: 'failed' }> | { readonly kind: 'failed'; readonly reason: Failure };
 
 /**
  * Points that a run can go back to. Each is a tree under a ref of the mirror, which no agent can write and nothing pushes, and
@@ -40,7 +36,7 @@ export interface Checkpoints {
   /** Keeps the files as they are. Somebody may be at work among them. */
   keep(workspace: Workspace, wish: CheckpointWish, signal: AbortSignal): Promise<Result<Checkpoint>>;
   /** Puts the files back to what they were, and keeps those that it replaces. Refused while a run is at work among them. */
-  rewind(runId: string, checkpointId: string, by: string, signal: AbortSignal): Promise<Rewinding>;
+  rewind(runId: string, checkpointId: string, by: string, signal: AbortSignal): Promise<RewoundHere>;
   /** Finishes a rewind that was cut short. */
   finish(workspace: Workspace, wanted: Files, signal: AbortSignal): Promise<Result<void>>;
   /** Of a workspace that is no more. */
@@ -104,7 +100,7 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
     const ref = refOf(checkpoint);
     making.add(ref);
     try {
-      const pinned = await pin(gitDir, ref, taken, signal);
+      const pinned = await pin(workspace, ref, taken, signal);
       if (!pinned.ok) return pinned;
       const { id, number, kind, note } = checkpoint;
       const event: NewEvent = { type: 'run.checkpoint', data: { checkpoint: id, number, kind, note }, taskId, runId };
@@ -119,8 +115,12 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
     return done(checkpoint);
   };
 
-  const pin = async (gitDir: string, ref: string, { files, ignored }: Files, signal: AbortSignal): Promise<Result<unknown>> => {
-    const entries = [`040000 tree ${files}\tfiles`, ...(ignored === null ? [] : [`040000 tree ${ignored}\tignored`])];
+  const pin = async (workspace: Workspace, ref: string, { files, ignored }: Files, signal: AbortSignal): Promise<Result<unknown>> => {
+    const { gitDir } = workspace;
+    const entries = [
+      `040000 tree ${files}\tfiles`,
+      ...(ignored === null || ignored === emptyTree(workspace) ? [] : [`040000 tree ${ignored}\tignored`]),
+    ];
     const tree = await git.run({ gitDir, args: ['mktree'], input: `${entries.join('\n')}\n` }, signal);
     if (!tree.ok) return tree;
     return git.run({ gitDir, args: ['update-ref', ref, tree.value.stdout.trim()] }, signal);
@@ -149,7 +149,7 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
       if (!(await isFree(workspace.id))) return done('busy');
       return putBack(workspace, checkpoint, by, signal);
     });
-    if (!rewound.ok) return { kind: 'failed', failure: rewound.failure };
+    if (!rewound.ok) return { kind: 'failed', reason: rewound.failure };
     return rewound.value === 'busy' ? { kind: 'busy' } : { kind: 'rewound', checkpoint, before: rewound.value };
   };
 

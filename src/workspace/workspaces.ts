@@ -266,7 +266,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     const record = await findWorkspace(store.read, checkpoint.workspaceId);
     if (!record || !(await isWhole(onDisk(record)))) return done(undefined);
     const rewound = await checkpoints.rewind(checkpoint.runId, checkpoint.id, 'nightshift', signal);
-    if (rewound.kind === 'failed') return { ok: false, failure: rewound.failure };
+    if (rewound.kind === 'failed') return { ok: false, failure: rewound.reason };
     if (rewound.kind !== 'rewound') return done(undefined);
     const taken = await store.write(async (tx) => {
       if (!(await reopenWorkspace(tx, record.id, runId, checkpoint.tip))) return false;

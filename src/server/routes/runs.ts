@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import type { Rewinding } from '../../domain/checkpoint.ts';
 import { Refused } from '../../domain/errors.ts';
 import type { Run } from '../../domain/run.ts';
 import { checkpointsOfRun } from '../../store/checkpoints.ts';
@@ -6,7 +7,6 @@ import { spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
 import { findRun } from '../../store/runs.ts';
-import type { Rewinding } from '../../workspace/checkpoints.ts';
 import type { App } from '../env.ts';
 import { oneLine, requireId } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
@@ -185,7 +185,7 @@ function notRewound(refused: Exclude<Rewinding, { kind: 'rewound' }>, runId: str
     case 'elsewhere':
       return new Refused(409, 'workspace-elsewhere', `The workspace of ${runId} is on another node's disk. Ask that one.`);
     case 'failed':
-      return new Refused(409, refused.failure.code, refused.failure.message);
+      return new Refused(409, refused.reason.code, refused.reason.message);
   }
 }
 
