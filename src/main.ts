@@ -334,7 +334,9 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         return refusesWork(equipment.runner.sandbox, { converses, repository: repository ?? null, trust });
       },
       engines: [...engines.keys()],
-      rewind: (runId, checkpointId, by, signal) => equipment.runner.workspaces.checkpoints.rewind(runId, checkpointId, by, signal),
+      // Whoever asked may go away meanwhile; files that are half put back are of no use to anybody.
+      rewind: (runId, checkpointId, by) =>
+        equipment.runner.workspaces.checkpoints.rewind(runId, checkpointId, by, new AbortController().signal),
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
       backups,

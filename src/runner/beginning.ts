@@ -51,7 +51,8 @@ export async function begin(parts: BeginningParts, claim: Claim, say: (notice: s
   if (!left) return beginAnew(parts, claim, undefined, say, signal);
   // The run that took the plan up died before it had a conversation: this one goes on from there in its stead.
   const session = await lastSession(store.read, task.id);
-  const cutShort = plan?.takenBy && (session === null || session.runId < plan.takenBy) ? checkpoint : undefined;
+  const cutShort =
+    plan?.takenBy && checkpoint?.workspaceId === left.id && (session === null || session.runId < plan.takenBy) ? checkpoint : undefined;
   return { ok: true, workspace: left, begins: 'resumed', from: cutShort, plan, notice: undefined };
 }
 

@@ -54,7 +54,7 @@ export interface ServerParts {
   /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */
   readonly removeWorkspace: (id: string, signal: AbortSignal) => Promise<'removed' | 'not-found' | 'busy' | 'elsewhere'>;
   /** Puts the files of a run's workspace back to a checkpoint, and keeps what that replaces. */
-  readonly rewind: (runId: string, checkpointId: string, by: string, signal: AbortSignal) => Promise<Rewinding>;
+  readonly rewind: (runId: string, checkpointId: string, by: string) => Promise<Rewinding>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
   readonly backups: {

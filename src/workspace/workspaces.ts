@@ -255,7 +255,6 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   /** In turn, because somebody may be rewinding it, who found it free. */
   const makeReady = (workspace: Workspace): Promise<Result<void>> =>
     inTurn(workspace.id, async () => {
-      await mirrors.ready(workspace.gitDir);
       await rm(`${workspace.index}.lock`, { force: true });
       await unlockAgentGit(workspace.tree);
       return bringBack(workspace);
@@ -313,6 +312,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   /** Whoever called it off, and however it went: what was set aside comes back before anybody works on. */
   const bringBack = async (workspace: Workspace): Promise<Result<void>> => {
     const { signal } = new AbortController();
+    await mirrors.ready(workspace.gitDir);
     const what = await whatIsSetAside(workspace);
     if (what?.kind === 'rewind') return checkpoints.finish(workspace, what.to, signal);
     const back = what ? await restoreFiles(git, workspace, what.tree, signal) : done(undefined);
@@ -365,7 +365,10 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     }
     swept.stray = await removeStray(signal);
     swept.checkpoints = await checkpoints.prune(signal);
-    for (const gitDir of await mirrors.list()) await checkpoints.sweepRefs(gitDir, signal);
+    for (const gitDir of await mirrors.list()) {
+      await mirrors.ready(gitDir);
+      await checkpoints.sweepRefs(gitDir, signal);
+    }
     swept.mirrors = await mirrors.maintain(
       async (gitDir) => (await listWorkspaces(store.read, { nodeId, gitDir, limit: 1 })).length > 0,
       signal,

@@ -241,7 +241,8 @@ function hooksFor({ beforeTool }: ConversationRequest, positions: Positions, sig
   if (!beforeTool) return {};
   const ask: HookCallback = async (input) => {
     if (input.hook_event_name !== 'PreToolUse') return {};
-    await positions.reached(input.tool_use_id, signal);
+    // What subagents do is no part of the conversation that a position is in.
+    if (input.agent_id === undefined) await positions.reached(input.tool_use_id, signal);
     await beforeTool({ tool: input.tool_name, input: input.tool_input });
     return {};
   };

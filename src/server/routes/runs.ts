@@ -102,7 +102,7 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
       const run = await known(context.req.valid('param').id);
       const { checkpoint } = context.req.valid('json');
       const id = requireId('checkpoint', checkpoint);
-      const rewound = await rewind(run.id, id, context.get('user'), context.req.raw.signal);
+      const rewound = await rewind(run.id, id, context.get('user'));
       if (rewound.kind !== 'rewound') throw notRewound(rewound, run.id, id);
       const { before } = rewound;
       return context.json(
