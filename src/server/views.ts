@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { type ApiKey, type AuditEntry, roles, stateOf } from '../domain/access.ts';
 import { budgetScopes, inUsd } from '../domain/budget.ts';
-import { type Checkpoint, checkpointKinds } from '../domain/checkpoint.ts';
+import { checkpointKinds } from '../domain/checkpoint.ts';
 import type { JournalEvent } from '../domain/event.ts';
 import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
@@ -507,16 +507,6 @@ export const tokensView = ({ inputTokens, outputTokens, cacheReadTokens, cacheWr
   outputTokens,
   cacheReadTokens,
   cacheWriteTokens,
-});
-
-export const checkpointView = ({ ignored, tip: _, tooBig, gates, session, at, ...checkpoint }: Checkpoint): CheckpointView => ({
-  ...checkpoint,
-  keepsIgnored: ignored !== null,
-  // Each byte of a name is one character in there.
-  tooBig: tooBig.map((path) => Buffer.from(path, 'latin1').toString()),
-  session: session && { ...session },
-  gates: gates.map((gate) => ({ ...gate })),
-  at: new Date(at).toISOString(),
 });
 
 const roundView = ({ verdicts, at, ...round }: DecidedRound): z.infer<typeof roundSchema> => ({

@@ -19,11 +19,6 @@ export async function checkpointsOfRun(db: Kysely<Schema>, runId: string): Promi
   return rows.map(toCheckpoint);
 }
 
-export async function checkpointsOfTask(db: Kysely<Schema>, taskId: string): Promise<readonly Checkpoint[]> {
-  const rows = await db.selectFrom('checkpoints').selectAll().where('task_id', '=', taskId).orderBy('run_id').orderBy('number').execute();
-  return rows.map(toCheckpoint);
-}
-
 export async function checkpointsOfWorkspace(db: Kysely<Schema>, workspaceId: string): Promise<readonly Checkpoint[]> {
   const rows = await db
     .selectFrom('checkpoints')

@@ -29,7 +29,7 @@ export interface Bounds {
   readonly longestFile: number;
 }
 
-export const defaultBounds: Bounds = { bytes: 50 * 2 ** 20, files: 10_000, longestFile: 50 * 2 ** 20 };
+const defaultBounds: Bounds = { bytes: 50 * 2 ** 20, files: 10_000, longestFile: 50 * 2 ** 20 };
 
 /** More than this is no list that anybody reads, and a place where somebody made as many files as would go. */
 const listLimit = 500;

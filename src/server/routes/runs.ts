@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import type { Rewinding } from '../../domain/checkpoint.ts';
+import type { Checkpoint, Rewinding } from '../../domain/checkpoint.ts';
 import { Refused } from '../../domain/errors.ts';
 import type { Run } from '../../domain/run.ts';
 import { checkpointsOfRun } from '../../store/checkpoints.ts';
@@ -13,7 +13,7 @@ import type { ServerParts } from '../parts.ts';
 import { artifactsOf, openArtifact, openRecord, type RecordFile } from '../records.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { checkpointSchema, checkpointView, runSchema, runView } from '../views.ts';
+import { type CheckpointView, checkpointSchema, runSchema, runView } from '../views.ts';
 
 const idParam = z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) });
 
@@ -164,6 +164,16 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
   );
   return router;
 }
+
+const checkpointView = ({ ignored, tip: _, tooBig, gates, session, at, ...checkpoint }: Checkpoint): CheckpointView => ({
+  ...checkpoint,
+  keepsIgnored: ignored !== null,
+  // Each byte of a name is one character in there.
+  tooBig: tooBig.map((path) => Buffer.from(path, 'latin1').toString()),
+  session: session && { ...session },
+  gates: gates.map((gate) => ({ ...gate })),
+  at: new Date(at).toISOString(),
+});
 
 const rewindSchema = z.strictObject({ checkpoint: oneLine(100).openapi({ example: 'chk_01KEXAMPLE000000000000000' }) }).openapi('Rewind');
 const rewoundSchema = z
