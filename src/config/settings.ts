@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { alertNames } from '../domain/alert.ts';
 import { parseCommand } from '../domain/command-line.ts';
-import { hookPoints } from '../domain/hook.ts';
+import { hookPoints, workPoints } from '../domain/hook.ts';
 import { reviewVerdicts } from '../domain/review.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
 import { priorities, trustLevels } from '../domain/task.ts';
@@ -153,8 +153,19 @@ const hook = z
     on: z.enum(hookPoints, { error: `must be one of ${hookPoints.join(', ')}` }),
     command: argv.optional(),
     module: z.string().min(1).optional(),
-    timeoutSeconds: whole(1, 3_600).default(30),
+    timeoutSeconds: whole(1, 3_600).optional(),
+    tools: z.array(z.string().min(1).max(200)).min(1).max(100).exactOptional(),
+    required: z.boolean().exactOptional(),
+    wait: z.boolean().exactOptional(),
   })
+  .superRefine(({ on, tools, required, wait }, context) => {
+    const atWork = (workPoints as readonly string[]).includes(on);
+    if (tools && on !== 'pre-tool' && on !== 'tool-complete') context.addIssue(`has tools, which say nothing at ${on}`);
+    if (required !== undefined && on !== 'pre-tool') context.addIssue(`has required, which says nothing at ${on}`);
+    if (wait !== undefined && (!atWork || on === 'pre-tool')) context.addIssue(`has wait, which says nothing at ${on}`);
+  })
+  // An agent that waits before each use of a tool gets little done.
+  .transform(({ timeoutSeconds, ...rest }) => ({ ...rest, timeoutSeconds: timeoutSeconds ?? (rest.on === 'pre-tool' ? 10 : 30) }))
   .transform(({ command, module, ...rest }, context) => {
     if (command && module === undefined) return { ...rest, command };
     if (module !== undefined && !command) return { ...rest, module };
@@ -660,8 +671,8 @@ export const settings = {
     default: [],
     schema: hooks,
     locate: locateHooks,
-    allowed: 'a list of {on, command or module, id?, timeoutSeconds?}; see docs/hooks.md',
-    about: 'commands and modules that may refuse runs or hear how they ended',
+    allowed: 'a list of {on, command or module, id?, timeoutSeconds?, tools?, required?, wait?}; see docs/hooks.md',
+    about: 'commands and modules that have a say in runs, or hear of what happens in them',
   },
   dailyBudgetUsd: { default: 20, env: 'DAILY_BUDGET_USD', ...dollars, about: 'what model calls may cost in a day' },
   dailyCeilingUsd: {

@@ -91,6 +91,13 @@ export type Happening =
       readonly type: 'run.hook';
       readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };
     }
+  /** A tool was not to be used. `by` is who refused it, the model was shown the reason. */
+  | { readonly type: 'run.denied'; readonly data: { call: string; tool: string; by: string; reason: string } }
+  /** A tool got another input than the one that was asked for, here cut short. */
+  | {
+      readonly type: 'run.rewritten';
+      readonly data: { call: string; tool: string; by: readonly string[]; reason: string | null; input: unknown };
+    }
   | {
       readonly type: 'run.finished';
       readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number; node: string };

@@ -228,13 +228,9 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
 }
 
 /** `prompt` goes on with the session of this very run. */
-function requestFor(
-  current: Attempt,
-  { directory, env, enclosure, wrap, ...place }: Place,
-  { beforeTool }: Checkpointing,
-  prompt: string | undefined,
-): EngineRequest {
-  const { claim, result } = current;
+function requestFor(current: Attempt, place: Place, { beforeTool }: Checkpointing, prompt: string | undefined): EngineRequest {
+  const { claim, result, hooks, signal } = current;
+  const { directory, env, enclosure, wrap } = place;
   const conversation = place.conversation && {
     ...goingOn(place.conversation, result.sessionId, prompt),
     ...(place.workspace ? { beforeTool } : {}),
@@ -247,6 +243,7 @@ function requestFor(
     runId: claim.run.id,
     directory,
     env,
+    watch: hooks.during(place, signal),
     ...(conversation === undefined ? {} : { conversation }),
     ...(enclosure === undefined ? {} : { spawn: enclosure.spawn, wrap }),
   };

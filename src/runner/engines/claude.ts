@@ -7,6 +7,7 @@ import { failed, type Outcome } from '../../domain/outcome.ts';
 import { taskPrompt } from '../../domain/prompt.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { sweepRun } from '../clear-away.ts';
+import { sdkHooks } from './claude/hooks.ts';
 import { createNarrator } from './claude/narrator.ts';
 import { createPositions, type Positions } from './claude/position.ts';
 import { type AgentProcess, agentProcess, type Ending, spawnPlainly } from './claude/process.ts';
@@ -94,8 +95,7 @@ async function* converse(
   let thrown: string | undefined;
   let lastRetryMs: number | undefined;
   try {
-    const hooks = hooksFor(conversation, positions, signal);
-    const options = optionsFor(parts, request, conversation, sessionId, agent, hooks);
+    const options = optionsFor(parts, request, conversation, sessionId, agent, hooksFor(request, conversation, positions, conceal, signal));
     const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
     const prompt = [
       conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task)),
@@ -175,14 +175,14 @@ function optionsFor(
   conversation: ConversationRequest,
   sessionId: string,
   agent: AgentProcess,
-  hooks: Pick<Options, 'hooks'>,
+  hooks: NonNullable<Options['hooks']>,
 ): Options {
   const { model, tools, maxTurns, instructions } = conversation;
   return {
     cwd: request.directory,
     env: environment(parts, request, conversation),
     ...sessionOf(conversation, sessionId),
-    ...hooks,
+    hooks,
     ...(model.name === undefined ? {} : { model: model.name }),
     ...(maxTurns === undefined ? {} : { maxTurns }),
     ...(tools === undefined ? {} : { tools: tools.filter((name) => !name.startsWith('mcp__')) }),
@@ -237,8 +237,16 @@ function sessionOf(
 /** Seconds that a tool may be held up. */
 const longestHold = 120;
 
-function hooksFor({ beforeTool }: ConversationRequest, positions: Positions, signal: AbortSignal): Pick<Options, 'hooks'> {
-  if (!beforeTool) return {};
+/** What hooks want to be told of and asked, and before each tool the chance to keep things as they are. */
+function hooksFor(
+  { watch }: EngineRequest,
+  { beforeTool }: ConversationRequest,
+  positions: Positions,
+  conceal: (text: string) => string,
+  signal: AbortSignal,
+): NonNullable<Options['hooks']> {
+  const watched = watch === undefined ? {} : sdkHooks(watch, conceal);
+  if (!beforeTool) return watched;
   const ask: HookCallback = async (input) => {
     if (input.hook_event_name !== 'PreToolUse') return {};
     // What subagents do is no part of the conversation that a position is in.
@@ -246,7 +254,7 @@ function hooksFor({ beforeTool }: ConversationRequest, positions: Positions, sig
     await beforeTool({ tool: input.tool_name, input: input.tool_input });
     return {};
   };
-  return { hooks: { PreToolUse: [{ hooks: [ask], timeout: longestHold }] } };
+  return { ...watched, PreToolUse: [...(watched.PreToolUse ?? []), { hooks: [ask], timeout: longestHold }] };
 }
 
 function environment(

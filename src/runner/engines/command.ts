@@ -20,10 +20,18 @@ export function commandEngine(clock: Clock): Engine {
       return 'the command engine runs the body as a command: give a JSON array of arguments, such as ["npm", "test"], or a command line with closed quotes';
     },
 
-    async *run({ task, runId, directory, env, wrap }, signal): AsyncGenerator<EngineEvent> {
-      const argv = parseCommand(task.body ?? '');
-      if (!argv) {
+    async *run({ task, runId, directory, env, wrap, watch }, signal): AsyncGenerator<EngineEvent> {
+      const wished = parseCommand(task.body ?? '');
+      if (!wished) {
         yield { type: 'outcome', outcome: failed('invalid-command', 'The body is not a command.') };
+        return;
+      }
+      const tool = { call: runId, name: 'command', input: { command: wished }, bySubagent: false };
+      const verdict = watch?.wants('pre-tool') ? await watch.ask({ point: 'pre-tool', tool }) : { allow: true as const };
+      const argv = verdict.allow ? argvIn(verdict.input ?? tool.input) : undefined;
+      if (!argv) {
+        const why = verdict.allow ? 'A hook put something in place of the command that is none.' : verdict.reason;
+        yield { type: 'outcome', outcome: failed('denied', why) };
         return;
       }
       if (signal.aborted) {
@@ -41,13 +49,55 @@ export function commandEngine(clock: Clock): Engine {
       const command = start(wrapped.command, clock, until);
       const cleared = clearAway(command, () => sweepRun(runId), clock, until);
       cleared.catch(() => undefined); // what it has to say is heard below, if anybody still listens
+      const began = clock.monotonic();
+      const output = watch?.wants('tool-complete') ? keepEnds() : undefined;
       try {
-        for await (const data of merged(command)) yield { type: 'run.output', data };
+        for await (const data of merged(command)) {
+          output?.add(data.text);
+          yield { type: 'run.output', data };
+        }
         await cleared;
-        yield { type: 'outcome', outcome: outcomeOf(await command.exit, argv) };
+        const exit = await command.exit;
+        if (output) {
+          const end = {
+            ...output.kept(),
+            failed: exit.kind !== 'exited' || exit.code !== 0,
+            durationMs: Math.round(clock.monotonic() - began),
+          };
+          await watch?.tell({ point: 'tool-complete', tool: { ...tool, input: { command: argv }, ...end } });
+        }
+        yield { type: 'outcome', outcome: outcomeOf(exit, argv) };
       } finally {
         abandoned.abort();
       }
+    },
+  };
+}
+
+/** What a hook left or put in place of the command. */
+function argvIn({ command }: Readonly<Record<string, unknown>>): readonly string[] | undefined {
+  return Array.isArray(command) || typeof command === 'string'
+    ? parseCommand(typeof command === 'string' ? command : JSON.stringify(command))
+    : undefined;
+}
+
+const keptCharacters = 32_000;
+
+/** The beginning and the end of what a program prints. */
+function keepEnds(): { add(text: string): void; kept(): { readonly output: string; readonly outputSize: number } } {
+  let beginning = '';
+  let end = '';
+  let size = 0;
+  return {
+    add(text) {
+      size += text.length;
+      const room = keptCharacters - beginning.length;
+      beginning += text.slice(0, room);
+      end = (end + text.slice(room)).slice(-keptCharacters);
+    },
+    kept() {
+      const left = size - beginning.length - end.length;
+      return { output: left > 0 ? `${beginning}\n[… ${left} characters left out …]\n${end}` : beginning + end, outputSize: size };
     },
   };
 }

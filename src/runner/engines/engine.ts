@@ -5,6 +5,7 @@ import type { Outcome } from '../../domain/outcome.ts';
 import type { Task } from '../../domain/task.ts';
 import type { Tier } from '../../domain/tier.ts';
 import type { Command } from '../../platform/subprocess.ts';
+import type { Watch } from '../hooks/hook.ts';
 
 export interface EngineRequest {
   readonly task: Task;
@@ -13,6 +14,8 @@ export interface EngineRequest {
   readonly directory: string;
   /** The whole environment for whatever the engine starts. */
   readonly env: Readonly<Record<string, string>>;
+  /** Who is asked before a tool is used, and told of what happens. A command is one use of a tool, named `command`. */
+  readonly watch?: Watch;
   /** What engines with a conversation need besides; others ignore it. */
   readonly conversation?: ConversationRequest;
   /**

@@ -1,4 +1,4 @@
-import type { HookPoint } from '../../domain/hook.ts';
+import type { RunPoint } from '../../domain/hook.ts';
 import { failed, hostUnfit, type Outcome } from '../../domain/outcome.ts';
 import { noResult, type RunResult } from '../../domain/result.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -8,7 +8,8 @@ import type { Store } from '../../store/store.ts';
 import { parseRepository } from '../../workspace/repository.ts';
 import type { Place } from '../place.ts';
 import { put } from '../recorder.ts';
-import type { HookFacts } from './hook.ts';
+import { type HookEvent, type HooksAtWork, hooksAtWork } from './at-work.ts';
+import type { About, FactsAt, Watch } from './hook.ts';
 import type { Heard, Hooks } from './registry.ts';
 
 export interface HookParts {
@@ -26,13 +27,21 @@ export interface HooksOfRun {
    * and no hook hears of it. Never throws: what has happened has happened.
    */
   after(outcome: Outcome, place?: Place, result?: RunResult): Promise<void>;
+  /** What an engine tells while it works in `place`, all its rounds long. It is over when `after` is called. */
+  during(place: Place, signal: AbortSignal): Watch;
 }
 
 export function hooksOf({ hooks, store, clock }: HookParts, claim: Claim, stop: AbortSignal, log: Log): HooksOfRun {
   const { task, run } = claim;
   let told = false;
+  let atWork: HooksAtWork | undefined;
 
-  function fire(facts: HookFacts, signal: AbortSignal): Promise<Heard | undefined> {
+  const record = (event: HookEvent, signal: AbortSignal): Promise<void> =>
+    put(store, clock, { ...event, taskId: task.id, runId: run.id }, signal).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ err: error, event: event.type }, 'what a hook did could not be stored');
+    });
+
+  function fire(facts: FactsAt<RunPoint>, signal: AbortSignal): Promise<Heard | undefined> {
     const tell = ({ asked: _, ...heard }: Heard): Promise<void> =>
       put(store, clock, { type: 'run.hook', data: { ...heard, point: facts.point }, taskId: task.id, runId: run.id }, signal);
     return hooks.fire(facts, tell, signal);
@@ -44,7 +53,13 @@ export function hooksOf({ hooks, store, clock }: HookParts, claim: Claim, stop: 
       if (heard?.asked === false) return hostUnfit(`The hook ${heard.id} could not be asked. ${heard.message ?? ''}`.trim());
       return heard && failed('refused-by-hook', refusal(heard));
     },
+    during(place, signal) {
+      const about = aboutOf(claim, place);
+      atWork ??= hooksAtWork({ hooks, clock, about, record: (event) => record(event, signal), signal });
+      return atWork;
+    },
     async after(outcome, place, result = noResult) {
+      await atWork?.end();
       if (told || outcome.kind === 'cancelled' || outcome.kind === 'released') return;
       told = true;
       const point = outcome.kind === 'succeeded' ? 'post-run' : 'error';
@@ -55,19 +70,20 @@ export function hooksOf({ hooks, store, clock }: HookParts, claim: Claim, stop: 
   };
 }
 
-function factsOf(
-  point: HookPoint,
-  { task, run }: Claim,
+const factsOf = (
+  point: RunPoint,
+  claim: Claim,
   place: Place | undefined,
   outcome: Outcome | null,
   result: RunResult | null,
-): HookFacts {
+): FactsAt<RunPoint> => ({ point, ...aboutOf(claim, place), outcome, result: result && withoutPatch(result) });
+
+function aboutOf({ task, run }: Claim, place: Place | undefined): About {
   const { id, source, externalRef, title, body, ref, priority, requestedBy, trust } = task;
   // In normal form: an address with a password in it has none, and its task never gets a place.
   const repository = task.repository === null ? undefined : parseRepository(task.repository, { local: true });
   const { branch = null, baseCommit = null } = place?.workspace ?? {};
   return {
-    point,
     task: {
       id,
       source,
@@ -82,12 +98,10 @@ function factsOf(
     },
     run: { id: run.id, attempt: run.attempt, engine: run.engine },
     workspace: place ? { directory: place.directory, branch, baseCommit } : null,
-    outcome,
-    result: result && withoutPatch(result),
   };
 }
 
-function withoutPatch({ diff: _diff, sessionId: _sessionId, ...rest }: RunResult): HookFacts['result'] {
+function withoutPatch({ diff: _diff, sessionId: _sessionId, ...rest }: RunResult): FactsAt<RunPoint>['result'] {
   return rest;
 }
 

@@ -22,17 +22,14 @@ export interface Answered {
 
 /** In the environment of all that one call of a hook starts: what it leaves behind can be told from the rest of the run. */
 const hookMarker = 'NIGHTSHIFT_HOOK';
-const stdoutLimit = 64 * 1024;
+const stdoutLimit = 1024 * 1024;
 const stderrLimit = 1_500;
 
 /**
  * A program of the operator's, which gets the facts on its standard input. It goes on when it exits with 0, unless a
  * document on its standard output says otherwise; with any other code it objects, and the end of its standard error is why.
  */
-export function commandHook(
-  { argv, ...hook }: Pick<Hook, 'id' | 'on' | 'timeoutMs'> & { readonly argv: readonly string[] },
-  parts: ProgramParts,
-): Hook {
+export function commandHook({ argv, ...hook }: Omit<Hook, 'run'> & { readonly argv: readonly string[] }, parts: ProgramParts): Hook {
   return {
     ...hook,
     async run(facts, signal) {

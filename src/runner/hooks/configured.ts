@@ -1,15 +1,14 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { Unusable } from '../../domain/errors.ts';
-import type { HookPoint } from '../../domain/hook.ts';
 import { commandHook, type ProgramParts } from './command.ts';
 import type { Hook } from './hook.ts';
 import { moduleHook } from './module.ts';
 
 /** As nightshift.yaml has it, with absolute paths. */
-export type ConfiguredHook = { readonly id: string; readonly on: HookPoint; readonly timeoutSeconds: number } & (
-  | { readonly command: readonly string[] }
-  | { readonly module: string }
-);
+export type ConfiguredHook = Pick<Hook, 'id' | 'on' | 'tools' | 'required' | 'wait'> & { readonly timeoutSeconds: number } & (
+    | { readonly command: readonly string[] }
+    | { readonly module: string }
+  );
 
 /** Throws `Unusable` for a file that is not there, so that the server does not start and then refuse every run. */
 export function configuredHooks(configured: readonly ConfiguredHook[], parts: ProgramParts): readonly Hook[] {

@@ -6,13 +6,27 @@ import { pathToFileURL } from 'node:url';
 process.stdout.write = process.stderr.write.bind(process.stderr);
 
 const module = process.argv[2] as string;
-/** What fits into a pipe at once, however much the module has to say. */
 const longest = 2_000;
+/** Of a whole answer: an input for a tool may hold a file. */
+const longestAnswer = 900_000;
 
 const answer = await ask().catch((error: unknown) => ({ error: shortened(error instanceof Error ? error.message : error) }));
-writeSync(1, `\n${JSON.stringify(answer)}\n`);
+say(`\n${JSON.stringify(answer)}\n`);
 // Timers and connections that the module left open would keep it alive.
 process.exit(0);
+
+/** All of it, also when the pipe is full for the moment. */
+function say(text: string): void {
+  const bytes = Buffer.from(text.length > longestAnswer ? `\n{"error":"Its answer has more than ${longestAnswer} characters."}\n` : text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
 
 async function ask(): Promise<object> {
   const facts: unknown = JSON.parse(await text(process.stdin));
@@ -20,9 +34,9 @@ async function ask(): Promise<object> {
   if (typeof hook !== 'function') return { error: `${module} has no function as its default export.` };
   const given: unknown = await hook(facts);
   if (given === undefined || typeof given === 'boolean') return { allow: given ?? true };
-  const { allow, reason } = (typeof given === 'object' && given !== null ? given : {}) as { allow?: unknown; reason?: unknown };
+  const { allow, reason, input } = (typeof given === 'object' && given !== null ? given : {}) as Record<string, unknown>;
   if (typeof allow !== 'boolean') return { error: `${module} answered neither true nor false nor {allow, reason}.` };
-  return { allow, ...(reason === undefined ? {} : { reason: shortened(reason) }) };
+  return { allow, ...(reason === undefined ? {} : { reason: shortened(reason) }), ...(input === undefined ? {} : { input }) };
 }
 
 function shortened(value: unknown): string {

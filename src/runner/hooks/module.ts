@@ -8,10 +8,7 @@ const host = fileURLToPath(new URL('./module-host.ts', import.meta.url));
  * A module whose default export is asked: `(facts) => answer`. It runs in a process of its own, because one that loops for
  * ever could not be stopped in ours.
  */
-export function moduleHook(
-  { module, ...hook }: Pick<Hook, 'id' | 'on' | 'timeoutMs'> & { readonly module: string },
-  parts: ProgramParts,
-): Hook {
+export function moduleHook({ module, ...hook }: Omit<Hook, 'run'> & { readonly module: string }, parts: ProgramParts): Hook {
   return {
     ...hook,
     async run(facts, signal) {

@@ -67,9 +67,7 @@ function module(text: string, timeoutSeconds = 60, name = 'hook.mjs'): Hook {
 async function verdictOf(hook: Hook, signal = new AbortController().signal): Promise<Heard> {
   const hooks = createHooks(systemClock);
   hooks.register(hook);
-  const heard: Heard[] = [];
-  await hooks.fire({ ...facts, point: hook.on }, async (each) => void heard.push(each), signal);
-  return heard[0] as Heard;
+  return hooks.call(hook, { ...facts, point: hook.on } as HookFacts, signal);
 }
 
 describe('a command', () => {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../test/support/clock.ts';
-import type { HookPoint } from '../../domain/hook.ts';
+import type { RunPoint } from '../../domain/hook.ts';
 import { noResult } from '../../domain/result.ts';
-import type { Hook, HookAnswer, HookFacts } from './hook.ts';
+import type { FactsAt, Hook, HookAnswer } from './hook.ts';
 import { createHooks, type Heard, type Hooks } from './registry.ts';
 
-const factsAt = (point: HookPoint): HookFacts => ({
+const factsAt = (point: RunPoint): FactsAt<RunPoint> => ({
   point,
   task: {
     id: 'tsk_1',
@@ -32,7 +32,7 @@ const throwing = (): never => {
 };
 const hanging = (): Promise<HookAnswer> => new Promise(() => undefined);
 
-async function fired(hooks: Hooks, point: HookPoint = 'pre-run', signal = never): Promise<{ end: Heard | undefined; heard: Heard[] }> {
+async function fired(hooks: Hooks, point: RunPoint = 'pre-run', signal = never): Promise<{ end: Heard | undefined; heard: Heard[] }> {
   const heard: Heard[] = [];
   const end = await hooks.fire(factsAt(point), async (each) => void heard.push(each), signal);
   return { end, heard };

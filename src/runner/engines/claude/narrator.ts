@@ -1,5 +1,6 @@
 import type { SDKAssistantMessage, SDKMessage, SDKResultMessage, SDKUserMessage } from '@anthropic-ai/claude-agent-sdk';
 import type { Clock } from '../../../platform/clock.ts';
+import { resultText, shownInput, trimmed } from '../../shown.ts';
 import type { EngineEvent } from '../engine.ts';
 
 type NarratedEvent = Exclude<EngineEvent, { type: 'outcome' }>;
@@ -10,7 +11,6 @@ export interface Narrator {
 }
 
 const outputLimit = 8_000;
-const inputLimit = 16_000;
 const textLimit = 64_000;
 
 /** `conceal` goes over everything that an agent or a tool wrote. */
@@ -106,37 +106,3 @@ const usageIn = ({ modelUsage, num_turns: turns }: SDKResultMessage): readonly N
       turns,
     },
   }));
-
-/** The input as it is when it is small, else its fields cut short: the names are what a reader looks for. */
-function shownInput(input: unknown, clean: (text: string, limit: number) => string): unknown {
-  const whole = JSON.stringify(input) ?? 'null';
-  if (whole.length <= inputLimit) return parsed(clean(whole, inputLimit * 2));
-  if (typeof input !== 'object' || input === null) return clean(whole, inputLimit);
-  const fields = Object.entries(input).slice(0, 50);
-  return Object.fromEntries(
-    fields.map(([name, value]) => [name, clean(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''), 1_000)]),
-  );
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return json;
-  }
-}
-
-function resultText(content: unknown): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) return '';
-  return content
-    .map((part: { type?: unknown; text?: unknown }) => (typeof part.text === 'string' ? part.text : `[${String(part.type)}]`))
-    .join('\n');
-}
-
-/** The beginning and the end: what was asked for stands at the one, how it went at the other. */
-function trimmed(text: string, limit: number): string {
-  if (text.length <= limit) return text;
-  const half = Math.floor(limit / 2);
-  return `${text.slice(0, half)}\n[… ${text.length - 2 * half} characters left out …]\n${text.slice(-half)}`;
-}
