@@ -44,7 +44,9 @@ import { refusesWork } from './runner/admission.ts';
 import { claudeEngine } from './runner/engines/claude.ts';
 import { commandEngine } from './runner/engines/command.ts';
 import { equip } from './runner/equip.ts';
+import { createFollowUps, followUpsOf } from './runner/follow-up/follow-ups.ts';
 import type { Hooks } from './runner/hooks/registry.ts';
+import { noteFindings } from './runner/investigate/notes.ts';
 import { runTask } from './runner/run-task.ts';
 import type { Network } from './sandbox/egress.ts';
 import { addressReader } from './server/access/address.ts';
@@ -163,6 +165,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       async changed(tx, tasks) {
         await announcer.changed(tx, tasks);
         await failures(tx, tasks);
+        if (config.findings.tasks !== 'off' && providers.length > 0) await followUpsOf(tx, tasks, clock.now());
       },
     });
     const sources = connectors.flatMap(({ source }) => source ?? []);
@@ -203,6 +206,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         models: { ...config, fallback: config.llmFallbackModel, patienceMs: config.llmPatienceSeconds * 1_000 },
         gitToken: github.gitToken,
         hooks: config.hooks,
+        noteFinding: noteFindings(memory),
         timeoutMs: config.runTimeoutSeconds * 1_000,
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
         maxRounds: config.maxRounds,
@@ -391,9 +395,19 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     scheduler.start();
     const { ask } = equipment.runner;
     const condensing = condenseRegularly({ store, clock, newId, log, memory, ask, tokensIn });
-    undo.push(() => Promise.all([inbox.stop(), outbox.stop()]));
+    const { tasks, ...limitsOfFollowUps } = config.findings;
+    const followUps =
+      tasks === 'off' || providers.length === 0
+        ? undefined
+        : createFollowUps({
+            ...{ store, queue, clock, log, node: home.nodeId, ask, engine: 'claude' },
+            newWord: () => randomBytes(9).toString('base64url'),
+            settings: { tasks, ...limitsOfFollowUps },
+          });
+    undo.push(() => Promise.all([inbox.stop(), outbox.stop(), followUps?.stop()]));
     await outbox.start();
     await inbox.start();
+    await followUps?.start();
     const alerting = watchOver({ store, clock, log, node: home.nodeId, outbox, channels: alerts.map(({ name }) => name), conditions });
     undo.push(() => alerting.stop());
     if (config.keepMailDays > 0) {
@@ -419,6 +433,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         await inbox.stop();
         await Promise.all([scheduler.stop(), condensing.stop()]);
         await dispatcher.drain(config.drainSeconds * 1_000, hurry);
+        await followUps?.stop();
         await outbox.stop();
         await liveness.stop();
         // Whatever this node still holds, because its end could not be stored, goes back in line with the sign-off.

@@ -121,6 +121,22 @@ describe('an event of an agent', () => {
     ['run.round', { number: 4, decision: 'stop', rule: 'no-progress', red: ['tests'] }, 'round 4: tests red; given up (no-progress)'],
     ['run.round', { number: 2, decision: 'finish', rule: null, red: [] }, 'round 2: the gates are green'],
     ['run.hook', { id: 'gate', point: 'pre-run', verdict: 'passed', durationMs: 5 }, 'the pre-run hook gate passed'],
+    ['run.denied', { tool: 'Bash', by: 'hook a', reason: 'never push' }, 'Bash was not used: never push'],
+    ['run.rewritten', { tool: 'Bash', by: ['hook a'], reason: null, input: {} }, 'Bash got another input'],
+    [
+      'run.finding',
+      { category: 'deprecation', code: 'DEP1', message: 'it is old', file: 'src/a.ts', line: 3, worth: 3 },
+      'found (deprecation): it is old (src/a.ts:3)',
+    ],
+    [
+      'task.follow-ups',
+      {
+        tasks: [{ id: 'tsk_2', title: 'Mend it', from: 'finding' }],
+        leftOut: { known: 1, perRun: 2, perDay: 0, tooDeep: 0 },
+        reviewSkipped: { code: 'unavailable', message: 'Nobody answers.' },
+      },
+      'follows: tsk_2 Mend it; 2 more were left out, which would have been too many; not reviewed: Nobody answers.',
+    ],
     [
       'run.hook',
       { id: 'tell', point: 'error', verdict: 'timed-out', durationMs: 5, message: 'It took \x1b[2Jlong.' },

@@ -69,6 +69,14 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: 'the files were put back to a checkpoint', style: 'yellow' };
     case 'run.hook':
       return hookLine(data);
+    case 'run.denied':
+      return { text: `${text('tool')} was not used: ${text('reason')}`, style: 'yellow' };
+    case 'run.rewritten':
+      return { text: `${text('tool')} got another input${data['reason'] === null ? '' : `: ${text('reason')}`}`, style: 'yellow' };
+    case 'run.finding':
+      return { text: `found (${text('category')}): ${text('message')}${placeIn(data)}`, style: 'dim' };
+    case 'task.follow-ups':
+      return followUpsLine(data);
     case 'run.finished':
       return finishedLine(data);
     default:
@@ -146,6 +154,23 @@ function hookLine({ id, point, verdict, message }: StreamedEvent['data']): Line 
   const why = message === undefined ? '' : `: ${oneLine(String(message))}`;
   const text = `the ${oneLine(String(point))} hook ${oneLine(String(id))} ${oneLine(String(verdict))}${why}`;
   return { text, style: verdict === 'passed' ? 'dim' : point === 'pre-run' ? 'red' : 'yellow' };
+}
+
+const placeIn = ({ file, line }: StreamedEvent['data']): string =>
+  typeof file === 'string' ? ` (${oneLine(file)}${typeof line === 'number' ? `:${line}` : ''})` : '';
+
+function followUpsLine({ tasks, leftOut, reviewSkipped }: StreamedEvent['data']): Line {
+  const made = (tasks as readonly { id: string; title: string }[]).map(({ id, title }) => `${oneLine(id)} ${oneLine(title)}`);
+  const { perRun, perDay, tooDeep } = leftOut as Readonly<Record<string, number>>;
+  const more = (perRun ?? 0) + (perDay ?? 0) + (tooDeep ?? 0);
+  return {
+    text: [
+      made.length === 0 ? 'no task follows' : `follows: ${made.join('; ')}`,
+      ...(more > 0 ? [`${more} more were left out, which would have been too many`] : []),
+      ...(reviewSkipped ? [`not reviewed: ${oneLine((reviewSkipped as { message: string }).message)}`] : []),
+    ].join('; '),
+    style: 'dim',
+  };
 }
 
 function finishedLine(data: StreamedEvent['data']): Line {

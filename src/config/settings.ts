@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { alertNames } from '../domain/alert.ts';
 import { parseCommand } from '../domain/command-line.ts';
+import { findingTasks } from '../domain/follow-up.ts';
 import { hookPoints, workPoints } from '../domain/hook.ts';
 import { reviewVerdicts } from '../domain/review.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
@@ -673,6 +674,18 @@ export const settings = {
     locate: locateHooks,
     allowed: 'a list of {on, command or module, id?, timeoutSeconds?, tools?, required?, wait?}; see docs/hooks.md',
     about: 'commands and modules that have a say in runs, or hear of what happens in them',
+  },
+  findings: {
+    default: { tasks: 'approve', review: true, perRun: 3, perDay: 20, depth: 2 },
+    schema: z.strictObject({
+      tasks: z.enum(findingTasks).default('approve'),
+      review: z.boolean().default(true),
+      perRun: whole(0, 100).default(3),
+      perDay: whole(0, 10_000).default(20),
+      depth: whole(0, 10).default(2),
+    }),
+    allowed: '{tasks?: approve | run | off, review?: true | false, perRun?, perDay?, depth?}; see docs/investigation.md',
+    about: 'whether what a run finds becomes work of its own, and how much of it',
   },
   dailyBudgetUsd: { default: 20, env: 'DAILY_BUDGET_USD', ...dollars, about: 'what model calls may cost in a day' },
   dailyCeilingUsd: {

@@ -1,5 +1,7 @@
 import type { BudgetScope, CapScope } from './budget.ts';
 import type { CheckpointKind } from './checkpoint.ts';
+import type { Finding } from './finding.ts';
+import type { FollowedUp } from './follow-up.ts';
 import type { GateExcuse, GateKind } from './gate.ts';
 import type { HookPoint, HookVerdict } from './hook.ts';
 import type { NoteKind } from './note.ts';
@@ -98,6 +100,10 @@ export type Happening =
       readonly type: 'run.rewritten';
       readonly data: { call: string; tool: string; by: readonly string[]; reason: string | null; input: unknown };
     }
+  /** What the tools of the run showed; once for each run and signature. */
+  | { readonly type: 'run.finding'; readonly data: Finding & { readonly signature: string } }
+  /** It was looked at what should follow from a run that succeeded. */
+  | { readonly type: 'task.follow-ups'; readonly data: FollowedUp }
   | {
       readonly type: 'run.finished';
       readonly data: { status: RunStatus; reason: Reason | null; durationMs: number; attempt: number; node: string };

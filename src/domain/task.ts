@@ -54,6 +54,8 @@ export interface Task extends TaskState {
   readonly deliverable: Deliverable;
   /** The branch of a remote repository that its changes go to; null is one of its own. */
   readonly branch: string | null;
+  /** The task whose run found that this one is worth doing. */
+  readonly parentTaskId: string | null;
   readonly requestedBy: string;
   readonly trust: Trust;
   readonly createdAt: number;

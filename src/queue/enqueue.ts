@@ -131,6 +131,7 @@ function taskOf(wish: Wish, profile: Profile, id: string, statuses: ReadonlyMap<
     labels: [...new Set(wish.labels)],
     deliverable: wish.deliverable ?? 'changes',
     branch: wish.branch ?? null,
+    parentTaskId: wish.parentTaskId ?? null,
     requestedBy: wish.requestedBy,
     trust: wish.trust,
     createdAt: now,

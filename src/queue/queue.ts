@@ -30,6 +30,7 @@ export interface Wish {
   readonly deliverable?: Deliverable;
   /** The branch that its changes go to; without it, one of its own. */
   readonly branch?: string;
+  readonly parentTaskId?: string;
   readonly maxAttempts?: number;
   readonly needsApproval?: boolean;
 }

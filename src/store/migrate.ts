@@ -12,6 +12,7 @@ import { counters } from './migrations/010-counters.ts';
 import { notes } from './migrations/011-notes.ts';
 import { checkpoints } from './migrations/012-checkpoints.ts';
 import { access } from './migrations/013-access.ts';
+import { findings } from './migrations/014-findings.ts';
 import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
 import { mailLines } from './migrations/018-mail-lines.ts';
@@ -35,6 +36,7 @@ export const migrations: readonly Migration[] = [
   notes,
   access,
   checkpoints,
+  findings,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely';
 import type { Role } from '../domain/access.ts';
 import type { CheckpointKind } from '../domain/checkpoint.ts';
+import type { FindingCategory } from '../domain/finding.ts';
 import type { DeliveryState, MessageState } from '../domain/mail.ts';
 import type { NoteKind, NoteTrust } from '../domain/note.ts';
 import type { Severity } from '../domain/notice.ts';
@@ -24,6 +25,9 @@ export interface Schema {
   nodes: NodeTable;
   workspaces: WorkspaceTable;
   profiles: ProfileTable;
+  findings: FindingTable;
+  follow_ups: { run_id: string; task_id: string; attempts: number; holder: string | null; created_at: number };
+  offspring: { key: string; task_id: string; run_id: string; created_at: number };
   inbox: InboxTable;
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
@@ -98,6 +102,21 @@ export interface TaskTable {
   tier: Tier | null;
   deliverable: Deliverable;
   branch: string | null;
+  parent_task_id: string | null;
+}
+
+export interface FindingTable {
+  run_id: string;
+  signature: string;
+  task_id: string;
+  category: FindingCategory;
+  code: string;
+  message: string;
+  file: string | null;
+  line: number | null;
+  worth: number;
+  gone: number;
+  at: number;
 }
 
 export interface RunTable {

@@ -7,10 +7,10 @@ import type { Schema } from './schema.ts';
  * What a commit made news of. Topics are hints that save polling, never the message itself:
  * whoever hears one reads the store, and whoever misses one finds the same by its own slow poll.
  */
-export const topics = ['journal', 'line', 'control', 'inbox', 'outbox', 'access'] as const;
+export const topics = ['journal', 'line', 'control', 'inbox', 'outbox', 'access', 'follow-ups'] as const;
 export type Topic = (typeof topics)[number];
 
-export type LockName = 'dependencies' | 'queue-schema' | 'schedules' | 'todo' | 'memory' | 'alerts';
+export type LockName = 'dependencies' | 'queue-schema' | 'schedules' | 'todo' | 'memory' | 'alerts' | 'offspring';
 
 /** An open write transaction. Nothing but queries may be awaited while one is open. */
 export interface Tx {

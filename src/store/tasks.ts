@@ -353,6 +353,7 @@ const columnsButBody = [
   'tier',
   'deliverable',
   'branch',
+  'parent_task_id',
 ] as const satisfies readonly (keyof TaskTable)[];
 
 const listedBodyLength = 2_000;
@@ -409,6 +410,7 @@ function toRow(task: Task): TaskTable {
     tier: task.tier,
     deliverable: task.deliverable,
     branch: task.branch,
+    parent_task_id: task.parentTaskId,
   };
 }
 
@@ -430,6 +432,7 @@ function toTask(row: TaskTable): Task {
     engine: row.engine,
     profile: row.profile,
     tier: row.tier,
+    parentTaskId: row.parent_task_id,
     labels: JSON.parse(row.labels) as string[],
     deliverable: row.deliverable,
     branch: row.branch,

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { RunPoint } from '../../src/domain/hook.ts';
 import { type Hook, type HookFacts, Unasked } from '../../src/runner/hooks/hook.ts';
 import { findTask } from '../../src/store/tasks.ts';
 import { EventStream } from '../support/event-stream.ts';
@@ -221,7 +222,8 @@ describe('hooks', () => {
     const own = await createDatabase('sqlite');
     const other = await startTestServer(own, { runTimeoutSeconds: '1' });
     const heard: string[] = [];
-    const hook = (id: string, on: Hook['on'], run: Hook['run']): void => other.running.hooks.register({ id, on, timeoutMs: 600_000, run });
+    const hook = (id: string, on: RunPoint, run: Hook<RunPoint>['run']): void =>
+      other.running.hooks.register({ id, on, timeoutMs: 600_000, run });
     hook('alarm', 'error', ({ outcome }) => void heard.push(outcome && 'reason' in outcome ? outcome.reason.code : 'none'));
     hook('waits', 'post-run', (_, signal) => {
       heard.push('waits');

@@ -27,8 +27,7 @@ const python: Analyser = ({ lines }) =>
 
 const java: Analyser = ({ lines }) =>
   lines.flatMap((text, at) => {
-    const [, name, said = ''] =
-      /^(?:Exception in thread "[^"]*" |Caused by: )((?:[a-z]\w*\.)+[A-Z][\w$]*)(?:: (.*))?$/.exec(text) ?? [];
+    const [, name, said = ''] = /^(?:Exception in thread "[^"]*" |Caused by: )((?:[a-z]\w*\.)+[A-Z][\w$]*)(?:: (.*))?$/.exec(text) ?? [];
     if (name === undefined) return [];
     const [, file, line] = matchWithin(lines, at + 1, 3, /^\s+at (?:\S+)\((\w+\.(?:java|kt)):(\d+)\)$/) ?? [];
     return [found('crash', name, `${name}: ${said}`, 2, file, line)];

@@ -134,7 +134,13 @@ ERROR tests/test_broken.py - ModuleNotFoundError: No module named 'nothing'
     [
       ['test-failure', 'tests/test_sum.py > test_adds', 'assert (2 - 3) == 5', 'tests/test_sum.py', null],
       ['test-failure', 'tests/test_sum.py > TestBoom::test_boom[a b]', 'ValueError: no numbers', 'tests/test_sum.py', null],
-      ['test-failure', 'tests/test_broken.py > tests/test_broken.py', "ModuleNotFoundError: No module named 'nothing'", 'tests/test_broken.py', null],
+      [
+        'test-failure',
+        'tests/test_broken.py > tests/test_broken.py',
+        "ModuleNotFoundError: No module named 'nothing'",
+        'tests/test_broken.py',
+        null,
+      ],
     ],
   ],
   [
@@ -381,7 +387,7 @@ describe('what programs print', () => {
       'TypeError: x\n'.repeat(4_900),
       '\u001b['.repeat(32_000),
       '\u001b]'.repeat(32_000),
-      '# npm audit report\n' + 'a  b\n'.repeat(5_000),
+      `# npm audit report\n${'a  b\n'.repeat(5_000)}`,
     ]) {
       expect(findingsIn(text).length).toBeLessThanOrEqual(30);
     }

@@ -73,9 +73,26 @@ function writtenBy(input: Readonly<Record<string, unknown>>): Seen['written'] {
 }
 
 const readers = new Set(
-  ['cat', 'head', 'tail', 'less', 'more', 'grep', 'egrep', 'rg', 'ag', 'find', 'ls', 'tree', 'wc', 'sort', 'uniq', 'cut', 'tr', 'jq'].concat(
-    ['echo', 'printf', 'cd', 'pwd', 'stat', 'file', 'diff', 'sed', 'awk', 'nl', 'true', 'which', 'env', 'printenv', 'date'],
-  ),
+  [
+    'cat',
+    'head',
+    'tail',
+    'less',
+    'more',
+    'grep',
+    'egrep',
+    'rg',
+    'ag',
+    'find',
+    'ls',
+    'tree',
+    'wc',
+    'sort',
+    'uniq',
+    'cut',
+    'tr',
+    'jq',
+  ].concat(['echo', 'printf', 'cd', 'pwd', 'stat', 'file', 'diff', 'sed', 'awk', 'nl', 'true', 'which', 'env', 'printenv', 'date']),
 );
 const readingGit = /^git (?:--no-pager )?(?:log|show|diff|blame|grep|status|ls-files|cat-file)\b/;
 

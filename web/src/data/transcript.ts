@@ -158,6 +158,22 @@ function noteOf({ id, at, type, data }: EventView): Item | undefined {
       const next = decision === 'continue' ? 'the agent is told and goes on' : `given up (${String(data['rule'])})`;
       return note(`Round ${Number(data['number'])}: ${red} red; ${next}`, 'bad');
     }
+    case 'run.denied':
+      return note(`${String(data['tool'])} was not used`, 'bad', String(data['reason']));
+    case 'run.rewritten':
+      return note(
+        `${String(data['tool'])} got another input than it was given`,
+        'plain',
+        data['reason'] === null ? undefined : String(data['reason']),
+      );
+    case 'run.finding': {
+      const line = data['line'] === null ? '' : `:${Number(data['line'])}`;
+      return note(
+        `Found: ${String(data['category']).replace('-', ' ')}`,
+        'plain',
+        `${String(data['message'])}${data['file'] === null ? '' : ` (${String(data['file'])}${line})`}`,
+      );
+    }
     case 'run.finished': {
       const status = String(data['status']);
       const reason = data['reason'] as { message: string } | null;

@@ -1,0 +1,31 @@
+import { type FindingCategory, worthATask } from '../../domain/finding.ts';
+import { type NewNote, noteLimits } from '../../domain/note.ts';
+import type { Tx } from '../../store/store.ts';
+import type { InvestigatorParts } from './investigator.ts';
+
+/** Where notes are kept. */
+export interface Notebook {
+  remember(tx: Tx, note: NewNote): Promise<unknown>;
+}
+
+/** Errors on the way to a change that works: they matter to the next run only when they come again. */
+const passing: readonly FindingCategory[] = ['test-failure', 'compile-error', 'type-error', 'crash', 'repetition'];
+
+/**
+ * A finding in the words of a note: without the line, the time and the run, so that what is found again counts up. What it
+ * says was printed by programs, so no model shall take it for anybody's word.
+ */
+export function noteFindings(memory: Notebook): InvestigatorParts['note'] {
+  return async (tx, { task, run }, { category, code, message, file, worth }) => {
+    await memory.remember(tx, {
+      kind: 'investigation',
+      repository: task.repository,
+      title: `${category}: ${code}`.slice(0, noteLimits.title).toWellFormed(),
+      text: [message === '' ? code : message, ...(file === null ? [] : [`Where: ${file}`])].join('\n'),
+      origin: { kind: 'run', taskId: task.id, runId: run.id },
+      trust: 'untrusted',
+      tags: ['finding', category],
+      importance: passing.includes(category) ? 2 : worth >= worthATask ? 5 : 3,
+    });
+  };
+}
