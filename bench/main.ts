@@ -8,6 +8,7 @@ import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
 import { firstRequest } from './suites/first-request.ts';
 import { gateway } from './suites/gateway.ts';
+import { hooks } from './suites/hooks.ts';
 import { idle } from './suites/idle.ts';
 import { notes } from './suites/notes.ts';
 import { restart } from './suites/restart.ts';
@@ -34,6 +35,7 @@ const suites: readonly Suite[] = [
   sandboxStart,
   firstRequest,
   resume,
+  hooks,
   concurrentRuns,
   gateway,
   bigWorkspace,

@@ -20,6 +20,7 @@ export interface Sizes {
   readonly reservations: number;
   readonly resumes: number;
   readonly sandboxStarts: number;
+  readonly toolUses: { readonly uses: number; readonly rounds: number };
   readonly mail: { readonly arrivals: number; readonly messages: number; readonly todoItems: number };
   readonly checkpoints: { readonly files: readonly number[]; readonly rounds: number; readonly rewinds: number };
   readonly big: { readonly files: number; readonly historyMiB: number; readonly rounds: number };
@@ -53,6 +54,7 @@ export const fullSizes: Sizes = {
   reservations: 1_000,
   resumes: 5,
   sandboxStarts: 100,
+  toolUses: { uses: 40, rounds: 3 },
   mail: { arrivals: 300, messages: 2_000, todoItems: 10_000 },
   checkpoints: { files: [1_000, 100_000], rounds: 15, rewinds: 5 },
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
@@ -84,6 +86,7 @@ export const quickSizes: Sizes = {
   reservations: 100,
   resumes: 1,
   sandboxStarts: 20,
+  toolUses: { uses: 10, rounds: 1 },
   mail: { arrivals: 30, messages: 200, todoItems: 1_000 },
   checkpoints: { files: [1_000], rounds: 3, rewinds: 2 },
   big: { files: 5_000, historyMiB: 32, rounds: 1 },

@@ -1,17 +1,15 @@
 /** What the tools of a run showed that somebody may want to know, or to do something about. */
-export const findingCategories = [
-  'test-failure',
-  'compile-error',
-  'type-error',
-  'crash',
-  'deprecation',
-  'security',
-  'todo',
-  'repetition',
-  'slow-command',
-  'improvement',
-] as const;
-export type FindingCategory = (typeof findingCategories)[number];
+export type FindingCategory =
+  | 'test-failure'
+  | 'compile-error'
+  | 'type-error'
+  | 'crash'
+  | 'deprecation'
+  | 'security'
+  | 'todo'
+  | 'repetition'
+  | 'slow-command'
+  | 'improvement';
 
 export interface Finding {
   readonly category: FindingCategory;

@@ -1,5 +1,5 @@
 /** The moments around a run. */
-export const runPoints = ['pre-run', 'post-run', 'error'] as const;
+const runPoints = ['pre-run', 'post-run', 'error'] as const;
 /** The moments while an engine is at work: there may be hundreds of each in a run. */
 export const workPoints = ['thinking-start', 'pre-tool', 'tool-complete', 'compacting', 'turn-end'] as const;
 /** All at which hooks are asked or told. */

@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { RunPoint } from '../../src/domain/hook.ts';
-import { type Hook, type HookFacts, Unasked } from '../../src/runner/hooks/hook.ts';
+import { type Hook, type HookFacts, type OnError, type OnTaskComplete, Unasked } from '../../src/runner/hooks/hook.ts';
 import { findTask } from '../../src/store/tasks.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { git, write } from '../support/git-world.ts';
@@ -222,14 +221,15 @@ describe('hooks', () => {
     const own = await createDatabase('sqlite');
     const other = await startTestServer(own, { runTimeoutSeconds: '1' });
     const heard: string[] = [];
-    const hook = (id: string, on: RunPoint, run: Hook<RunPoint>['run']): void =>
-      other.running.hooks.register({ id, on, timeoutMs: 600_000, run });
-    hook('alarm', 'error', ({ outcome }) => void heard.push(outcome && 'reason' in outcome ? outcome.reason.code : 'none'));
-    hook('waits', 'post-run', (_, signal) => {
+    const { hooks } = other.running;
+    const alarm: OnError['run'] = ({ outcome }) => void heard.push(outcome && 'reason' in outcome ? outcome.reason.code : 'none');
+    const waits: OnTaskComplete['run'] = (_, signal) => {
       heard.push('waits');
       return new Promise((resolve) => signal.addEventListener('abort', () => resolve(true), { once: true }));
-    });
-    hook('behind', 'post-run', () => void heard.push('behind'));
+    };
+    hooks.register({ id: 'alarm', on: 'error', timeoutMs: 600_000, run: alarm });
+    hooks.register({ id: 'waits', on: 'post-run', timeoutMs: 600_000, run: waits });
+    hooks.register({ id: 'behind', on: 'post-run', timeoutMs: 600_000, run: () => void heard.push('behind') });
     const slow = await other.api.submit({ title: 'slow', body: 'sleep 600' });
     await other.api.becomes(slow.id, 'delayed');
     expect(heard).toEqual(['timeout']);

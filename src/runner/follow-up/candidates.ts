@@ -1,7 +1,6 @@
 import type { FindingCategory, KeptFinding, Worth } from '../../domain/finding.ts';
 import type { Candidate } from '../../domain/follow-up.ts';
 import { meaningOf } from '../../domain/meaning.ts';
-import type { Task } from '../../domain/task.ts';
 import type { Idea } from './review.ts';
 
 const titles: Readonly<Record<FindingCategory, (finding: KeptFinding) => string>> = {
@@ -17,8 +16,14 @@ const titles: Readonly<Record<FindingCategory, (finding: KeptFinding) => string>
   improvement: ({ message }) => `Improve: ${message}`,
 };
 
+/** Of which task something is thought that should follow. `repository` is its own in normal form: there are many spellings. */
+export interface Parent {
+  readonly title: string;
+  readonly repository: string;
+}
+
 /** What a tool showed is quoted as what it is: nobody wrote it as a wish. */
-export function fromFinding(finding: KeptFinding, parent: Task): Candidate {
+export function fromFinding(finding: KeptFinding, parent: Parent): Candidate {
   const { category, code, message, file, line, signature, worth } = finding;
   const place = file === null ? '' : `\nWhere: ${file}${line === null ? '' : `:${line}`}`;
   return {
@@ -36,10 +41,10 @@ Find out whether it is so and still there. If it is, mend the cause with the sma
 }
 
 /** What a model thinks up is worth less than what was seen: only what it holds to be important becomes work. */
-export function fromIdea({ title, body, worth, kind }: Idea, parent: Task): Candidate {
+export function fromIdea({ title, body, worth, kind }: Idea, parent: Parent): Candidate {
   const wish = cut(title);
   return {
-    key: `${parent.repository}\n${meaningOf({ title: wish, repository: parent.repository })}`,
+    key: meaningOf({ title: wish, repository: parent.repository }),
     title: wish,
     body: `The change of another task ("${cut(parent.title)}") was reviewed, and this was proposed (${kind}). The proposal was written by a model that read the change.
 

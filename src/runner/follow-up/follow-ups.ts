@@ -25,10 +25,10 @@ import { beat, holdNode } from '../../store/nodes.ts';
 import { findResult } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { findTask } from '../../store/tasks.ts';
+import { findOpenByKey, findTask } from '../../store/tasks.ts';
 import { parseRepository } from '../../workspace/repository.ts';
 import { patiently } from '../recorder.ts';
-import { fromFinding, fromIdea } from './candidates.ts';
+import { fromFinding, fromIdea, type Parent } from './candidates.ts';
 import { reviewChange } from './review.ts';
 
 export interface FollowUpSettings extends FollowUpLimits {
@@ -118,7 +118,7 @@ async function follow(parts: FollowUpParts, item: FollowUp, signal: AbortSignal)
     const reviewed = await review(parts, item, looked, signal);
     if (signal.aborted) return;
     const candidates = [...looked.candidates, ...reviewed.candidates];
-    await keep((tx) => settle(parts, tx, { item, task: looked.task, candidates, reviewSkipped: reviewed.skipped }));
+    await keep((tx) => settle(parts, tx, { item, ...looked, candidates, reviewSkipped: reviewed.skipped }));
   } catch (error) {
     if (signal.aborted) return;
     log.error({ err: error, runId: item.runId }, 'it could not be found out what follows from a run');
@@ -128,6 +128,7 @@ async function follow(parts: FollowUpParts, item: FollowUp, signal: AbortSignal)
 
 interface Looked {
   readonly task: Task;
+  readonly parent: Parent;
   readonly result: RunResult;
   /** What its findings come to. */
   readonly candidates: readonly Candidate[];
@@ -136,6 +137,8 @@ interface Looked {
 async function look({ read }: Store, { runId, taskId }: FollowUp): Promise<Looked> {
   const task = await findTask(read, taskId);
   if (!task) throw new Error(`there is no task ${taskId}`);
+  const repository = parseRepository(task.repository ?? '', { local: true });
+  const parent = { title: task.title, repository: repository.ok ? repository.value.url : (task.repository ?? '') };
   const result = await findResult(read, runId);
   const rounds = await roundsOfRun(read, runId);
   const end = {
@@ -144,7 +147,7 @@ async function look({ read }: Store, { runId, taskId }: FollowUp): Promise<Looke
     addedLines: (result.diff ?? '').split('\n').filter((line) => line.startsWith('+') && !line.startsWith('+++')),
   };
   const worthy = worthyFindings(await findingsOfRun(read, runId), end);
-  return { task, result, candidates: worthy.map((finding) => fromFinding(finding, task)) };
+  return { task, parent, result, candidates: worthy.map((finding) => fromFinding(finding, parent)) };
 }
 
 interface Review {
@@ -152,67 +155,77 @@ interface Review {
   readonly skipped: Reason | null;
 }
 
-async function review(parts: FollowUpParts, item: FollowUp, { task, result }: Looked, stop: AbortSignal): Promise<Review> {
+async function review(parts: FollowUpParts, item: FollowUp, { task, parent, result }: Looked, stop: AbortSignal): Promise<Review> {
   const none = (code: string, message: string): Review => ({ candidates: [], skipped: { code, message } });
-  const { ask, newWord, settings, store, log } = parts;
+  const { ask, newWord, settings, store, clock, log } = parts;
   const nobodyWants: Review = { candidates: [], skipped: null };
   if (!settings.review) return nobodyWants;
   if ((await depthOf(store.read, task.id, settings.depth)) >= settings.depth) return nobodyWants;
   if (item.attempts > mostAttempts) return none('too-many-attempts', `The server stopped ${mostAttempts} times while it was reviewed.`);
   // What comes of a review is untrusted work, and such may not touch the directories of this machine.
   if (!parseRepository(task.repository ?? '', { local: false }).ok) return nobodyWants;
-  const limit = AbortSignal.timeout(reviewLimitMs);
+  const limit = new AbortController();
+  const cancelLimit = clock.after(reviewLimitMs, () => limit.abort());
   try {
     const of = { task, runId: item.runId, result, fence: newWord() };
-    const reviewed = await reviewChange(ask, of, AbortSignal.any([stop, limit]));
+    const reviewed = await reviewChange(ask, of, AbortSignal.any([stop, limit.signal]));
     if (!reviewed.ok) return none(reviewed.skipped.code, reviewed.skipped.message);
-    return { candidates: reviewed.ideas.map((idea) => fromIdea(idea, task)), skipped: null };
+    return { candidates: reviewed.ideas.map((idea) => fromIdea(idea, parent)), skipped: null };
   } catch (error) {
-    if (limit.aborted) return none('timeout', `No model answered within ${reviewLimitMs / 1_000} seconds.`);
+    if (limit.signal.aborted) return none('timeout', `No model answered within ${reviewLimitMs / 1_000} seconds.`);
     if (!stop.aborted) log.error({ err: error, runId: item.runId }, 'the review of a change broke');
     return none('internal', error instanceof Error ? error.message : String(error));
+  } finally {
+    cancelLimit();
   }
 }
 
 interface Decided {
   readonly item: FollowUp;
   readonly task: Task;
+  readonly parent: Parent;
   readonly candidates: readonly Candidate[];
   readonly reviewSkipped: Reason | null;
 }
 
 /** All at once: the tasks, that they were made, what is told of it, and that the run has been looked at. */
-async function settle(parts: FollowUpParts, tx: Tx, { item: { runId }, task, candidates, reviewSkipped }: Decided): Promise<void> {
+async function settle(parts: FollowUpParts, tx: Tx, { item: { runId }, task, parent, candidates, reviewSkipped }: Decided): Promise<void> {
   const { queue, clock, node, settings } = parts;
   const now = clock.now();
   // Two that count what there was today would both find room for the last one.
   await tx.lock('offspring');
   if (!(await endFollowUp(tx, runId, node))) return;
-  const known = await knownOffspring(
-    tx.db,
-    candidates.map(({ key }) => key),
-  );
+  const known = await knownBefore(tx, parent, candidates);
   const before = { known, today: await countOffspring(tx.db, midnightBefore(now)), depth: await depthOf(tx.db, task.id, settings.depth) };
   const { chosen, leftOut } = chooseOffspring(candidates, before, settings);
   const submissions = await queue.enqueue(
     tx,
     chosen.map((candidate) => wishOf(parts, task, candidate)),
   );
-  const made = submissions.flatMap((submission, at) => {
-    const candidate = chosen[at] as Candidate;
-    return submission.kind === 'refused' ? [] : [{ candidate, kind: submission.kind, taskId: submission.task.id }];
-  });
+  const made = submissions.flatMap((submission, at) =>
+    submission.kind === 'created' ? [{ candidate: chosen[at] as Candidate, taskId: submission.task.id }] : [],
+  );
   await insertOffspring(
     tx,
     runId,
     made.map(({ candidate: { key }, taskId }) => ({ key, taskId })),
     now,
   );
-  const created = made.filter(({ kind }) => kind === 'created');
-  const tasks = created.map(({ taskId: id, candidate: { title, from } }) => ({ id, title, from }));
-  const data = { runId, tasks, leftOut: { ...leftOut, known: leftOut.known + made.length - created.length }, reviewSkipped };
-  const silent = tasks.length === 0 && reviewSkipped === null && Object.values(data.leftOut).every((count) => count === 0);
-  if (!silent) await append(tx, [{ type: 'task.follow-ups', taskId: task.id, data }], now);
+  const tasks = made.map(({ taskId: id, candidate: { title, from } }) => ({ id, title, from }));
+  const silent = tasks.length === 0 && reviewSkipped === null && Object.values(leftOut).every((count) => count === 0);
+  if (silent) return;
+  await append(tx, [{ type: 'task.follow-ups', taskId: task.id, data: { runId, tasks, leftOut, reviewSkipped } }], now);
+}
+
+/** Made into tasks before, or open already because somebody else wished for the same. */
+async function knownBefore(tx: Tx, { repository }: Parent, candidates: readonly Candidate[]): Promise<ReadonlySet<string>> {
+  const made = await knownOffspring(
+    tx.db,
+    candidates.map(({ key }) => key),
+  );
+  const meanings = new Map(candidates.map(({ key, title }) => [meaningOf({ title, repository }), key]));
+  const open = await findOpenByKey(tx.db, [...meanings.keys()]);
+  return new Set([...made, ...open.flatMap(({ dedupeKey }) => meanings.get(dedupeKey ?? '') ?? [])]);
 }
 
 /** No more trusted than the task it comes of, and what a model thought up is not trusted at all: that waits for a person. */
@@ -230,7 +243,6 @@ function wishOf({ settings, engine }: FollowUpParts, parent: Task, { title, body
     ...(parent.budgetUsd === null ? {} : { budgetUsd: parent.budgetUsd }),
     profile: parent.profile,
     engine,
-    dedupeKey: meaningOf({ title, repository: parent.repository }),
     labels: ['follow-up'],
     parentTaskId: parent.id,
     needsApproval: settings.tasks === 'approve' || trust === 'untrusted',

@@ -5,7 +5,7 @@ import { perform, rehearse } from '../../../../test/support/stage.ts';
 import type { WorkPoint } from '../../../domain/hook.ts';
 import { systemClock } from '../../../platform/clock.ts';
 import { hooksAtWork } from '../../hooks/at-work.ts';
-import type { About, Hook, Moment, MomentAt } from '../../hooks/hook.ts';
+import type { About, BeforeTool, Hook, Moment, MomentAt, OnThinkingStart, OnToolComplete } from '../../hooks/hook.ts';
 import { createHooks } from '../../hooks/registry.ts';
 import { claudeEngine } from '../claude.ts';
 
@@ -49,9 +49,13 @@ const bash = (command: string) => ({ call: { tool: 'Bash', input: { command } } 
 test('each moment of an agent at work is told, in order, with what there is to know and no secret', async () => {
   const moments: Moment[] = [];
   const note = (moment: Moment): void => void moments.push(moment);
+  const thinks: OnThinkingStart = { id: 'thinks', on: 'thinking-start', timeoutMs: 10_000, run: note };
+  const before: BeforeTool = { id: 'before', on: 'pre-tool', timeoutMs: 10_000, run: note };
+  const after: OnToolComplete = { id: 'after', on: 'tool-complete', timeoutMs: 10_000, run: note };
+  const stops: Hook<'turn-end'> = { id: 'stops', on: 'turn-end', timeoutMs: 10_000, run: note };
   const { outcome, credential } = await performed(
     [bash('echo made > made.txt; env; exit 0'), bash('echo broken >&2; exit 3'), { say: 'Did what I could.' }],
-    ...(['thinking-start', 'pre-tool', 'tool-complete', 'turn-end'] as const).map((point) => hook(point, note)),
+    ...[thinks, before, after, stops].map((each) => each as unknown as Hook),
   );
   expect(outcome).toMatchObject({ kind: 'succeeded' });
   expect(moments.map(({ point }) => point)).toEqual([
