@@ -196,7 +196,25 @@ describe('a mistake', () => {
   });
 });
 
+describe('findings', () => {
+  test('wait for a person and are few, unless somebody says otherwise; what is not said stays', () => {
+    expect(load().config.findings).toEqual({ tasks: 'approve', review: true, perRun: 3, perDay: 20, depth: 2 });
+    homeYaml('findings: { tasks: run, perDay: 5 }\n');
+    expect(load().config.findings).toEqual({ tasks: 'run', review: true, perRun: 3, perDay: 5, depth: 2 });
+    homeYaml('findings: { tasks: always }\n');
+    expect(() => load()).toThrow(/findings/);
+  });
+});
+
 describe('hooks', () => {
+  test('before a tool get less time, and may be about some tools alone', () => {
+    homeYaml('hooks: [{ on: pre-tool, command: x, tools: [Bash], required: true }, { on: tool-complete, command: x, wait: true }]\n');
+    expect(load().config.hooks).toEqual([
+      { id: 'pre-tool-1', on: 'pre-tool', timeoutSeconds: 10, tools: ['Bash'], required: true, command: ['x'] },
+      { id: 'tool-complete-2', on: 'tool-complete', timeoutSeconds: 30, wait: true, command: ['x'] },
+    ]);
+  });
+
   test('have an id and a time-out of their own, and paths as seen from the file that they stand in', () => {
     homeYaml('hooks: [{ on: error, command: [never, read] }]\n');
     hereYaml(`hooks:
@@ -228,6 +246,10 @@ describe('hooks', () => {
       ['hooks: [{ on: error, command: x, comand: y }]', 'hooks[0]: Unrecognized key: "comand"'],
       ['hooks: [{ on: error, command: x }, { on: never, command: x }]', 'hooks[1].on: must be one of pre-run, post-run, error'],
       ['hooks: [{ command: x }]', 'hooks[0].on: must be one of'],
+      ['hooks: [{ on: error, command: x, tools: [Bash] }]', 'hooks[0]: has tools, which say nothing at error'],
+      ['hooks: [{ on: tool-complete, command: x, required: true }]', 'hooks[0]: has required, which says nothing at tool-complete'],
+      ['hooks: [{ on: pre-tool, command: x, wait: true }]', 'hooks[0]: has wait, which says nothing at pre-tool'],
+      ['hooks: [{ on: pre-tool, command: x, tools: [] }]', 'hooks[0].tools: '],
       ['hooks: [{ on: error }]', 'hooks[0]: must have either a command or a module'],
       ['hooks: [{ on: error, command: x, module: y }]', 'hooks[0]: must have either'],
       ["hooks: [{ on: error, command: 'a \"b' }]", 'hooks[0].command: must be a command line with closed quotes'],

@@ -36,17 +36,25 @@ export async function markGone(tx: Tx, runId: string, signatures: readonly strin
     .execute();
 }
 
-/** The ones most worth knowing first. */
-export async function findingsOfRun(db: Kysely<Schema>, runId: string): Promise<readonly KeptFinding[]> {
+/**
+ * What a run has found, and those of its task whose work it went on with after an interruption; of what both found, how it was
+ * last.
+ */
+export async function findingsUpTo(
+  db: Kysely<Schema>,
+  of: { readonly taskId: string; readonly runId: string },
+): Promise<readonly KeptFinding[]> {
   const rows = await db
     .selectFrom('findings')
-    .selectAll()
-    .where('run_id', '=', runId)
-    .orderBy('worth', 'desc')
-    .orderBy('at')
-    .orderBy('signature')
+    .innerJoin('runs', 'runs.id', 'findings.run_id')
+    .selectAll('findings')
+    .where('findings.task_id', '=', of.taskId)
+    .where((where) => where.or([where('runs.id', '=', of.runId), where('runs.status', 'in', ['lost', 'released', 'over-budget'])]))
+    .orderBy('findings.run_id')
+    .orderBy('findings.at')
+    .orderBy('findings.signature')
     .execute();
-  return rows.map(toFinding);
+  return [...new Map(rows.map((row) => [row.signature, toFinding(row)])).values()];
 }
 
 const toFinding = ({ signature, category, code, message, file, line, worth, gone }: FindingTable): KeptFinding => ({

@@ -92,8 +92,9 @@ function keepEnds(): { add(text: string): void; kept(): { readonly output: strin
     add(text) {
       size += text.length;
       const room = keptCharacters - beginning.length;
-      beginning += text.slice(0, room);
-      end = (end + text.slice(room)).slice(-keptCharacters);
+      if (room > 0) beginning += text.slice(0, room);
+      const rest = room > 0 ? text.slice(room) : text;
+      end = rest.length >= keptCharacters ? rest.slice(-keptCharacters) : (end + rest).slice(-keptCharacters);
     },
     kept() {
       const left = size - beginning.length - end.length;

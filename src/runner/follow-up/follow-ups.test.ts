@@ -11,7 +11,7 @@ import { createIds } from '../../platform/ids.ts';
 import { silentLog } from '../../platform/log.ts';
 import { createQueue } from '../../queue/durable-queue.ts';
 import { pgBossLine } from '../../queue/pg-boss.ts';
-import type { Line, Queue, Wish } from '../../queue/queue.ts';
+import type { Line, Queue, Submission, Wish } from '../../queue/queue.ts';
 import { sqliteLine } from '../../queue/sqlite.ts';
 import { insertFindings } from '../../store/findings.ts';
 import { takeFollowUps } from '../../store/follow-ups.ts';
@@ -72,10 +72,15 @@ for (const dialect of dialects) {
     });
 
     /** A run that found something, up to its success. */
-    async function succeeds(findings: readonly KeptFinding[] = [], wish: Partial<Wish> = {}): Promise<{ taskId: string; runId: string }> {
-      const asked = { source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'high', repository, ...wish } as const;
-      const submission = await queue.submit({ title: `Task ${clock.now()} ${Math.random()}`, ...asked });
+    const wished = { source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'high', repository } as const;
+
+    function taskOf(submission: Submission): Task {
       if (submission.kind !== 'created') throw new Error(submission.kind);
+      return submission.task;
+    }
+
+    async function succeeds(findings: readonly KeptFinding[] = [], wish: Partial<Wish> = {}): Promise<{ taskId: string; runId: string }> {
+      taskOf(await queue.submit({ title: `Task ${clock.now()} ${Math.random()}`, ...wished, ...wish }));
       const [claim] = await queue.claim('node-a', 1);
       if (!claim) throw new Error('nothing to claim');
       return ends(claim.task, claim.run.id, findings);
@@ -272,6 +277,22 @@ for (const dialect of dialects) {
       expect(await children()).toHaveLength(1);
       await follow();
       expect((await children()).map(({ title }) => title)).toHaveLength(2);
+    });
+
+    test('what an interrupted run found counts for the one that went on with its work', async () => {
+      const { id } = await taskOf(await queue.submit({ ...wished, title: 'Interrupted' }));
+      const [first] = await queue.claim('node-a', 1);
+      await store.write((tx) =>
+        insertFindings(tx, { taskId: id, runId: first?.run.id ?? '' }, [finding('DEP1'), finding('DEP2')], clock.now()),
+      );
+      await queue.takeOver('node-a');
+      clock.advance(60_000);
+      await queue.promoteDue();
+      const [second] = await queue.claim('node-a', 1);
+      if (!second) throw new Error('nothing to claim');
+      await ends(second.task, second.run.id, [finding('DEP2', { gone: true })]);
+      await follow();
+      expect((await children()).map(({ title }) => title)).toEqual(['Replace what is deprecated: DEP1 is old']);
     });
 
     test('of two that believe to have it in hand, one is right', async () => {

@@ -8,7 +8,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import { Pump } from '../../platform/pump.ts';
 import type { Queue, Wish } from '../../queue/queue.ts';
-import { findingsOfRun } from '../../store/findings.ts';
+import { findingsUpTo } from '../../store/findings.ts';
 import {
   countOffspring,
   depthOf,
@@ -146,7 +146,7 @@ async function look({ read }: Store, { runId, taskId }: FollowUp): Promise<Looke
     filesChanged: result.filesChanged.map(({ path }) => path),
     addedLines: (result.diff ?? '').split('\n').filter((line) => line.startsWith('+') && !line.startsWith('+++')),
   };
-  const worthy = worthyFindings(await findingsOfRun(read, runId), end);
+  const worthy = worthyFindings(await findingsUpTo(read, { taskId, runId }), end);
   return { task, parent, result, candidates: worthy.map((finding) => fromFinding(finding, parent)) };
 }
 

@@ -23,6 +23,7 @@ export const findings: Migration = {
         at bigint not null,
         primary key (run_id, signature)
       )`,
+      `create index findings_by_task on findings (task_id, run_id)`,
       // Runs that succeeded and were not looked at yet for what should follow.
       `create table follow_ups (
         run_id ${id} primary key references runs (id),

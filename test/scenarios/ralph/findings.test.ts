@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readAfter } from '../../../src/store/journal.ts';
 import { EventStream } from '../../support/event-stream.ts';
 import { type GitHttpServer, serveGit } from '../../support/git-http.ts';
 import { git, write } from '../../support/git-world.ts';
@@ -72,16 +73,21 @@ describe('what agents find and do', () => {
     git(work, 'add', '--all');
     git(work, 'commit', '--quiet', '-m', 'first');
     git(work, 'push', '--quiet', bare, 'main');
+    cpSync(bare, join(root, 'forge', 'other.git'), { recursive: true });
     forge = await serveGit(join(root, 'forge'));
     repository = `${forge.origin}/shop.git`;
-    server = spawnServer(home, {
+    await begin();
+  });
+
+  async function begin(): Promise<void> {
+    server = spawnServer(database.home, {
       NIGHTSHIFT_TOKEN: testToken,
       LLM_PROVIDER: 'rehearsal',
       NIGHTSHIFT_REHEARSAL: join(root, 'script.json'),
       MAX_CONCURRENT_RUNS: '1',
     });
     api = new Api(await server.address, testToken);
-  });
+  }
 
   afterAll(async () => {
     server?.child.kill('SIGTERM');
@@ -127,6 +133,42 @@ describe('what agents find and do', () => {
     await all.leave();
     expect(looked.data).toMatchObject({ tasks: [], leftOut: { known: 3 } });
     expect(await childrenOf(again.task.id)).toEqual([]);
+  });
+
+  test('a server that is killed at any moment finds, proposes and tells each thing once', { timeout: 300_000 }, async () => {
+    const { id } = await api.submit({ title: 'finds, while its server dies', repository: `${forge.origin}/other.git`, engine: 'claude' });
+    const store = await database.open();
+    try {
+      const happened = async (type: string): Promise<boolean> =>
+        (await readAfter(store, '0', 10_000, { taskId: id })).some((event) => event.type === type);
+      for (const [moment, lateMs] of [
+        ['run.tool-started', 0],
+        ['run.finding', 0],
+        ['run.finding', 40],
+        ['run.finished', 0],
+        ['task.status', 20],
+      ] as const) {
+        await until(`${moment} to have happened`, () => happened(moment));
+        await new Promise((resolve) => setTimeout(resolve, lateMs)); // any moment will do
+        server.child.kill('SIGKILL');
+        await server.exited;
+        await begin();
+      }
+      const task = await until('the task to end', async () => {
+        const now = await api.task(id);
+        return now.status === 'succeeded' && now;
+      });
+      await until('it to be looked at', async () => (await store.read.selectFrom('follow_ups').selectAll().execute()).length === 0);
+      const events = await readAfter(store, '0', 10_000, { taskId: id });
+      const found = events.filter(({ type }) => type === 'run.finding').map(({ runId, data }) => `${runId} ${data['signature']}`);
+      expect(found.length).toBeGreaterThan(1);
+      expect(new Set(found).size).toBe(found.length);
+      expect(events.filter(({ type }) => type === 'task.follow-ups')).toHaveLength(1);
+      expect(new Set((await childrenOf(task.id)).map(({ title }) => title)).size).toBe((await childrenOf(task.id)).length);
+      expect(await childrenOf(task.id)).toHaveLength(3);
+    } finally {
+      await store.close();
+    }
   });
 
   test('a guard keeps an agent from what it must not do, and the agent does something else', async () => {
