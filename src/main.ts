@@ -46,7 +46,6 @@ import { commandEngine } from './runner/engines/command.ts';
 import { equip } from './runner/equip.ts';
 import { createFollowUps, followUpsOf } from './runner/follow-up/follow-ups.ts';
 import type { Hooks } from './runner/hooks/registry.ts';
-import { noteFindings } from './runner/investigate/notes.ts';
 import { runTask } from './runner/run-task.ts';
 import type { Network } from './sandbox/egress.ts';
 import { addressReader } from './server/access/address.ts';
@@ -206,7 +205,6 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         models: { ...config, fallback: config.llmFallbackModel, patienceMs: config.llmPatienceSeconds * 1_000 },
         gitToken: github.gitToken,
         hooks: config.hooks,
-        noteFinding: noteFindings(memory),
         timeoutMs: config.runTimeoutSeconds * 1_000,
         quota: { bytes: config.workspaceMegabytes * 2 ** 20, files: config.workspaceFiles },
         maxRounds: config.maxRounds,

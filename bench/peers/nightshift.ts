@@ -54,7 +54,6 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       models: { llmModel: undefined, llmModelLight: undefined, llmModelDeep: undefined, fallback: undefined, patienceMs: 0 },
       gitToken: async () => undefined,
       hooks: [],
-      noteFinding: async () => undefined,
       maxRounds: 8,
       noteTokens: 2_000,
       timeoutMs: 60_000,

@@ -32,7 +32,8 @@ import { agentProgram } from './agent-program.ts';
 import type { Engine } from './engines/engine.ts';
 import { type ConfiguredHook, configuredHooks } from './hooks/configured.ts';
 import { createHooks } from './hooks/registry.ts';
-import { type InvestigatorParts, investigator } from './investigate/investigator.ts';
+import { investigator } from './investigate/investigator.ts';
+import { noteFindings } from './investigate/notes.ts';
 import { findLeftovers } from './leftovers.ts';
 import { type RepositorySetting, repositoryRules } from './repositories.ts';
 import type { RunnerParts } from './run-task.ts';
@@ -46,8 +47,6 @@ export interface EquipmentSettings {
   readonly models: ModelSettings & { readonly fallback: string | undefined; readonly patienceMs: number };
   readonly gitToken: (repository: string) => Promise<HostToken | undefined>;
   readonly hooks: readonly ConfiguredHook[];
-  /** Keeps what the tools of a run showed for later runs. */
-  readonly noteFinding: InvestigatorParts['note'];
   readonly timeoutMs: number;
   readonly maxRounds: number;
   readonly noteTokens: number;
@@ -104,7 +103,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
   }
   const repositories = repositoryRules(settings.repositories);
   const hooks = createHooks(clock);
-  hooks.register(investigator({ store, clock, note: settings.noteFinding }));
+  hooks.register(investigator({ store, clock, note: noteFindings(base.memory) }));
   const hookEnv = { PATH: path, HOME: settings.owner.home, LANG: 'C.UTF-8', ...nodeMarker };
   for (const hook of configuredHooks(settings.hooks, { clock, directory: home, env: hookEnv })) hooks.register(hook);
   const under = (...names: string[]): string => join(home, ...names);

@@ -59,8 +59,6 @@ beforeEach(async () => {
       checkpoints: { everyCalls: 25, perRun: 50, keepMs: 3_600_000 },
       quota: { bytes: 2 ** 30, files: 1_000 },
       repositories: [],
-      maxRounds: 1,
-      noteFinding: async () => undefined,
       network: {},
       limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },
       prices: {},

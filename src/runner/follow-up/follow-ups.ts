@@ -26,7 +26,7 @@ import { findResult } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { findOpenByKey, findTask } from '../../store/tasks.ts';
-import { parseRepository } from '../../workspace/repository.ts';
+import { canonicalAddress, parseRepository } from '../../workspace/repository.ts';
 import { patiently } from '../recorder.ts';
 import { fromFinding, fromIdea, type Parent } from './candidates.ts';
 import { reviewChange } from './review.ts';
@@ -118,7 +118,7 @@ async function follow(parts: FollowUpParts, item: FollowUp, signal: AbortSignal)
     const reviewed = await review(parts, item, looked, signal);
     if (signal.aborted) return;
     const candidates = [...looked.candidates, ...reviewed.candidates];
-    await keep((tx) => settle(parts, tx, { item, ...looked, candidates, reviewSkipped: reviewed.skipped }));
+    await keep((tx) => settle(parts, tx, { item, task: looked.task, candidates, reviewSkipped: reviewed.skipped }));
   } catch (error) {
     if (signal.aborted) return;
     log.error({ err: error, runId: item.runId }, 'it could not be found out what follows from a run');
@@ -137,8 +137,8 @@ interface Looked {
 async function look({ read }: Store, { runId, taskId }: FollowUp): Promise<Looked> {
   const task = await findTask(read, taskId);
   if (!task) throw new Error(`there is no task ${taskId}`);
-  const repository = parseRepository(task.repository ?? '', { local: true });
-  const parent = { title: task.title, repository: repository.ok ? repository.value.url : (task.repository ?? '') };
+  const repository = task.repository ?? '';
+  const parent = { title: task.title, repository: canonicalAddress(repository) ?? repository };
   const result = await findResult(read, runId);
   const rounds = await roundsOfRun(read, runId);
   const end = {
@@ -183,19 +183,18 @@ async function review(parts: FollowUpParts, item: FollowUp, { task, parent, resu
 interface Decided {
   readonly item: FollowUp;
   readonly task: Task;
-  readonly parent: Parent;
   readonly candidates: readonly Candidate[];
   readonly reviewSkipped: Reason | null;
 }
 
 /** All at once: the tasks, that they were made, what is told of it, and that the run has been looked at. */
-async function settle(parts: FollowUpParts, tx: Tx, { item: { runId }, task, parent, candidates, reviewSkipped }: Decided): Promise<void> {
+async function settle(parts: FollowUpParts, tx: Tx, { item: { runId }, task, candidates, reviewSkipped }: Decided): Promise<void> {
   const { queue, clock, node, settings } = parts;
   const now = clock.now();
   // Two that count what there was today would both find room for the last one.
   await tx.lock('offspring');
   if (!(await endFollowUp(tx, runId, node))) return;
-  const known = await knownBefore(tx, parent, candidates);
+  const known = await knownBefore(tx, task, candidates);
   const before = { known, today: await countOffspring(tx.db, midnightBefore(now)), depth: await depthOf(tx.db, task.id, settings.depth) };
   const { chosen, leftOut } = chooseOffspring(candidates, before, settings);
   const submissions = await queue.enqueue(
@@ -218,7 +217,7 @@ async function settle(parts: FollowUpParts, tx: Tx, { item: { runId }, task, par
 }
 
 /** Made into tasks before, or open already because somebody else wished for the same. */
-async function knownBefore(tx: Tx, { repository }: Parent, candidates: readonly Candidate[]): Promise<ReadonlySet<string>> {
+async function knownBefore(tx: Tx, { repository }: Task, candidates: readonly Candidate[]): Promise<ReadonlySet<string>> {
   const made = await knownOffspring(
     tx.db,
     candidates.map(({ key }) => key),

@@ -1,12 +1,8 @@
 import { type FindingCategory, worthATask } from '../../domain/finding.ts';
-import { type NewNote, noteLimits } from '../../domain/note.ts';
-import type { Tx } from '../../store/store.ts';
+import { noteLimits } from '../../domain/note.ts';
+import type { Memory } from '../../knowledge/memory/memory.ts';
+import { canonicalAddress } from '../../workspace/repository.ts';
 import type { InvestigatorParts } from './investigator.ts';
-
-/** Where notes are kept. */
-export interface Notebook {
-  remember(tx: Tx, note: NewNote): Promise<unknown>;
-}
 
 /** Errors on the way to a change that works: they matter to the next run only when they come again. */
 const passing: readonly FindingCategory[] = ['test-failure', 'compile-error', 'type-error', 'crash', 'repetition'];
@@ -15,11 +11,11 @@ const passing: readonly FindingCategory[] = ['test-failure', 'compile-error', 't
  * A finding in the words of a note: without the line, the time and the run, so that what is found again counts up. What it
  * says was printed by programs, so no model shall take it for anybody's word.
  */
-export function noteFindings(memory: Notebook): InvestigatorParts['note'] {
+export function noteFindings(memory: Pick<Memory, 'remember'>): InvestigatorParts['note'] {
   return async (tx, { task, run }, { category, code, message, file, worth }) => {
     await memory.remember(tx, {
       kind: 'investigation',
-      repository: task.repository,
+      repository: task.repository === null ? null : (canonicalAddress(task.repository) ?? null),
       title: `${category}: ${code}`.slice(0, noteLimits.title).toWellFormed(),
       text: [message === '' ? code : message, ...(file === null ? [] : [`Where: ${file}`])].join('\n'),
       origin: { kind: 'run', taskId: task.id, runId: run.id },
