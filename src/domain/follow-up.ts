@@ -71,8 +71,6 @@ export interface EndOfRun {
   /** Of the last round. */
   readonly verdicts: readonly GateVerdict[];
   readonly filesChanged: readonly string[];
-  /** What it added, line by line, as far as it was kept. */
-  readonly addedLines: readonly string[];
 }
 
 /**
@@ -83,20 +81,19 @@ export function worthyFindings(findings: readonly KeptFinding[], end: EndOfRun):
   return findings.filter((finding) => finding.worth >= worthATask && !finding.gone && isStillThere(finding, end));
 }
 
-function isStillThere({ category, file, message }: KeptFinding, { verdicts, filesChanged, addedLines }: EndOfRun): boolean {
+function isStillThere({ category, file }: KeptFinding, { verdicts, filesChanged }: EndOfRun): boolean {
   switch (category) {
     case 'test-failure': {
       if (file !== null && filesChanged.includes(withoutDot(file))) return false; // its own business
       const gates = verdicts.filter(({ kind }) => kind === 'tests' || kind === 'task');
       return gates.length === 0 ? file !== null : gates.some(({ excuse }) => excuse === 'red-before');
     }
-    case 'todo': {
-      const said = message.slice(message.indexOf(':') + 1).trim();
-      return addedLines.some((line) => line.includes(said) && /TODO|FIXME|XXX|HACK/.test(line));
-    }
     case 'deprecation':
     case 'security':
       return true;
+    // Which of them were delivered stands in the change itself, whatever wrote them.
+    case 'todo':
+      return false;
     // What the gates accepted did compile; the others are for people to know.
     case 'compile-error':
     case 'type-error':

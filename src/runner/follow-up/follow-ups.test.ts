@@ -79,17 +79,26 @@ for (const dialect of dialects) {
       return submission.task;
     }
 
-    async function succeeds(findings: readonly KeptFinding[] = [], wish: Partial<Wish> = {}): Promise<{ taskId: string; runId: string }> {
+    async function succeeds(
+      findings: readonly KeptFinding[] = [],
+      wish: Partial<Wish> = {},
+      diff = '+ // a change',
+    ): Promise<{ taskId: string; runId: string }> {
       taskOf(await queue.submit({ title: `Task ${clock.now()} ${Math.random()}`, ...wished, ...wish }));
       const [claim] = await queue.claim('node-a', 1);
       if (!claim) throw new Error('nothing to claim');
-      return ends(claim.task, claim.run.id, findings);
+      return ends(claim.task, claim.run.id, findings, diff);
     }
 
-    async function ends(task: Task, runId: string, findings: readonly KeptFinding[]): Promise<{ taskId: string; runId: string }> {
+    async function ends(
+      task: Task,
+      runId: string,
+      findings: readonly KeptFinding[],
+      diff = '+ // a change',
+    ): Promise<{ taskId: string; runId: string }> {
       await store.write(async (tx) => {
         await insertFindings(tx, { taskId: task.id, runId }, findings, clock.now());
-        await saveResult(tx, runId, { ...noResult, diff: '+ // a change', filesChanged: [] });
+        await saveResult(tx, runId, { ...noResult, diff, filesChanged: [] });
       });
       await queue.settle({ taskId: task.id, runId, outcome: { kind: 'succeeded' } });
       return { taskId: task.id, runId };
@@ -142,6 +151,13 @@ for (const dialect of dialects) {
           reviewSkipped: null,
         },
       ]);
+    });
+
+    test('what a change leaves to do is one as well, whoever wrote it', async () => {
+      const diff = 'diff --git a/a.js b/a.js\n--- a/a.js\n+++ b/a.js\n@@ -0,0 +1 @@\n+// TODO: finish';
+      await succeeds([], {}, diff);
+      await follow();
+      expect((await children()).map(({ title }) => title)).toEqual(['Do what was left to do in a.js: TODO: finish']);
     });
 
     test('may begin by themselves where the operator says so, but never for somebody who is not trusted', async () => {

@@ -27,6 +27,8 @@ import { roundsOfRun } from '../../store/rounds.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { findOpenByKey, findTask } from '../../store/tasks.ts';
 import { canonicalAddress, parseRepository } from '../../workspace/repository.ts';
+import { signatureOfFinding } from '../investigate/investigator.ts';
+import { todosIn } from '../investigate/written.ts';
 import { patiently } from '../recorder.ts';
 import { fromFinding, fromIdea, type Parent } from './candidates.ts';
 import { reviewChange } from './review.ts';
@@ -144,9 +146,9 @@ async function look({ read }: Store, { runId, taskId }: FollowUp): Promise<Looke
   const end = {
     verdicts: rounds.at(-1)?.verdicts ?? [],
     filesChanged: result.filesChanged.map(({ path }) => path),
-    addedLines: (result.diff ?? '').split('\n').filter((line) => line.startsWith('+') && !line.startsWith('+++')),
   };
-  const worthy = worthyFindings(await findingsUpTo(read, { taskId, runId }), end);
+  const left = todosIn(result.diff ?? '').map((todo) => ({ ...todo, signature: signatureOfFinding(todo), gone: false }));
+  const worthy = [...worthyFindings(await findingsUpTo(read, { taskId, runId }), end), ...left];
   return { task, parent, result, candidates: worthy.map((finding) => fromFinding(finding, parent)) };
 }
 

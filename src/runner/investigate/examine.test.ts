@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Finding } from '../../domain/finding.ts';
 import type { ToolEnd } from '../hooks/hook.ts';
 import { examine, headOf, seenIn, slowMs } from './examine.ts';
+import { todosIn } from './written.ts';
 
 const used = (output: string, more: Partial<ToolEnd> = {}): ToolEnd => ({
   call: 'c',
@@ -412,6 +413,27 @@ describe('what was written', () => {
       ['todo', 'src/a.ts broken', 'FIXME: broken', 'src/a.ts', null],
       ['todo', 'src/a.ts later', 'XXX: later', 'src/a.ts', null],
       ['todo', 'src/a.ts', 'HACK: nothing said', 'src/a.ts', null],
+    ]);
+  });
+
+  test('is read from a change as well, whatever wrote it: what it adds, and nothing else', () => {
+    const diff = `diff --git a/src/a.ts b/src/a.ts
+index 1..2 100644
+--- a/src/a.ts
++++ b/src/a.ts
+@@ -1,3 +1,3 @@
+ // TODO: stood there
+-// TODO: done
++// TODO: new
+++++ b/not/a/file // TODO: odd
+diff --git a/b.py b/b.py
+deleted file mode 100644
+--- a/b.py
++++ /dev/null
+-# TODO: gone with it`;
+    expect(told(todosIn(diff))).toEqual([
+      ['todo', 'src/a.ts new', 'TODO: new', 'src/a.ts', null],
+      ['todo', 'src/a.ts odd', 'TODO: odd', 'src/a.ts', null],
     ]);
   });
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NewEvent } from '../../domain/event.ts';
 import type { KeptFinding } from '../../domain/finding.ts';
-import { signatureOf } from '../../domain/signature.ts';
+import { type ErrorFacts, signatureOf } from '../../domain/signature.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { insertFindings, markGone } from '../../store/findings.ts';
 import { append } from '../../store/journal.ts';
@@ -24,6 +24,7 @@ const mostRuns = 1_000;
 const mostNotes = 20;
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+export const signatureOfFinding = (facts: ErrorFacts): string => signatureOf(facts, hash);
 
 /**
  * Looks at what tools answered, after each use of one, beside the work. What it finds is stored once for each run and
@@ -70,7 +71,7 @@ export function investigator({ store, clock, note }: InvestigatorParts): OnToolC
     async run({ tool, ...about }, signal) {
       const seen = seenIn(tool, about.workspace?.directory);
       const run = runOf(about.run.id);
-      const step = track(run.tracked, seen, examine(seen), (facts) => signatureOf(facts, hash));
+      const step = track(run.tracked, seen, examine(seen), signatureOfFinding);
       if (step.added.length + step.gone.length + step.back.length > 0) run.notes += await keep(about, step, run.notes, signal);
       run.tracked = step.next;
     },

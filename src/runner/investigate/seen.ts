@@ -42,10 +42,10 @@ const asLine = (line: number): number | null => (Number.isSafeInteger(line) && l
 const onOneLine = (text: string): string => text.replaceAll(/[\s\0]+/g, ' ').trim();
 
 /** The beginning and the end of a text that has more lines than are looked at. */
-export function linesOf(text: string): readonly string[] {
+export function linesOf(text: string, most = mostLines): readonly string[] {
   const lines = withoutColours(text).split('\n');
-  const half = mostLines / 2;
-  const kept = lines.length <= mostLines ? lines : [...lines.slice(0, half), ...lines.slice(-half)];
+  const half = most / 2;
+  const kept = lines.length <= most ? lines : [...lines.slice(0, half), ...lines.slice(-half)];
   return kept.map((line) => line.slice(0, longestLine).trimEnd());
 }
 
