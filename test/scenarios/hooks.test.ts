@@ -101,6 +101,7 @@ describe('hooks', () => {
       'run.hook',
       'run.verified',
       'run.round',
+      'run.checkpoint',
       'run.hook',
       'run.finished',
     ]);
