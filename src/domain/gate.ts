@@ -1,4 +1,5 @@
-/** What a gate looks at. The first five are commands; the others look at the change itself. */
+/** Gates that are commands, and gates that look at the change itself. */
+export const commandKinds: readonly GateKind[] = ['task', 'build', 'types', 'lint', 'tests', 'command'];
 export const gateKinds = [
   'task',
   'build',
@@ -10,6 +11,7 @@ export const gateKinds = [
   'size',
   'paths',
   'secrets',
+  'security',
   'weakening',
   'coverage',
   'review',

@@ -6,6 +6,7 @@ import { coverageGate } from './coverage.ts';
 import { type DetectedGate, detectGates } from './detect.ts';
 import type { Gate } from './gate.ts';
 import { secretsGate } from './secrets.ts';
+import { securityGate } from './security.ts';
 import { type GateSetting, type GateSettings, gatesFile, parseGateSettings } from './settings.ts';
 import { weakeningGate } from './weakening.ts';
 
@@ -48,6 +49,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken }: Pla
     ...(byAgent ? [changedGate, sizeGate(settings.limits)] : []),
     pathsGate(settings.paths.forbidden),
     secretsGate,
+    securityGate,
     ...(byAgent ? [weakeningGate(mayWeaken)] : []),
   ].filter(({ id }) => isOn(id));
 
@@ -76,7 +78,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken }: Pla
 }
 
 /** Names of gates that are no commands; what is set for them does not make them one. */
-const builtIn = ['changed', 'size', 'paths', 'secrets', 'weakening', 'coverage', 'task'];
+const builtIn = ['changed', 'size', 'paths', 'secrets', 'security', 'weakening', 'coverage', 'task'];
 
 function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates']): readonly CommandGateWish[] {
   const ids = [...new Set([...detected.map(({ id }) => id as string), ...Object.keys(set)])].filter((id) => !builtIn.includes(id));

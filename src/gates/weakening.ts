@@ -41,7 +41,7 @@ const source = /\.(?:[cm]?[jt]sx?|py|go|rs|java|kt|cs|rb|php|scala|swift|ex|exs|
 const declaresTest =
   /^\s*(?:(?:export\s+)?(?:test|it)(?:\.(?:each|concurrent|only|fails)\b[^(]{0,40})?\s*[(`]|(?:async\s+)?def\s+test\w*\s*\(|func\s+(?:\([^)]{0,80}\)\s*)?Test\w*\s*\(|#\[(?:tokio::)?test\]|@(?:Parameterized)?Test\b|(?:public\s+)?function\s+test\w*\s*\()/;
 
-const isTest = (path: string): boolean => testFile.test(path) && source.test(path);
+export const isTest = (path: string): boolean => testFile.test(path) && source.test(path);
 
 /** Tests that are moved, renamed or rewritten are as many as before. */
 function fewerTests({ files, lines, linesTruncated }: Change): readonly Finding[] {

@@ -55,7 +55,7 @@ test('every name that dashboards of other agent servers know is there from the f
 });
 
 test('tasks are counted by how they ended, with their durations, once each', async () => {
-  const good = await api.submit({ title: 'good', body: 'true' });
+  const good = await api.submit({ title: 'good', body: 'true', verify: ['true'] });
   const bad = await api.submit({ title: 'bad', body: 'false' });
   await api.becomes(good.id, 'succeeded');
   await api.becomes(bad.id, 'failed');
@@ -65,6 +65,9 @@ test('tasks are counted by how they ended, with their durations, once each', asy
   expect(figure(text, 'tasks_executed_total')).toBe(1);
   expect(figure(text, 'tasks_failed_total')).toBe(1);
   expect(figure(text, 'agent_task_duration_seconds_count', 'task_type="run"')).toBe(2);
+  expect(figure(text, 'nightshift_gate_results_total', 'gate="task",verdict="green"')).toBe(1);
+  expect(figure(text, 'nightshift_gate_duration_seconds_count', 'gate="task"')).toBe(1);
+  expect(figure(text, 'nightshift_rounds_per_run_count', 'decision="finish"')).toBe(1);
 });
 
 test('what is under way and what waits for a person is told', async () => {

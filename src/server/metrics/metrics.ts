@@ -3,6 +3,7 @@ import type { JournalEvent } from '../../domain/event.ts';
 import type { LedgerEntry } from '../../domain/spending.ts';
 import { type CallMetricsParts, countCalls } from './calls.ts';
 import { instrumentsOf } from './family.ts';
+import { countGates } from './gates.ts';
 import { describeMachine, type MachineMetricsParts } from './machine.ts';
 import { countMail } from './mail.ts';
 import { countTasks, type TaskMetricsParts } from './tasks.ts';
@@ -28,6 +29,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
   describeMachine(registry, instruments, { ...parts.machine, store: parts.store.dialect });
   const tasks = countTasks(instruments, parts);
   const tool = countTools(instruments);
+  const gate = countGates(instruments);
   const delivery = countMail(instruments, parts);
   const ours = eventsOfNode(parts.node);
   const booked = countCalls(instruments, parts);
@@ -38,7 +40,10 @@ export function createMetrics(parts: MetricsParts): Metrics {
     delivery,
     async observe(events) {
       const own = events.filter(ours);
-      for (const event of own) tool(event);
+      for (const event of own) {
+        tool(event);
+        gate(event);
+      }
       await tasks(own);
     },
   };

@@ -244,6 +244,22 @@ const ways: Readonly<Record<string, Way>> = {
     },
   },
 
+  'puts a name into a shell command, and starts the program itself when it is told': {
+    acts: [
+      { sh: 'printf \'import { exec } from "node:child_process";\\nexport const log = (b) => exec("git log " + b);\\n\' > log.js' },
+      {
+        sh: 'printf \'import { execFile } from "node:child_process";\\nexport const log = (b) => execFile("git", ["log", b]);\\n\' > log.js',
+      },
+    ],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'security')).toMatchObject({
+        passed: false,
+        findings: [{ path: 'log.js', line: 2, text: 'puts a value into a shell command' }],
+      }),
+  },
+
   'changes what the repository forbids': {
     on: 'guarded',
     acts: [{ sh: 'echo more >> infra/prod.tf' }, { sh: `git checkout infra && ${work}` }],
@@ -363,6 +379,7 @@ const ways: Readonly<Record<string, Way>> = {
         'size',
         'paths',
         'secrets',
+        'security',
         'weakening',
         'task',
         'coverage',
