@@ -13,6 +13,7 @@ export const gateKinds = [
   'secrets',
   'security',
   'weakening',
+  'complexity',
   'coverage',
   'review',
 ] as const;

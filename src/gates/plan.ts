@@ -1,7 +1,9 @@
 import { asksForGreen } from '../domain/asks-for-green.ts';
 import type { GateKind } from '../domain/gate.ts';
+import type { Clock } from '../platform/clock.ts';
 import { changedGate, pathsGate, sizeGate } from './change.ts';
 import { type CommandGateWish, commandGate } from './command.ts';
+import { complexityGate } from './complexity/complexity.ts';
 import { coverageGate } from './coverage.ts';
 import { type DetectedGate, detectGates } from './detect.ts';
 import type { Gate } from './gate.ts';
@@ -24,6 +26,7 @@ export interface PlanWish {
   /** Made by an agent: it was asked to change something, and may be tempted. What an operator's own command does is meant. */
   readonly byAgent: boolean;
   readonly mayWeaken: boolean;
+  readonly clock: Clock;
 }
 
 export interface Plan {
@@ -38,7 +41,7 @@ const timeoutMs = 15 * 60_000;
 const order: readonly GateKind[] = ['build', 'types', 'lint', 'command', 'tests'];
 
 /** Which gates a run has to pass. Refuses a file of gates that cannot be read: to leave it out would be to leave out its gates. */
-export async function planGates({ base, verify, asked, byAgent, mayWeaken }: PlanWish): Promise<Planned> {
+export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock }: PlanWish): Promise<Planned> {
   const parsed = parseGateSettings(await base?.read(gatesFile));
   if (!parsed.ok) return { ok: false, message: `${gatesFile} of the repository cannot be used: ${parsed.message}.` };
   const { settings } = parsed;
@@ -50,7 +53,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken }: Pla
     pathsGate(settings.paths.forbidden),
     secretsGate,
     securityGate,
-    ...(byAgent ? [weakeningGate(mayWeaken)] : []),
+    ...(byAgent ? [weakeningGate(mayWeaken), complexityGate(settings.limits.complexity, clock)] : []),
   ].filter(({ id }) => isOn(id));
 
   return {
@@ -78,7 +81,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken }: Pla
 }
 
 /** Names of gates that are no commands; what is set for them does not make them one. */
-const builtIn = ['changed', 'size', 'paths', 'secrets', 'security', 'weakening', 'coverage', 'task'];
+const builtIn = ['changed', 'size', 'paths', 'secrets', 'security', 'weakening', 'complexity', 'coverage', 'task'];
 
 function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates']): readonly CommandGateWish[] {
   const ids = [...new Set([...detected.map(({ id }) => id as string), ...Object.keys(set)])].filter((id) => !builtIn.includes(id));

@@ -40,6 +40,7 @@ const schema = z.strictObject({
       changedFiles: z.int().min(1).max(100_000).default(200),
       changedLines: z.int().min(1).max(10_000_000).default(10_000),
       coverage: z.number().min(0).max(100).default(80),
+      complexity: z.int().min(1).max(1_000).default(10),
     })
     .prefault({}),
   paths: z.strictObject({ forbidden: z.array(pattern).max(200).default([]) }).prefault({}),
@@ -79,7 +80,7 @@ export function weakerSettings(before: GateSettings, now: GateSettings): readonl
     return JSON.stringify(was.run) === JSON.stringify(is.run) ? [] : [`the gate ${id} runs another command`];
   });
   const off = Object.entries(now.gates).flatMap(([id, is]) => (!is.off || before.gates[id] ? [] : [`the gate ${id} is switched off`]));
-  const raised = (['changedFiles', 'changedLines'] as const).flatMap((limit) =>
+  const raised = (['changedFiles', 'changedLines', 'complexity'] as const).flatMap((limit) =>
     now.limits[limit] > before.limits[limit] ? [`the limit ${limit} is raised from ${before.limits[limit]} to ${now.limits[limit]}`] : [],
   );
   const coverage =

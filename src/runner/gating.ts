@@ -55,6 +55,7 @@ export async function openGating(parts: GatingParts, signal: AbortSignal): Promi
   const base = workspace && (await openTree(git, workspace.gitDir, workspace.baseCommit, signal));
   if (base && !base.ok) return unfit(base.failure);
   const planned = await planGates({
+    clock: parts.clock,
     base: base?.value,
     verify: claim.task.verify,
     asked: [claim.task.title, claim.task.body].filter(Boolean).join('\n'),

@@ -244,6 +244,20 @@ const ways: Readonly<Record<string, Way>> = {
     },
   },
 
+  'writes a function with too many ways through it, and a table when it is told': {
+    acts: [
+      { sh: `(echo 'export function name(n) {'; for i in $(seq 12); do echo "  if (n === $i) return 'n$i';"; done; echo '}') > names.js` },
+      { sh: `echo "export const name = (n) => ['n1', 'n2', 'n3'][n - 1];" > names.js` },
+    ],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'complexity')).toMatchObject({
+        passed: false,
+        findings: [{ path: 'names.js', line: 1, text: 'name has a complexity of 13' }],
+      }),
+  },
+
   'puts a name into a shell command, and starts the program itself when it is told': {
     acts: [
       { sh: 'printf \'import { exec } from "node:child_process";\\nexport const log = (b) => exec("git log " + b);\\n\' > log.js' },
@@ -381,6 +395,7 @@ const ways: Readonly<Record<string, Way>> = {
         'secrets',
         'security',
         'weakening',
+        'complexity',
         'task',
         'coverage',
       ]),

@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest';
+import { ManualClock } from '../../../test/support/clock.ts';
+import { until } from '../../../test/support/server-process.ts';
+import { systemClock } from '../../platform/clock.ts';
+import type { ChangedLine } from '../../workspace/diff.ts';
+import type { Evidence, Scene } from '../gate.ts';
+import { complexityGate } from './complexity.ts';
+import { measure } from './measure.ts';
+
+const measured = async (path: string, text: string): Promise<Readonly<Record<string, number>>> => {
+  const [functions = []] = await measure([{ path, text }]);
+  return Object.fromEntries(functions.map(({ name, complexity }) => [name, complexity]));
+};
+
+describe('the complexity of a function is told', () => {
+  test.each<[string, string, Readonly<Record<string, number>>]>([
+    [
+      'a.ts',
+      'function plain() {}\nconst f = (x: A) => (x ? 1 : 2);\nclass C { m(a: A) { if (a && b || c) return; for (const x of a) {} while (a) {} } }\nexport default { k() { try {} catch {} }, l: () => a ?? b };\n',
+      { plain: 1, f: 2, m: 6, k: 2, l: 2 },
+    ],
+    ['a.js', 'function f(a) { switch (a) { case 1: return 1; case 2: return 2; default: return 3; } }\n', { f: 2 }],
+    ['a.tsx', 'const V = ({ a }: P) => <p>{a ? <b /> : null}</p>;\n', { V: 2 }],
+    ['a.js', 'function outer() { return () => { if (a) b(); }; }\n', { outer: 1, '': 2 }],
+    [
+      'a.py',
+      'def f(x):\n  if x and y:\n    pass\n  elif z:\n    pass\n  try:\n    pass\n  except E:\n    pass\n  return [i for i in x if i]\n\nclass A:\n  async def g(self):\n    return 1 if x else 2\n',
+      { f: 6, g: 2 },
+    ],
+    ['a.go', 'package a\nfunc (t T) F(a int) {\n if a && b { }\n for {}\n switch a { case 1: }\n}\nfunc g() {}\n', { F: 5, g: 1 }],
+    [
+      'a.rs',
+      'fn f(a: i32) -> i32 { if a > 1 && a < 9 { 1 } else { match a { 1 => 2, _ => 3 } } }\nfn g() { for i in x {} while y {} }\n',
+      { f: 4, g: 3 },
+    ],
+    [
+      'a.java',
+      'class A { A() {} int f(int a) { for (int x : xs) {} int y = a > 1 ? 1 : 2; try {} catch (E e) {} if (a && b) {} return 1; } }\n',
+      { A: 1, f: 6 },
+    ],
+    ['a.txt', 'function f() {}', {}],
+    ['a.ts', 'function ( { if if if ) broken =>', {}],
+  ])('in %s', async (path, text, complexities) => {
+    expect(await measured(path, text)).toMatchObject(complexities);
+  });
+
+  test('however deep it is nested', async () => {
+    expect(await measured('a.js', `function f() { return ${'('.repeat(20_000)}1${')'.repeat(20_000)}; }`)).toEqual({ f: 1 });
+  });
+});
+
+const branches = (count: number): string => Array.from({ length: count }, (_, i) => `  if (a === ${i}) return ${i};`).join('\n');
+const source = (name: string, count: number): string => `function ${name}(a) {\n${branches(count)}\n}\n`;
+
+async function verdictOn(
+  files: Readonly<Record<string, readonly [before: string | undefined, now: string]>>,
+  most = 10,
+): Promise<Evidence> {
+  const lines = Object.entries(files).flatMap(([path, [before, now]]) => {
+    const known = new Set(before?.split('\n'));
+    return now
+      .split('\n')
+      .flatMap((text, index): ChangedLine[] => (known.has(text) ? [] : [{ path, kind: 'added', line: index + 1, text }]));
+  });
+  const scene: Scene = {
+    change: {
+      files: Object.entries(files).map(([path, [before]]) => ({
+        path,
+        kind: before === undefined ? 'added' : 'modified',
+        additions: 1,
+        deletions: 0,
+        binary: false,
+        oldMode: '100644',
+        newMode: '100644',
+      })),
+      lines,
+      linesTruncated: false,
+      before: async (path) => files[path]?.[0],
+      now: async (path) => files[path]?.[1],
+    },
+    run: () => Promise.reject(new Error('a command')),
+    runBefore: async () => undefined,
+    known: () => false,
+    leftBehind: async () => undefined,
+    directory: '/nowhere',
+  };
+  const checked = await complexityGate(most, systemClock).check(scene, new AbortController().signal);
+  if (!checked.ok) throw new Error('no evidence');
+  return checked.evidence;
+}
+
+describe('a change is', () => {
+  test('red when it adds a function that is too complex, which it names', async () => {
+    expect(await verdictOn({ 'a.js': [undefined, source('parse', 12)] })).toMatchObject({
+      passed: false,
+      summary: 'A function is too complex; at most 10 is asked for.',
+      findings: [{ path: 'a.js', line: 1, text: 'parse has a complexity of 13' }],
+    });
+  });
+
+  test('green when what it adds is plain', async () => {
+    expect(await verdictOn({ 'a.js': [undefined, source('parse', 9)], 'b.md': [undefined, 'x'] })).toMatchObject({
+      passed: true,
+      findings: [],
+    });
+  });
+
+  test('red when it makes a complex function more so, and excused when it does not', async () => {
+    expect(await verdictOn({ 'a.js': [source('parse', 12), source('parse', 13)] })).toMatchObject({
+      passed: false,
+      findings: [{ text: 'parse has a complexity of 14 (it was 13)' }],
+    });
+    expect(await verdictOn({ 'a.js': [source('parse', 12), source('parse', 12).replace('return 3', 'return 33')] })).toMatchObject({
+      passed: true,
+      findings: [{ text: 'parse has a complexity of 13 (it was 13)' }],
+    });
+  });
+
+  test('not asked about functions that it does not touch', async () => {
+    const before = source('parse', 12);
+    expect(await verdictOn({ 'a.js': [before, `${before}${source('more', 1).replace('a === 0', 'a === "x"')}`] })).toMatchObject({
+      passed: true,
+      summary: '1 function is new or changed, and none is too complex or has become more so.',
+      findings: [],
+    });
+  });
+
+  test('not asked about what programs have written', async () => {
+    expect(await verdictOn({ 'dist/a.js': [undefined, source('parse', 12)] })).toMatchObject({ passed: true });
+  });
+});
+
+test('a source that keeps the parser busy for too long is left, and said to be', async () => {
+  const clock = new ManualClock(0);
+  const gate = complexityGate(10, clock);
+  const text = source('parse', 12);
+  const scene = {
+    change: {
+      files: [{ path: 'a.js', kind: 'added', binary: false }],
+      lines: [{ path: 'a.js', kind: 'added', line: 1, text: '' }],
+      now: async () => text,
+      before: async () => undefined,
+    },
+  } as unknown as Scene;
+  const checking = gate.check(scene, new AbortController().signal);
+  await until('the measuring to be timed', async () => clock.pending === 1);
+  clock.advance(30_000);
+  expect(await checking).toMatchObject({ evidence: { passed: true, summary: expect.stringContaining('could not be measured in time') } });
+});

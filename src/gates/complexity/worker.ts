@@ -1,0 +1,5 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { measure, type Source } from './measure.ts';
+
+// A thread of its own: sources are hostile, and one that keeps the parser busy is ended with its thread.
+parentPort?.postMessage(await measure(workerData as readonly Source[]));
