@@ -7,6 +7,7 @@ import { concurrentRuns } from './suites/concurrent-runs.ts';
 import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
 import { firstRequest } from './suites/first-request.ts';
+import { gates } from './suites/gates.ts';
 import { gateway } from './suites/gateway.ts';
 import { hooks } from './suites/hooks.ts';
 import { idle } from './suites/idle.ts';
@@ -40,6 +41,7 @@ const suites: readonly Suite[] = [
   gateway,
   bigWorkspace,
   checkpoints,
+  gates,
 ];
 const names = suites.flatMap((suite) => suite.names);
 
