@@ -32,6 +32,13 @@ function script(root: string): object {
             'git config core.fsmonitor "$PWD/.git/hook"; git config filter.x.clean "$PWD/.git/hook"; echo "* filter=x" > .gitattributes; echo kept > result.txt',
         ),
       ),
+      // A session that was stopped before it had written down what it began goes on with less behind it, and in the same way.
+      {
+        when: { first: true, prompt: 'sleep', said: 'interrupted' },
+        say: 'I go on.',
+        usage: { output: 10 },
+        call: { tool: 'Write', input: { file_path: '{{cwd}}/ended.txt', content: 'ended\n' } },
+      },
       { ...begins('sleep', 'Bash', bash('echo begun > begun.txt; sleep 600')), usage: { output: 11 } },
       { when: { prompt: 'sleep', tool: 'Write' }, say: 'Done after all.', usage: { output: 12 } },
       {
