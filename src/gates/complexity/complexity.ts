@@ -99,7 +99,10 @@ function touchedFunctions(
     }));
 }
 
-/** Undefined when it takes too long or breaks down: what a source does to the parser is no verdict on the change. */
+/**
+ * Undefined when it takes too long or breaks down: what a source does to the parser is no verdict on the change. Rejects when
+ * the parser itself is not there, or every change would pass unmeasured.
+ */
 async function measureAside(
   sources: readonly Source[],
   clock: Clock,
@@ -116,8 +119,12 @@ async function measureAside(
   const giveUp = (): void => measured.resolve(undefined);
   const cancelTimeout = clock.after(limits.milliseconds, giveUp);
   signal.addEventListener('abort', giveUp, { once: true });
-  worker.once('message', measured.resolve);
-  worker.once('error', giveUp);
+  let ready = false;
+  worker.on('message', (said: 'ready' | readonly (readonly MeasuredFunction[])[]) => {
+    if (said === 'ready') ready = true;
+    else measured.resolve(said);
+  });
+  worker.once('error', (error) => (ready ? giveUp() : measured.reject(error)));
   worker.once('exit', giveUp);
   try {
     return await measured.promise;
