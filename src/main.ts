@@ -20,7 +20,10 @@ import { Unusable } from './domain/errors.ts';
 import { isProvidersFailure } from './domain/spending.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
 import { tokensIn } from './gateway/estimate.ts';
+import { reach } from './gateway/reach.ts';
 import { createGitHub } from './github/github.ts';
+import { checksOf } from './health/checks.ts';
+import { watchHealth } from './health/health.ts';
 import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
 import { condenseRegularly } from './knowledge/memory/condense.ts';
@@ -64,6 +67,7 @@ import { watchJournal } from './server/watch-journal.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
+import { findDamage } from './store/damage.ts';
 import { append } from './store/journal.ts';
 import { migrations } from './store/migrate.ts';
 import { enrol } from './store/nodes.ts';
@@ -243,6 +247,31 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => feed.stop());
     const backups = openBackups({ ...backupPartsOf(config, clock), log }, config.backupHours);
     undo.push(() => backups.stop());
+    const health = watchHealth(
+      {
+        clock,
+        limitMs: 15_000,
+        checks: checksOf({
+          store,
+          clock,
+          home: config.home,
+          path: searchPath(),
+          node: home.nodeId,
+          sandbox: async () => (await equipment.runner.sandbox()).describe(),
+          sandboxRequired: config.sandbox === 'require',
+          findDamage: (signal) =>
+            config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), signal) : Promise.resolve(undefined),
+          reachProviders: (signal) =>
+            Promise.all(providers.map(async (provider) => ({ name: provider.name, trouble: await reach(provider, signal) }))),
+          sources: sources.map(({ name }) => name),
+          channels: alerts.map(({ name }) => name),
+          backups,
+          backupsWanted: config.backupHours > 0,
+        }),
+      },
+      config.healthcheckInterval * 1_000,
+    );
+    undo.push(() => health.stop());
     const metrics = createMetrics({
       store,
       node: home.nodeId,
@@ -258,6 +287,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         capacity: config.maxConcurrentRuns,
         watchers: () => feed.watchers,
         workspaceBytes: equipment.workspaceBytes,
+        lastExamination: () => health.last,
         backupAgeMs: () => backups.ageMs(),
       },
     });
@@ -299,6 +329,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       ends,
       calls: failedCalls,
       backupFailure: () => backups.failure,
+      failing: () => health.last?.findings.filter(({ verdict }) => verdict === 'failure') ?? [],
       settings: config.alerts,
     });
     let stopping = false;
@@ -342,6 +373,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
       backups,
+      health,
       alertNames: conditions.map(({ name }) => name),
       alertChannels: alerts.map(({ name }) => name),
       node: home.nodeId,

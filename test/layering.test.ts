@@ -28,6 +28,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   inbox: [...base, 'store', 'queue'],
   outbox: [...base, 'store'],
   backup: [...base, 'store'],
+  health: [...base, 'store'],
   // Looks after the whole, and tells people through the outbox.
   alerts: [...base, 'store', 'outbox'],
   // One service outside, in both directions: what it sends and what it is told have their words in common.
@@ -50,6 +51,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'channels',
       'alerts',
       'backup',
+      'health',
       'github',
       'workspace',
       'sandbox',
@@ -64,7 +66,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Started as processes of their own. */
-const programs = ['backup/snapshot-thread.ts', 'runner/hooks/module-host.ts'];
+const programs = ['backup/snapshot-thread.ts', 'store/damage-thread.ts', 'runner/hooks/module-host.ts'];
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
 const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));

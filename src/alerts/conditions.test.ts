@@ -51,6 +51,7 @@ const partsOf = (settings: ConditionParts['settings']): ConditionParts => ({
   ends,
   calls,
   backupFailure: () => backupFailure,
+  failing: () => [],
   settings,
 });
 

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { type AlertName, type AlertSetting, alertNames, type Trouble } from '../domain/alert.ts';
 import { inUsd, type Limits, utcDay } from '../domain/budget.ts';
+import type { Finding } from '../domain/examination.ts';
 import type { Severity } from '../domain/notice.ts';
 import { needsPerson } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -25,6 +26,8 @@ export interface ConditionParts {
   readonly calls: Recent<'failed'>;
   /** Why the last backup of this node could not be made; null when all is well. */
   readonly backupFailure: () => string | null;
+  /** What the last examination of this node found to fail. */
+  readonly failing: () => readonly Finding[];
   /** What an owner wants otherwise, by name. */
   readonly settings: Readonly<Partial<Record<AlertName, AlertSetting>>>;
 }
@@ -240,6 +243,20 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
       async look() {
         const failure = parts.backupFailure();
         return failure === null ? null : { title: 'No backup can be made', text: failure };
+      },
+    },
+    health: {
+      severity: 'critical',
+      scope: 'node',
+      forMinutes: 0,
+      above: 0,
+      async look(above) {
+        const failing = parts.failing();
+        if (failing.length <= above) return null;
+        return {
+          title: `The server is not well: ${failing.map(({ check }) => check).join(', ')}`,
+          text: failing.map(({ check, found, remedy = '' }) => `${check}: ${found}. ${remedy}`).join('\n'),
+        };
       },
     },
   };

@@ -3,9 +3,10 @@ import { delimiter, join } from 'node:path';
 import { describeConfig } from '../config/config.ts';
 import type { Config } from '../config/settings.ts';
 import { Unusable } from '../domain/errors.ts';
+import { type Finding, failure, ok, type Verdict, warning } from '../domain/examination.ts';
 import { withoutPassword } from '../platform/url.ts';
 import { createClient } from './client.ts';
-import { addressOf, loadSettings } from './connect.ts';
+import { addressOf, connect, loadSettings } from './connect.ts';
 import { exits, Failure } from './failure.ts';
 import { oneLine } from './legible.ts';
 import { type Define, examples, type JsonFlag, jsonFlag, type Session } from './session.ts';
@@ -15,16 +16,6 @@ import { bytes } from './wording.ts';
 interface Flags extends JsonFlag {
   readonly url?: string;
   readonly home?: string;
-}
-
-type Verdict = 'ok' | 'warning' | 'failure';
-
-interface Finding {
-  readonly check: string;
-  readonly verdict: Verdict;
-  readonly found: string;
-  /** What to do about it. */
-  readonly remedy?: string;
 }
 
 export const define: Define = (command, session) => {
@@ -46,11 +37,12 @@ async function examine(flags: Flags, session: Session): Promise<readonly Finding
   const { config, origins } = loadSettings(flags, session);
   const server = await serverAnswers(flags, session, config);
   const set = describeConfig(config, origins).filter(({ origin }) => !origin.startsWith('default') && origin !== 'not set').length;
+  const here = [nodeVersion(process.versions.node), ok('settings', `valid, ${set} set`), home(config), keyFile(config)];
+  // What a server says of itself counts for more than what this shell can see.
+  const told = server.ready ? await whatServerFinds(flags, session) : undefined;
+  if (told) return [...here, server.finding, ...told];
   return [
-    nodeVersion(process.versions.node),
-    ok('settings', `valid, ${set} set`),
-    home(config),
-    keyFile(config),
+    ...here,
     diskSpace(config),
     server.finding,
     ...(await database(config, server.ready)),
@@ -59,10 +51,6 @@ async function examine(flags: Flags, session: Session): Promise<readonly Finding
     await modelProvider(config, session),
   ];
 }
-
-const ok = (check: string, found: string): Finding => ({ check, verdict: 'ok', found });
-const warning = (check: string, found: string, remedy: string): Finding => ({ check, verdict: 'warning', found, remedy });
-const failure = (check: string, found: string, remedy: string): Finding => ({ check, verdict: 'failure', found, remedy });
 
 export function nodeVersion(version: string): Finding {
   const [major = 0, minor = 0] = version.split('.').map(Number);
@@ -136,6 +124,20 @@ async function serverAnswers(
     if (!(error instanceof Failure)) throw error;
     const [found = '', ...remedy] = error.message.split('\n');
     return { finding: failure(check, found, remedy.join(' ') || 'Look at its log.'), ready: false };
+  }
+}
+
+/** Undefined when it does not say: it may be older than this program, or the key may be another's. */
+async function whatServerFinds(flags: Flags, session: Session): Promise<readonly Finding[] | undefined> {
+  try {
+    const { body } = await connect({ timeout: '60', ...flags }, session).send<{ readonly checks: readonly Finding[] }>(
+      'POST',
+      '/api/health',
+    );
+    return body.checks;
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
   }
 }
 

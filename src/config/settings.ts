@@ -621,6 +621,13 @@ export const settings = {
     about: 'what alerts to the web hook are signed with',
     secret: true,
   },
+  healthcheckInterval: {
+    default: 3_600,
+    env: 'HEALTHCHECK_INTERVAL',
+    schema: whole(0, 86_400),
+    allowed: 'seconds from 0 to 86400',
+    about: 'how often the server examines itself; 0 is never',
+  },
   backupHours: {
     default: 24,
     env: 'NIGHTSHIFT_BACKUP_HOURS',

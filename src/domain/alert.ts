@@ -17,6 +17,7 @@ export const alertNames = [
   'dead-letters',
   'disk',
   'backup',
+  'health',
 ] as const;
 export type AlertName = (typeof alertNames)[number];
 

@@ -18,6 +18,7 @@ import { budgetRoutes } from './routes/budgets.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
+import { examinationRoutes } from './routes/examination.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inboxRoutes } from './routes/inbox.ts';
 import { keyRoutes } from './routes/keys.ts';
@@ -117,6 +118,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', channelRoutes(parts));
   app.route('/api', alertRoutes(parts));
   app.route('/api', backupRoutes(parts));
+  app.route('/api', examinationRoutes(parts));
   app.route('/api', serverRoutes(parts));
   app.route('/api', sessionRoutes(parts));
   app.route(

@@ -1,5 +1,6 @@
 import type { Limits } from '../domain/budget.ts';
 import type { Rewinding } from '../domain/checkpoint.ts';
+import type { Finding } from '../domain/examination.ts';
 import type { Reason } from '../domain/outcome.ts';
 import type { Trust } from '../domain/task.ts';
 import type { Inbox } from '../inbox/inbox.ts';
@@ -57,6 +58,7 @@ export interface ServerParts {
   readonly rewind: (runId: string, checkpointId: string, by: string) => Promise<Rewinding>;
   /** Budgets as the settings have them, where the owner has set nothing else. */
   readonly limits: Limits;
+  readonly health: { readonly last: Examination | null; examine(): Promise<Examination> };
   readonly backups: {
     make(): Promise<BackupFacts>;
     list(): Promise<readonly BackupFacts[]>;
@@ -90,6 +92,12 @@ interface ServerFacts {
   readonly providers: readonly string[];
   readonly model: string | null;
   readonly sandbox: { readonly active: boolean; readonly summary: string; readonly remedy: string | null };
+}
+
+interface Examination {
+  readonly at: number;
+  readonly healthy: boolean;
+  readonly findings: readonly Finding[];
 }
 
 interface BackupFacts {

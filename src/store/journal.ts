@@ -120,3 +120,10 @@ const toEvent = (row: Row): JournalEvent => ({
   runId: row.run_id,
   data: JSON.parse(row.data) as Record<string, unknown>,
 });
+
+/** When the newest event was written, or null when there is none. */
+export async function newestEventAt({ read, dialect }: Pick<Store, 'read' | 'dialect'>): Promise<number | null> {
+  const newest = read.selectFrom('events').select('at').limit(1);
+  const ordered = dialect === 'sqlite' ? newest.orderBy('seq', 'desc') : newest.orderBy('tx', 'desc').orderBy('seq', 'desc');
+  return (await ordered.executeTakeFirst())?.at ?? null;
+}

@@ -12,6 +12,7 @@ export interface MachineMetricsParts {
   readonly watchers: () => number;
   /** Null until it has been measured. */
   readonly workspaceBytes: () => number | null;
+  readonly lastExamination: () => { readonly at: number; readonly healthy: boolean } | null;
   /** How old the newest backup is; null when there is none. */
   readonly backupAgeMs: () => Promise<number | null>;
 }
@@ -41,6 +42,14 @@ export function describeMachine(registry: Registry, { gauge }: Instruments, part
   figure('agent_runs_capacity', 'Runs that this node takes on at the same time', () => parts.capacity);
   figure('agent_event_watchers', 'Clients waiting on the event stream', parts.watchers);
 
+  figure('last_healthcheck_timestamp', 'When the server was examined last, in seconds since 1970; absent before that', () => {
+    const last = parts.lastExamination();
+    return last && last.at / 1_000;
+  });
+  figure('last_healthcheck_status', '1 when the last examination found nothing that fails, 0 when it did; absent before that', () => {
+    const last = parts.lastExamination();
+    return last && Number(last.healthy);
+  });
   gauge({
     name: 'agent_backup_age_seconds',
     help: 'How old the newest backup of this node is; absent without one',

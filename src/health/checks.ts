@@ -1,0 +1,141 @@
+import { statfs } from 'node:fs/promises';
+import { type Finding, failure, ok, warning } from '../domain/examination.ts';
+import type { Clock } from '../platform/clock.ts';
+import { start } from '../platform/subprocess.ts';
+import { newestEventAt } from '../store/journal.ts';
+import { readSetting, writeSetting } from '../store/settings.ts';
+import { outboxStanding } from '../store/standing.ts';
+import type { Store } from '../store/store.ts';
+import type { Check } from './health.ts';
+
+export interface CheckParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly home: string;
+  readonly path: string;
+  readonly node: string;
+  readonly sandbox: () => Promise<{ readonly active: boolean; readonly summary: string; readonly remedy?: string }>;
+  readonly sandboxRequired: boolean;
+  /** What is damaged in the embedded database, or undefined; looked for without holding anything up. */
+  readonly findDamage: (signal: AbortSignal) => Promise<string | undefined>;
+  /** Each provider, asked for something that costs nothing. */
+  readonly reachProviders: (signal: AbortSignal) => Promise<readonly { readonly name: string; readonly trouble: string | undefined }[]>;
+  /** Where work comes from by itself, as far as it is switched on. */
+  readonly sources: readonly string[];
+  readonly channels: readonly string[];
+  readonly backups: { readonly failure: string | null; ageMs(): Promise<number | null> };
+  readonly backupsWanted: boolean;
+}
+
+/** What a running server can say of itself; what can be told from outside of it is in `nightshift doctor`. */
+export const checksOf = (parts: CheckParts): readonly Check[] => [
+  { name: 'store', examine: () => store(parts) },
+  { name: 'integrity', examine: (signal) => integrity(parts, signal) },
+  { name: 'disk', examine: () => disk(parts) },
+  { name: 'clock', examine: () => clock(parts) },
+  { name: 'git', examine: (signal) => git(parts, signal) },
+  { name: 'sandbox', examine: () => sandbox(parts) },
+  { name: 'providers', examine: (signal) => providers(parts, signal) },
+  { name: 'sources', examine: async () => sources(parts) },
+  { name: 'channels', examine: () => channels(parts) },
+  { name: 'backups', examine: () => backups(parts) },
+];
+
+/** Writes something, and reads it back. */
+async function store({ store: target, clock: time, node }: CheckParts): Promise<Finding> {
+  const begun = time.monotonic();
+  const wanted = String(time.now());
+  const key = `health.${node}`;
+  await target.write((tx) => writeSetting(tx, key, wanted));
+  const kept = await readSetting(target.read, key);
+  const ms = Math.round(time.monotonic() - begun);
+  if (kept !== wanted)
+    return failure('store', 'what was written was not read back', 'Stop the server and look at the database and its disk.');
+  const found = `${target.dialect}, written and read in ${ms} ms`;
+  return ms < 1_000 ? ok('store', found) : warning('store', found, 'Its disk or its network is slow.');
+}
+
+async function integrity({ findDamage }: CheckParts, signal: AbortSignal): Promise<Finding> {
+  const damage = await findDamage(signal);
+  return damage === undefined
+    ? ok('integrity', 'no damage found')
+    : failure(
+        'integrity',
+        `the database is damaged: ${damage}`,
+        'Stop the server, keep the file, and restore a backup (docs/operations/backup.md).',
+      );
+}
+
+async function disk({ home }: CheckParts): Promise<Finding> {
+  const { bavail, bsize } = await statfs(home);
+  const free = bavail * bsize;
+  const found = `${(free / 1e9).toFixed(1)} GB free`;
+  const remedy = `Make room on the disk of ${home}: docs/operations/alerts.md, DiskFilling.`;
+  if (free < 128 * 2 ** 20) return failure('disk', found, remedy);
+  return free < 2 ** 30 ? warning('disk', found, remedy) : ok('disk', found);
+}
+
+/** Events are written in order: one from the future means that somebody has set a clock. */
+async function clock({ store: journal, clock: time }: CheckParts): Promise<Finding> {
+  const newest = (await newestEventAt(journal)) ?? 0;
+  const behind = Math.round((newest - time.now()) / 1_000);
+  const remedy = 'Set the clock right (timedatectl, chrony). Delays, budgets of a day and schedules go by it.';
+  return behind > 5
+    ? failure('clock', `it is ${behind} s behind the newest event`, remedy)
+    : ok('clock', new Date(time.now()).toISOString());
+}
+
+async function git({ path, clock: time }: CheckParts, signal: AbortSignal): Promise<Finding> {
+  const running = start({ argv: ['git', '--version'], cwd: '/', env: { PATH: path } }, time, signal);
+  let said = '';
+  for await (const chunk of running.stdout) said += chunk.toString();
+  const exit = await running.exit;
+  if (exit.kind === 'exited' && exit.code === 0) return ok('git', said.trim().replace('git version ', ''));
+  return failure('git', 'git does not start', 'Without git no repository can be worked on. Install it (Debian: apt install git).');
+}
+
+async function sandbox(parts: CheckParts): Promise<Finding> {
+  const { active, summary, remedy = 'docs/sandbox.md' } = await parts.sandbox();
+  if (active) return ok('sandbox', summary);
+  return parts.sandboxRequired ? failure('sandbox', summary, remedy) : warning('sandbox', summary, remedy);
+}
+
+async function providers({ reachProviders }: CheckParts, signal: AbortSignal): Promise<Finding> {
+  const reached = await reachProviders(signal);
+  if (reached.length === 0) {
+    return warning('providers', 'none is set up, so agents cannot work', 'Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one.');
+  }
+  const troubled = reached.flatMap(({ name, trouble }) => (trouble === undefined ? [] : [`${name}: ${trouble}`]));
+  const found = troubled.length === 0 ? reached.map(({ name }) => name).join(', ') : troubled.join('; ');
+  const remedy = 'Check the key and the network; docs/models.md.';
+  if (troubled.length === 0) return ok('providers', found);
+  // One that answers is enough to work with.
+  return troubled.length < reached.length ? warning('providers', found, remedy) : failure('providers', found, remedy);
+}
+
+function sources({ sources: on }: CheckParts): Finding {
+  return ok('sources', on.length === 0 ? 'the API alone' : on.join(', '));
+}
+
+async function channels({ channels: names, store: { read } }: CheckParts): Promise<Finding> {
+  if (names.length === 0) {
+    return warning('channels', 'nobody is told of alerts', 'Set SLACK_WEBHOOK_URL, ALERT_EMAIL with SMTP_URL, or see docs/alerts.md.');
+  }
+  const dead = (await outboxStanding(read)).filter(({ state, name }) => state === 'dead' && names.includes(name));
+  if (dead.length === 0) return ok('channels', names.join(', '));
+  return warning(
+    'channels',
+    dead.map(({ name, count }) => `${name}: ${count} not sent`).join(', '),
+    '`nightshift outbox --state dead` says why.',
+  );
+}
+
+async function backups({ backups: kept, backupsWanted }: CheckParts): Promise<Finding> {
+  const remedy = '`nightshift backup` makes one; docs/operations/backup.md.';
+  if (kept.failure !== null) return failure('backups', kept.failure, remedy);
+  const ageMs = await kept.ageMs();
+  if (ageMs !== null) return ok('backups', `the newest is ${Math.round(ageMs / 3_600_000)} h old`);
+  return backupsWanted
+    ? ok('backups', 'none yet; the first comes by itself')
+    : warning('backups', 'none, and none is made by itself', remedy);
+}
