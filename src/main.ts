@@ -6,24 +6,16 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { getRequestListener } from '@hono/node-server';
-import { watchOver } from './alerts/alerts.ts';
-import { conditionsOf } from './alerts/conditions.ts';
-import { createRecent, endsAmong, type TaskEnd } from './alerts/recent.ts';
 import type { BackupParts, Manifest } from './backup/backup.ts';
-import { openBackups } from './backup/backups.ts';
 import { restore } from './backup/restore.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
 import { withoutSecrets } from './config/without-secrets.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
-import { isProvidersFailure } from './domain/spending.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
 import { tokensIn } from './gateway/estimate.ts';
-import { reach } from './gateway/reach.ts';
 import { createGitHub } from './github/github.ts';
-import { checksOf } from './health/checks.ts';
-import { watchHealth } from './health/health.ts';
 import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
 import { condenseRegularly } from './knowledge/memory/condense.ts';
@@ -32,6 +24,7 @@ import { createMemory } from './knowledge/memory/memory.ts';
 import { createAnnouncer } from './outbox/announce.ts';
 import { createOutbox } from './outbox/outbox.ts';
 import { forgetOldMail } from './outbox/retention.ts';
+import { oversee } from './oversight.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
@@ -61,13 +54,10 @@ import { createSessions } from './server/access/sessions.ts';
 import { openStreams } from './server/access/streams.ts';
 import { createApp } from './server/app.ts';
 import { Feed } from './server/feed.ts';
-import { createMetrics } from './server/metrics/metrics.ts';
 import { openPages } from './server/pages/pages.ts';
-import { watchJournal } from './server/watch-journal.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
-import { findDamage } from './store/damage.ts';
 import { append } from './store/journal.ts';
 import { migrations } from './store/migrate.ts';
 import { enrol } from './store/nodes.ts';
@@ -203,7 +193,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       },
       {
         home: config.home,
-        owner: { home: homedir(), path: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' },
+        owner: { home: homedir(), path: searchPath() },
         sandbox: config.sandbox,
         providers,
         models: { ...config, fallback: config.llmFallbackModel, patienceMs: config.llmPatienceSeconds * 1_000 },
@@ -223,10 +213,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
         limits,
         prices: config.prices,
-        onBooked(entry) {
-          metrics.booked(entry);
-          if (isProvidersFailure(entry.end)) failedCalls.saw('failed');
-        },
+        onBooked: (entry) => oversight.booked(entry),
       },
     );
     undo.push(() => equipment.stop());
@@ -245,69 +232,25 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
-    const backups = openBackups({ ...backupPartsOf(config, clock), log }, config.backupHours);
-    undo.push(() => backups.stop());
-    const health = watchHealth(
-      {
-        clock,
-        limitMs: 15_000,
-        checks: checksOf({
-          store,
-          clock,
-          home: config.home,
-          path: searchPath(),
-          node: home.nodeId,
-          sandbox: async () => (await equipment.runner.sandbox()).describe(),
-          sandboxRequired: config.sandbox === 'require',
-          findDamage: (signal) =>
-            config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), signal) : Promise.resolve(undefined),
-          reachProviders: (signal) =>
-            Promise.all(providers.map(async (provider) => ({ name: provider.name, trouble: await reach(provider, signal) }))),
-          sources: sources.map(({ name }) => name),
-          channels: alerts.map(({ name }) => name),
-          backups,
-          backupsWanted: config.backupHours > 0,
-        }),
-      },
-      config.healthcheckInterval * 1_000,
-    );
-    undo.push(() => health.stop());
-    const metrics = createMetrics({
-      store,
+    const oversight = oversee({
+      ...{ config, store, clock, log, version, limits, feed, outbox, providers, providersNow },
       node: home.nodeId,
-      now: () => clock.now(),
-      monotonic: () => clock.monotonic(),
-      limits,
-      pending: equipment.pendingCalls,
-      providers: providersNow,
-      machine: {
-        version,
-        home: config.home,
-        runs: () => dispatcher.active,
-        capacity: config.maxConcurrentRuns,
-        watchers: () => feed.watchers,
-        workspaceBytes: equipment.workspaceBytes,
-        lastExamination: () => health.last,
-        backupAgeMs: () => backups.ageMs(),
-      },
+      backup: backupPartsOf(config, clock),
+      sandbox: async () => (await equipment.runner.sandbox()).describe(),
+      isPaused: () => queue.isPaused(),
+      sources: sources.map(({ name }) => name),
+      channels: alerts.map(({ name }) => name),
+      runs: () => dispatcher.active,
+      pendingCalls: equipment.pendingCalls,
+      workspaceBytes: equipment.workspaceBytes,
     });
-    const ends = createRecent<TaskEnd>(clock);
-    const failedCalls = createRecent<'failed'>(clock);
-    const watching = watchJournal(
-      feed,
-      async (events) => {
-        for (const end of endsAmong(events)) ends.saw(end);
-        await metrics.observe(events);
-      },
-      log,
-    );
-    undo.push(() => watching.stop());
+    undo.push(() => oversight.stop());
 
     const pages = openPages({
       root: installed,
       clock,
       log,
-      env: { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', HOME: homedir(), [nodeMarker]: boot },
+      env: { PATH: searchPath(), HOME: homedir(), [nodeMarker]: boot },
     });
     undo.push(() => pages.stop());
     const token = currentToken(config.home, config.token);
@@ -318,20 +261,6 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => streams.stop());
     const startedAt = clock.now();
 
-    const conditions = conditionsOf({
-      store,
-      clock,
-      home: config.home,
-      limits,
-      isPaused: () => queue.isPaused(),
-      openBreakers: () =>
-        providersNow().breakers.flatMap(({ provider, model, state }) => (state === 'open' ? [`${provider}/${model}`] : [])),
-      ends,
-      calls: failedCalls,
-      backupFailure: () => backups.failure,
-      failing: () => health.last?.findings.filter(({ verdict }) => verdict === 'failure') ?? [],
-      settings: config.alerts,
-    });
     let stopping = false;
     const app = createApp({
       store,
@@ -345,7 +274,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       newId,
       log,
       feed,
-      metrics,
+      metrics: oversight.metrics,
       access: {
         identities,
         addressOf,
@@ -372,9 +301,9 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         equipment.runner.workspaces.checkpoints.rewind(runId, checkpointId, by, new AbortController().signal),
       removeWorkspace: (id, signal) => equipment.runner.workspaces.remove(id, signal),
       limits,
-      backups,
-      health,
-      alertNames: conditions.map(({ name }) => name),
+      backups: oversight.backups,
+      health: oversight.health,
+      alertNames: oversight.alertNames,
       alertChannels: alerts.map(({ name }) => name),
       node: home.nodeId,
       version,
@@ -438,8 +367,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     await outbox.start();
     await inbox.start();
     await followUps?.start();
-    const alerting = watchOver({ store, clock, log, node: home.nodeId, outbox, channels: alerts.map(({ name }) => name), conditions });
-    undo.push(() => alerting.stop());
+    oversight.start();
     if (config.keepMailDays > 0) {
       const forgetting = forgetOldMail({ store, clock, log, keepMs: config.keepMailDays * 86_400_000 });
       undo.push(() => forgetting.stop());

@@ -36,6 +36,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // Tools over the API: they reach nothing but it.
   mcp: base,
   server: [...base, 'store', 'queue', 'inbox', 'outbox', 'mcp', 'knowledge'],
+  // What looks after the server itself, wired.
+  oversight: [...base, 'store', 'outbox', 'gateway', 'alerts', 'backup', 'health', 'server', 'config'],
   config: base,
   home: base,
   // The command line is a client of the API; only `up` may start what it otherwise talks to.
@@ -52,6 +54,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'alerts',
       'backup',
       'health',
+      'oversight',
       'github',
       'workspace',
       'sandbox',
