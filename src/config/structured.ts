@@ -115,7 +115,7 @@ export const scheduleSchema = z
     if (fault !== undefined) context.addIssue({ code: 'custom', path: ['cron'], message: `${JSON.stringify(cron)} is no use: ${fault}` });
   });
 
-export const hook = z
+const hook = z
   .strictObject({
     id: word.optional(),
     on: z.enum(hookPoints, { error: `must be one of ${hookPoints.join(', ')}` }),
