@@ -1,11 +1,13 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import { Refused } from '../../domain/errors.ts';
 import { isId } from '../../domain/id.ts';
-import { type NewNote, noteKinds, noteLimits, noteTrusts } from '../../domain/note.ts';
+import { type NewNote, type NoteTrust, noteKinds, noteLimits, trustIn as noteTrustIn, noteTrusts } from '../../domain/note.ts';
 import type { Reason } from '../../domain/outcome.ts';
 import { noSuchNote } from '../../knowledge/memory/memory.ts';
 import { findNote, listNotes, type NoteFilter, searchNotes } from '../../store/notes.ts';
-import type { App } from '../env.ts';
+import { trustIn } from '../access/caller.ts';
+import type { App, AppEnv } from '../env.ts';
 import { decodeCursor, encodeCursor, freeText, oneLine, pageSchema, repositorySchema, requireId } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
@@ -20,7 +22,13 @@ const text = freeText(noteLimits.text).refine((said) => said.trim() !== '', 'mus
 const fields = {
   kind: z.enum(noteKinds).optional().openapi({ description: 'Default: learning.' }),
   repository: repositorySchema.nullable().optional().openapi({ description: 'What it is about; null is about all repositories.' }),
-  trust: z.enum(noteTrusts).optional().openapi({ description: 'Untrusted ones are shown to agents as data. Default: trusted.' }),
+  trust: z
+    .enum(noteTrusts)
+    .optional()
+    .openapi({
+      description:
+        'Untrusted ones are shown to agents as data, and what anybody but the owner writes is. Default: as trusted as who writes it.',
+    }),
   tags: z.array(oneLine(noteLimits.tag)).max(noteLimits.tags).optional(),
   importance: z.number().int().min(1).max(10).optional().openapi({ description: 'Default: 5.' }),
 };
@@ -117,12 +125,12 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
       },
     }),
     async (context) => {
-      const { kind = 'learning', repository = null, trust = 'trusted', ...given } = context.req.valid('json');
+      const { kind = 'learning', repository = null, trust, ...given } = context.req.valid('json');
       const wish: NewNote = {
         title: given.title,
         text: given.text,
         kind,
-        trust,
+        trust: trustGiven(context, trust),
         repository: about(repository) ?? null,
         origin: { kind: 'person', name: context.get('user') },
         ...(given.tags === undefined ? {} : { tags: given.tags }),
@@ -160,14 +168,16 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
       'x-role': 'operator',
       tags,
       summary: 'Change a note; what is not named stays as it is',
+      description: 'One that anybody but the owner changes is untrusted from then on.',
       request: { params: idParam, body: { required: true, content: { 'application/json': { schema: noteChangeSchema } } } },
       responses: { 200: json(noteSchema, 'The note as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
     }),
     async (context) => {
       const id = requireId('note', context.req.valid('param').id);
-      const { repository, ...given } = context.req.valid('json');
+      const { repository, trust, ...given } = context.req.valid('json');
+      const said = trustOfCaller(context) === 'trusted' ? trust : trustGiven(context, trust);
       const change = Object.fromEntries(
-        Object.entries({ ...given, repository: about(repository) }).filter(([, value]) => value !== undefined),
+        Object.entries({ ...given, repository: about(repository), trust: said }).filter(([, value]) => value !== undefined),
       );
       const edited = await store.write((tx) => memory.edit(tx, id, change, context.get('user')));
       if (!edited.ok) throw refused(edited.refusal);
@@ -195,6 +205,22 @@ export function noteRoutes({ store, clock, memory, addressOf }: ServerParts): Ap
   );
 
   return router;
+}
+
+/** A trusted note is an instruction to the owner's agents, so only the owner makes one. */
+const trustOfCaller = (context: Context<AppEnv>): NoteTrust => noteTrustIn({ trust: trustIn(context.get('caller')) });
+
+function trustGiven(context: Context<AppEnv>, wanted: NoteTrust | undefined): NoteTrust {
+  const most = trustOfCaller(context);
+  if (wanted !== 'trusted' || most === 'trusted') return wanted ?? most;
+  throw new Refused(
+    403,
+    'role-needed',
+    'Only the owner makes a note trusted. Leave trust out: the note is kept, and shown to agents as data.',
+    {
+      needed: 'owner',
+    },
+  );
 }
 
 const statuses: Readonly<Record<string, number>> = { 'no-such-note': 404, 'same-note': 409 };
