@@ -28,6 +28,9 @@ export const needsPerson: readonly TaskStatus[] = ['awaiting-approval', 'over-bu
 export const trustLevels = ['owner', 'known', 'untrusted'] as const;
 export type Trust = (typeof trustLevels)[number];
 
+/** What two have written is trusted like what the less trusted of them has. */
+export const leastTrusted = (one: Trust, other: Trust): Trust => (trustLevels.indexOf(one) > trustLevels.indexOf(other) ? one : other);
+
 /** What has to come of a task: changes, which are committed, or a review, for which nothing is. */
 export const deliverables = ['changes', 'review'] as const;
 export type Deliverable = (typeof deliverables)[number];

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import type { Profile } from '../domain/profile.ts';
-import type { Task } from '../domain/task.ts';
+import type { Task, Trust } from '../domain/task.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { readAfter } from '../store/journal.ts';
@@ -654,6 +654,18 @@ for (const dialect of dialects) {
         expect(run.engine).toBe('claude');
         const types = (await readAfter(store, '0', 100)).map(({ type }) => type);
         expect(types).toEqual(['task.submitted', 'task.approved', 'task.status', 'task.status', 'run.started']);
+      });
+
+      test('by somebody else leaves the task no more trusted than both are', async () => {
+        await make('worker');
+        const trustAfter = async (trust: Trust, by: Trust): Promise<Trust | undefined> => {
+          const { id } = await submit('item', { body: 'What it is.', needsApproval: true, trust });
+          await queue.approve(id, 'somebody', { profile: 'worker', addition: 'And this.', trust: by });
+          return (await task(id))?.trust;
+        };
+        expect(await trustAfter('owner', 'known')).toBe('known');
+        expect(await trustAfter('untrusted', 'owner')).toBe('untrusted');
+        expect(await trustAfter('owner', 'owner')).toBe('owner');
       });
 
       test('that does not exist changes nothing about a task that awaits the word', async () => {

@@ -4,7 +4,17 @@ import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
-import { advance, isWaiting, type Priority, rankOf, starvingAfterMs, starvingShare, type Task, type TaskChange } from '../domain/task.ts';
+import {
+  advance,
+  isWaiting,
+  leastTrusted,
+  type Priority,
+  rankOf,
+  starvingAfterMs,
+  starvingShare,
+  type Task,
+  type TaskChange,
+} from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
 import { gather } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
@@ -261,7 +271,7 @@ export function createQueue(parts: QueueParts): Queue {
     return { ok: true, task: (await tasks.withBodies(tx.db, [moved.get(id) as Task]))[0] as Task };
   }
 
-  async function approve(id: string, by: string, { profile: named, addition, repository }: Amendment = {}): Promise<Answer> {
+  async function approve(id: string, by: string, { profile: named, addition, repository, trust }: Amendment = {}): Promise<Answer> {
     return store.write(async (tx): Promise<Answer> => {
       const now = clock.now();
       const held = (await tasks.lockTasks(tx, [id])).get(id);
@@ -277,6 +287,7 @@ export function createQueue(parts: QueueParts): Queue {
         profile: name,
         body: [whole.body, addition].filter((part) => part).join('\n\n') || null,
         repository: repository ?? whole.repository,
+        trust: leastTrusted(whole.trust, trust ?? whole.trust),
         budgetUsd: whole.budgetUsd ?? profile.budgetUsd,
       };
       const refusal = unfit(cannotRun, task, profile);

@@ -62,6 +62,8 @@ export interface Amendment {
   /** Comes after what the task's body says already. */
   readonly addition?: string | undefined;
   readonly repository?: string | undefined;
+  /** Of whoever adds that. The task is trusted no further from then on. */
+  readonly trust?: Trust | undefined;
 }
 
 /** `lease-lost`: somebody took the run over, or it was settled before. The holder stops and does nothing more. */

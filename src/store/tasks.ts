@@ -159,8 +159,8 @@ export async function savePriority(tx: Tx, task: Task, priority: Priority, now: 
 
 /** What may still change about a task that nobody has let go ahead. */
 export async function saveAmendment(tx: Tx, task: Task): Promise<void> {
-  const { profile, body, repository, budgetUsd } = task;
-  await tx.db.updateTable('tasks').set({ profile, body, repository, budget_usd: budgetUsd }).where('id', '=', task.id).execute();
+  const { profile, body, repository, trust, budgetUsd } = task;
+  await tx.db.updateTable('tasks').set({ profile, body, repository, trust, budget_usd: budgetUsd }).where('id', '=', task.id).execute();
 }
 
 export async function saveBudget(tx: Tx, id: string, budgetUsd: number | null, now: number): Promise<void> {

@@ -187,6 +187,26 @@ for (const dialect of dialects) {
       expect(await world.api.submit(later)).toMatchObject({ trust: 'owner', requestedBy: 'owner' });
     });
 
+    test('what an operator adds to a work item of the owner is not trusted like the owner’s words', async () => {
+      const { secret } = await world.newKey({ name: 'adder', role: 'operator' });
+      const profile = await world.api.call<{ id: string }>('POST', '/api/profiles', { body: { name: 'adds', engine: 'claude' } });
+      const trustAfter = async (more: object): Promise<string | undefined> => {
+        const item = { title: 'An item', description: 'true', type: 'task', createdBy: 'ann' };
+        const { id } = (await world.api.call<{ id: string }>('POST', '/api/work-items', { body: item })).body;
+        const body = { workItemId: id, workerId: profile.body.id, ...more };
+        await world.api.call('POST', '/api/agent-runtime/execute', { key: secret, body });
+        const { status, trust } = await world.api.task(id);
+        await world.api.call('POST', `/api/tasks/${id}/cancel`);
+        return status === 'queued' ? trust : status;
+      };
+      await world.api.call('POST', '/api/queue/pause');
+      expect(await trustAfter({ prompt: 'cat token' })).toBe('known');
+      // Runs on a directory of the server are refused to all but the owner.
+      expect(await trustAfter({ repository: world.database.home })).toBe('known');
+      expect(await trustAfter({})).toBe('owner');
+      await world.api.call('POST', '/api/queue/resume');
+    });
+
     test('the audit log has every change and every refusal, who it was and from where; reads are not on it', async () => {
       const { id: keyId, secret } = await world.newKey({ name: 'watched', role: 'viewer' });
       const { id } = await world.api.submit(later);

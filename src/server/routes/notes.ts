@@ -22,13 +22,10 @@ const text = freeText(noteLimits.text).refine((said) => said.trim() !== '', 'mus
 const fields = {
   kind: z.enum(noteKinds).optional().openapi({ description: 'Default: learning.' }),
   repository: repositorySchema.nullable().optional().openapi({ description: 'What it is about; null is about all repositories.' }),
-  trust: z
-    .enum(noteTrusts)
-    .optional()
-    .openapi({
-      description:
-        'Untrusted ones are shown to agents as data, and what anybody but the owner writes is. Default: as trusted as who writes it.',
-    }),
+  trust: z.enum(noteTrusts).optional().openapi({
+    description:
+      'Untrusted ones are shown to agents as data, and what anybody but the owner writes is. Default: as trusted as who writes it.',
+  }),
   tags: z.array(oneLine(noteLimits.tag)).max(noteLimits.tags).optional(),
   importance: z.number().int().min(1).max(10).optional().openapi({ description: 'Default: 5.' }),
 };

@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../../domain/errors.ts';
 import { isId } from '../../../domain/id.ts';
 import type { Profile } from '../../../domain/profile.ts';
-import type { Trust } from '../../../domain/task.ts';
+import { leastTrusted, type Trust } from '../../../domain/task.ts';
 import { refuse } from '../../../queue/durable-queue.ts';
 import type { Refusal } from '../../../queue/queue.ts';
 import { busyProfiles, executionWindow, listExecuted } from '../../../store/executions.ts';
@@ -81,12 +81,12 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     }),
     async (context) => {
       const { workerId, workItemId, prompt, repository } = context.req.valid('json');
-      const user = context.get('user');
       const worker = await requireWorker(workerId);
+      const by = { user: context.get('user'), trust: trustIn(context.get('caller')) };
       const id =
         workItemId === undefined
-          ? await executePrompt(worker, prompt ?? '', repository, { user, trust: trustIn(context.get('caller')) })
-          : await executeItem(worker, workItemId, prompt, repository, user);
+          ? await executePrompt(worker, prompt ?? '', repository, by)
+          : await executeItem(worker, workItemId, prompt, repository, by);
       return context.json({ executionId: id, workItemId: id }, 201);
     },
   );
@@ -375,17 +375,19 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     id: string,
     prompt: string | undefined,
     repository: string | undefined,
-    user: string,
+    by: { readonly user: string; readonly trust: Trust },
   ): Promise<string> {
     const task = isId('task', id) ? await findTask(store.read, id) : undefined;
     if (!task) throw notFound('work-item', 'Work item', id);
+    // Whoever only lets it go ahead has written none of it.
+    const trust = prompt === undefined && repository === undefined ? task.trust : leastTrusted(task.trust, by.trust);
     await refuseUnfit({
       engine: task.engine ?? undefined,
       profile: worker.name,
       repository: repository ?? task.repository ?? undefined,
-      trust: task.trust,
+      trust,
     });
-    const answer = await queue.approve(id, user, { profile: worker.name, addition: prompt, repository });
+    const answer = await queue.approve(id, by.user, { profile: worker.name, addition: prompt, repository, trust });
     if (answer.ok) return id;
     if (answer.refusal.code !== 'not-awaiting-approval') throw refusalOf(answer.refusal, worker);
     const { status } = (await executions.require(id)).view;
