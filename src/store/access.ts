@@ -98,17 +98,31 @@ export interface SessionRecord {
   readonly key: ApiKey | null;
 }
 
-/** Those that have expired are swept away with the next that is opened. */
+/**
+ * False when its key is not as it was when whoever asks was recognised: a rotation ends the sessions that there are, and none
+ * comes after it. Those that have expired are swept away with the next that is opened.
+ */
 export async function insertSession(
   tx: Tx,
   session: { readonly id: string; readonly keyId: string | null; readonly createdAt: number; readonly expiresAt: number },
-): Promise<void> {
+  rotatedAt: number | null,
+): Promise<boolean> {
+  if (session.keyId !== null && !(await holdKey(tx, session.keyId, rotatedAt))) return false;
   await tx.db.deleteFrom('sessions').where('expires_at', '<=', session.createdAt).execute();
   await tx.db
     .insertInto('sessions')
     .values({ id: session.id, key_id: session.keyId, created_at: session.createdAt, expires_at: session.expiresAt })
     .execute();
   tell(tx);
+  return true;
+}
+
+/** Until the transaction ends nobody rotates or revokes it. */
+async function holdKey(tx: Tx, id: string, rotatedAt: number | null): Promise<boolean> {
+  let query = tx.db.selectFrom('api_keys').select('rotated_at').where('id', '=', id).where('revoked_at', 'is', null);
+  if (tx.dialect === 'postgres') query = query.forUpdate();
+  const row = await query.executeTakeFirst();
+  return row !== undefined && row.rotated_at === rotatedAt;
 }
 
 export async function findSession(db: Kysely<Schema>, id: string): Promise<SessionRecord | undefined> {

@@ -123,6 +123,31 @@ for (const dialect of dialects) {
       expect([await works(secret), await works(second.secret), await works(third.secret)]).toEqual([false, false, true]);
     });
 
+    test('a login link made with a secret that somebody had seen is worth nothing once the key is rotated', async () => {
+      const { secret } = await world.newKey({ name: 'linked', role: 'viewer' });
+      const link = async (key: string): Promise<string> =>
+        (await world.api.call<{ code: string }>('POST', '/api/session/code', { key })).body.code;
+      const signIn = (code: string) => world.api.call<{ code?: string }>('POST', '/api/session', { key: null, body: { code } });
+      const before = await link(secret);
+      const { body } = await world.api.call<Secret>('POST', '/api/keys/linked/rotate', { body: { graceSeconds: 0 } });
+      expect(await signIn(before)).toMatchObject({ status: 401, body: { code: 'wrong-code' } });
+      expect((await signIn(await link(body.secret))).status).toBe(200);
+    });
+
+    test('nobody stays signed in for longer than the secret that let them in is taken', async () => {
+      const { secret } = await world.newKey({ name: 'graced', role: 'viewer' });
+      const { body } = await world.api.call<Secret>('POST', '/api/keys/graced/rotate', { body: { graceSeconds: 60 } });
+      const end = async (credential: object): Promise<number> => {
+        const signedIn = await world.api.call<{ expiresAt: string }>('POST', '/api/session', { key: null, body: credential });
+        return Date.parse(signedIn.body.expiresAt);
+      };
+      const oldEnds = Date.parse(body.oldSecretUntil ?? '');
+      expect(await end({ key: secret })).toBeLessThanOrEqual(oldEnds);
+      const { code } = (await world.api.call<{ code: string }>('POST', '/api/session/code', { key: secret })).body;
+      expect(await end({ code })).toBeLessThanOrEqual(oldEnds);
+      expect(await end({ key: body.secret })).toBeGreaterThan(oldEnds + day);
+    });
+
     test('a revoked key ends at once, with its sessions and its streams, and its name is free again', async () => {
       const { id, secret } = await world.newKey({ name: 'leaked', role: 'viewer' });
       const cookie = await cookieOf(world, secret);

@@ -115,7 +115,7 @@ export const foreignPage = (): Refused =>
     'That came from another page than the dashboard of this server. Programs send an API key instead of a cookie.',
   );
 
-const wrongKey = (): Refused =>
+export const wrongKey = (): Refused =>
   new Refused(
     401,
     'wrong-key',

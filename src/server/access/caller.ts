@@ -19,11 +19,22 @@ export interface Caller {
   readonly scopes: readonly Scope[] | null;
   /** Null: the owner's own key. */
   readonly keyId: string | null;
+  /** When the key got the secret that it has; null for its first, and for the owner's own. */
+  readonly rotatedAt: number | null;
+  /** When what was shown ends by itself: nothing that it opens lasts longer. */
+  readonly goodUntil: number;
   /** There when a browser's cookie opened the door. */
   readonly session: { readonly id: string; readonly expiresAt: number } | null;
 }
 
-export const owner = { user: 'owner', role: 'owner', scopes: null, keyId: null } as const satisfies Omit<Caller, 'session'>;
+export const owner = {
+  user: 'owner',
+  role: 'owner',
+  scopes: null,
+  keyId: null,
+  rotatedAt: null,
+  goodUntil: Number.POSITIVE_INFINITY,
+} as const satisfies Omit<Caller, 'session'>;
 
 /** Also how secrets are kept: 256 bits of chance need no slow hash, because nobody finds such a one by trying. */
 export const digestOf = (secret: string): string => hash('sha256', secret, 'hex');

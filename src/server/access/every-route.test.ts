@@ -9,7 +9,7 @@ import { type ApiKey, audiences, mayAct, type Role, roles } from '../../domain/a
 import { createIds } from '../../platform/ids.ts';
 import { insertKey } from '../../store/access.ts';
 import type { Store } from '../../store/store.ts';
-import { digestOf } from './caller.ts';
+import { digestOf, owner } from './caller.ts';
 import { createSessions } from './sessions.ts';
 
 /**
@@ -208,9 +208,9 @@ describe('nobody gets anywhere', () => {
 
   test('with a session that has expired', async () => {
     const clock = new ManualClock(Date.now() - 8 * 24 * 3_600_000);
-    const { token } = await createSessions(() => api.token, { store, clock, newId: createIds(clock) }).open({ user: 'owner', keyId: null });
+    const opened = await createSessions(() => api.token, { store, clock, newId: createIds(clock) }).open(owner);
     const [name] = ((await signedIn(api.token))['cookie'] ?? '').split('=');
-    await none(fromOurPage(`${name}=${token}`), 'no-key');
+    await none(fromOurPage(`${name}=${opened?.token}`), 'no-key');
   });
 
   describe('with a token that', () => {

@@ -22,8 +22,6 @@ const lastUseMs = 60_000;
 
 interface Remembered {
   readonly caller: Caller;
-  /** By the wall's clock: when it expires by itself. */
-  readonly goodUntil: number;
   readonly askAgainAt: number;
 }
 
@@ -74,24 +72,25 @@ export function createIdentities({ store, clock, log, sessions, ownerKey }: Iden
   const recall = (credential: Credential): Caller | undefined => {
     if (isOwner(credential)) return { ...owner, session: null };
     const known = remembered.get(nameOf(credential));
-    if (!known || known.goodUntil <= clock.now() || known.askAgainAt <= clock.monotonic()) return undefined;
+    if (!known || known.caller.goodUntil <= clock.now() || known.askAgainAt <= clock.monotonic()) return undefined;
     used(known.caller);
     return known.caller;
   };
 
-  async function find(credential: Credential): Promise<Pick<Remembered, 'caller' | 'goodUntil'> | undefined> {
+  async function find(credential: Credential): Promise<Caller | undefined> {
     if (credential.kind === 'key') {
       const found = await findKeyByHash(store.read, credential.digest);
       if (!found) return undefined;
       const goodUntil = Math.min(endOf(found.key), found.isOld ? (found.key.oldSecretUntil ?? 0) : Number.POSITIVE_INFINITY);
-      return { caller: { ...callerOf(found.key), session: null }, goodUntil };
+      return { ...callerOf(found.key), goodUntil, session: null };
     }
     const id = await sessions.read(credential.token);
     const session = id === undefined ? undefined : await findSession(store.read, id);
     if (!session) return undefined;
     const { key, expiresAt } = session;
     return {
-      caller: { ...(key ? callerOf(key) : owner), session: { id: session.id, expiresAt } },
+      ...(key ? callerOf(key) : owner),
+      session: { id: session.id, expiresAt },
       goodUntil: Math.min(expiresAt, key ? endOf(key) : Number.POSITIVE_INFINITY),
     };
   }
@@ -106,10 +105,10 @@ export function createIdentities({ store, clock, log, sessions, ownerKey }: Iden
       if (!found || found.goodUntil <= clock.now()) return undefined;
       if (asked === generation) {
         if (remembered.size >= rememberLimit) remembered.clear();
-        remembered.set(nameOf(credential), { ...found, askAgainAt: clock.monotonic() + rememberMs });
+        remembered.set(nameOf(credential), { caller: found, askAgainAt: clock.monotonic() + rememberMs });
       }
-      used(found.caller);
-      return found.caller;
+      used(found);
+      return found;
     },
     stop: unsubscribe,
   };
@@ -120,9 +119,10 @@ const nameOf = (credential: Credential): string => (credential.kind === 'key' ? 
 
 const endOf = (key: ApiKey): number => (stateOf(key, 0) === 'revoked' ? 0 : (key.expiresAt ?? Number.POSITIVE_INFINITY));
 
-const callerOf = ({ id, name, role, scopes }: ApiKey): Omit<Caller, 'session'> => ({
+const callerOf = ({ id, name, role, scopes, rotatedAt }: ApiKey): Omit<Caller, 'session' | 'goodUntil'> => ({
   user: name,
   role,
   scopes: scopes?.flatMap((scope) => parseScope(scope) ?? []) ?? null,
   keyId: id,
+  rotatedAt,
 });

@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { deleteCookie, setCookie } from 'hono/cookie';
 import { Refused } from '../../domain/errors.ts';
-import { byKey, cookieName, countStrangers, foreignPage, orWait } from '../access/auth.ts';
+import { byKey, cookieName, countStrangers, foreignPage, orWait, wrongKey } from '../access/auth.ts';
 import { type Caller, digestOf, keyCredential } from '../access/caller.ts';
 import { isFromOurPages } from '../access/same-site.ts';
 import type { Holder } from '../access/sessions.ts';
@@ -50,12 +50,12 @@ export function signInRoutes({ access, sessions, clock }: ServerParts): App {
       if (context.req.header('origin') !== undefined && !isFromOurPages(context.req)) throw foreignPage();
       const { key, code } = context.req.valid('json');
       const holder = key === undefined ? await byCode(context, code ?? '') : whole(await byKey(context, access, keyCredential(key)));
-      const { token, expiresAt } = await sessions.open(holder);
-      // Also finds out whether the key that a link was made with is still good.
-      const caller = await access.identities.identify({ kind: 'session', token });
-      if (!caller) throw wrongCode();
+      const opened = await sessions.open(holder);
+      const caller = opened && (await access.identities.identify({ kind: 'session', token: opened.token }));
+      // What it was asked for with may have come to its end since.
+      if (!opened || !caller) throw key === undefined ? wrongCode() : wrongKey();
       context.set('caller', caller);
-      setCookie(context, cookieName(context), token, cookieOptions(context, expiresAt, clock.now()));
+      setCookie(context, cookieName(context), opened.token, cookieOptions(context, opened.expiresAt, clock.now()));
       return context.json(viewOf(caller), 200);
     },
   );
