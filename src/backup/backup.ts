@@ -131,6 +131,8 @@ async function pack({ home, clock, path }: BackupParts, staging: string, file: s
       home,
       ...there.flat(),
     ];
+    // The directory may be anybody's to read, and what is in here is not.
+    await writeFile(growing, '', { mode: 0o600, flag: 'wx' });
     // 1: a file changed or vanished while it was read, which records of runs under way do.
     await run({ argv, path, clock, content: [0, 1] }, signal);
     const handle = await open(growing, 'r+');

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { appendFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -10,6 +10,8 @@ import { openStore } from '../../src/store/open.ts';
 import { type Api, startTestServer, type TestServer, testToken } from '../support/server.ts';
 import { until } from '../support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../support/stores.ts';
+
+const formerToken = `ghp_${'f'.repeat(36)}`;
 
 interface Backup {
   readonly file: string;
@@ -36,7 +38,7 @@ for (const dialect of dialects) {
       databases.push(database);
       writeFileSync(
         join(database.home, 'nightshift.yaml'),
-        '# ours\nmaxConcurrentRuns: 3\ngithubToken: ghp_verysecret\nwebhooks:\n  - name: ci\n    secret: also-very-secret\n    task: { title: x }\n',
+        `# ours, before: https://ci:verysecret@git.example/\n# githubToken: ${formerToken}\nmaxConcurrentRuns: 3\ngithubToken: ghp_verysecret\nwebhooks:\n  - name: ci\n    secret: also-very-secret\n    task: { title: x }\n`,
       );
       const server = await startTestServer(database, flags);
       servers.push(server);
@@ -80,6 +82,7 @@ for (const dialect of dialects) {
       await api.call('POST', '/api/queue/pause');
       const waiting = await api.submit({ title: 'still to do', body: 'true' });
       await api.call('PUT', '/api/budgets/day', { body: { limit: 33 } });
+      expect((await api.call('POST', '/api/session', { key: null, body: { key: testToken } })).status).toBe(200);
       const { status, body } = await api.call<Backup>('POST', '/api/backups');
       expect(status).toBe(201);
       await server.running.stop();
@@ -91,8 +94,9 @@ for (const dialect of dialects) {
       const after = await contents({ open: () => openStore(where) });
       // What the server wrote while it stopped came after the backup, so did the line that says who made it, and nodes are
       // those of the moment.
-      const { events: eventsBefore = [], audit_log: linesBefore = [], nodes: _, ...restBefore } = before;
-      const { events: eventsAfter = [], audit_log: linesAfter = [], nodes: __, ...restAfter } = after;
+      const { events: eventsBefore = [], audit_log: linesBefore = [], sessions: sessionsBefore, nodes: _, ...restBefore } = before;
+      const { events: eventsAfter = [], audit_log: linesAfter = [], sessions: sessionsAfter, nodes: __, ...restAfter } = after;
+      expect([sessionsBefore?.length, sessionsAfter?.length]).toEqual([1, 0]);
       expect(restAfter).toEqual(restBefore);
       expect(linesBefore.filter((line) => !line.includes('/api/backups'))).toEqual(linesAfter);
       expect(eventsBefore).toEqual(expect.arrayContaining([...eventsAfter]));
@@ -104,6 +108,9 @@ for (const dialect of dialects) {
       const settings = readFileSync(join(where.home, 'nightshift.yaml'), 'utf8');
       expect(settings).toContain('maxConcurrentRuns: 3');
       expect(settings).not.toMatch(/very-?secret/);
+      expect(settings).not.toContain(formerToken);
+      // Wherever it is kept, others on the machine cannot read it.
+      expect(statSync(body.file).mode & 0o077).toBe(0);
       expect(settings).toContain('githubToken, webhooks');
       expect(existsSync(join(where.home, 'token'))).toBe(false);
 

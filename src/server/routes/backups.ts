@@ -37,10 +37,11 @@ export function backupRoutes({ backups }: ServerParts): App {
   router.openapi(
     createRoute({
       method: 'post',
-      'x-role': 'operator',
+      'x-role': 'owner',
       path: '/backups',
       tags,
       summary: 'Make a backup now; answers when it is whole',
+      description: 'The oldest makes room for it, so whoever may do this may do away with all that there were.',
       responses: { 201: json(backupSchema, 'It is on the disk.'), ...answers(401, 409, 413) },
     }),
     async (context) => {
