@@ -117,6 +117,15 @@ for (const dialect of dialects) {
       expect((await listAlerts(store.read)).map(({ name }) => name).sort()).toEqual(['dead-letters', 'disk']);
     });
 
+    test('a node that cannot say yet does not keep the others from telling', async () => {
+      const undecided = partsOf({ node: 'node-b', conditions: [condition({ look: async () => undefined })] });
+      for (let look = 0; look < 4; look++) {
+        await pass(10_000);
+        await lookAround(undecided);
+      }
+      expect(await said()).toEqual(['pagerduty: 3 messages could not be sent', 'slack: 3 messages could not be sent']);
+    });
+
     test('what was seen by a condition that is switched off, or by a node that is gone, is forgotten', async () => {
       await pass(40_000);
       await lookAround(partsOf({ conditions: [] }));

@@ -46,11 +46,12 @@ export function watchOver(parts: AlertParts): Regular {
 
 export async function lookAround(parts: AlertParts): Promise<void> {
   const { store, log } = parts;
-  const looks = await Promise.allSettled(
-    parts.conditions.map(async (condition): Promise<Seen> => ({ condition, trouble: await condition.look() })),
-  );
-  const seen = looks.flatMap((look, index) => {
-    if (look.status === 'fulfilled') return [look.value];
+  const looks = await Promise.allSettled(parts.conditions.map(async (condition) => ({ condition, trouble: await condition.look() })));
+  const seen = looks.flatMap((look, index): readonly Seen[] => {
+    if (look.status === 'fulfilled') {
+      const { condition, trouble } = look.value;
+      return trouble === undefined ? [] : [{ condition, trouble }];
+    }
     log.warn({ err: look.reason, alert: parts.conditions[index]?.name }, 'a condition could not be looked at');
     return [];
   });

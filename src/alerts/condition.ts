@@ -10,6 +10,6 @@ export interface Condition {
   readonly scope: 'node' | 'everybody';
   /** How long it has to be wrong before anybody is told. */
   readonly forMs: number;
-  /** What is wrong now, or null. May reject: then nothing is known, and what was known stands. */
-  look(): Promise<Trouble | null>;
+  /** What is wrong now, or null. Undefined when it is too early to say, or a rejection: then what was known stands. */
+  look(): Promise<Trouble | null | undefined>;
 }

@@ -90,6 +90,20 @@ test('work that waits while nothing ends is told, and that the queue is paused',
   expect(await titleOf('no-progress')).toBeUndefined();
 });
 
+test('a node that has just begun to count does not take for well what the others see', async () => {
+  const look = (name: AlertName) =>
+    conditionsOf(partsOf({}))
+      .find((condition) => condition.name === name)
+      ?.look();
+  await submit();
+  expect([await look('no-progress'), await look('failure-rate')]).toEqual([undefined, undefined]);
+  for (let more = 0; more < 5; more++) ends.saw('succeeded');
+  expect([await look('no-progress'), await look('failure-rate')]).toEqual([null, null]);
+  clock.advance(61 * minute);
+  expect(await look('no-progress')).toMatchObject({ title: expect.stringContaining('none has ended') });
+  expect(await look('failure-rate')).toBeNull();
+});
+
 test('a backlog is what waits for a turn, not what waits for a person', async () => {
   for (let more = 0; more < 3; more++) await submit();
   await submit({ needsApproval: true });

@@ -39,7 +39,7 @@ interface Rule {
   readonly forMinutes: number;
   /** What counts as wrong is more than this; what it counts is in docs/alerts.md. */
   readonly above: number;
-  look(above: number): Promise<Trouble | null>;
+  look(above: number): Promise<Trouble | null | undefined>;
 }
 
 const hour = 3_600_000;
@@ -69,6 +69,8 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
       async look(above) {
         const failed = ends.within(30, 'failed');
         const all = failed + ends.within(30, 'succeeded') + ends.within(30, 'other');
+        // A node that has just begun to count does not know better than those that have seen it all.
+        if (all < 5 && ends.sinceMs < 30 * minute) return undefined;
         if (all < 5 || failed / all <= above) return null;
         return {
           title: `${failed} of the last ${all} tasks failed`,
@@ -109,7 +111,8 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
       above: 0,
       async look(above) {
         const ended = ends.within(60, 'succeeded') + ends.within(60, 'failed') + ends.within(60, 'other');
-        if (ended > 0 || ends.sinceMs < hour) return null;
+        if (ended > 0) return null;
+        if (ends.sinceMs < hour) return undefined;
         const waiting = await waitingTasks(store);
         if (waiting <= above) return null;
         const paused = (await parts.isPaused()) ? ' The queue is paused: `nightshift resume`.' : '';
