@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Any Debian with a Node 20 or later and npm will do: what runs is the Node that comes as a dependency.
-ARG BASE=node:24-bookworm-slim
+ARG BASE=node:24-trixie-slim
 
 FROM ${BASE} AS build
 WORKDIR /opt/nightshift
@@ -10,9 +10,10 @@ COPY . .
 RUN npm run build && npm prune --omit=dev && rm -rf node_modules/.cache
 
 FROM ${BASE}
-# git and bubblewrap are what agents work with; tini passes on signals and takes leave of what has died.
+# git and bubblewrap are what agents work with; postgresql-client makes backups of a PostgreSQL that is no newer than itself (17 in
+# trixie); tini passes on signals and takes leave of what has died.
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bubblewrap ca-certificates git openssh-client procps tini \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bubblewrap ca-certificates git openssh-client postgresql-client procps tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin nightshift \
  && install -d -o nightshift -g nightshift -m 0700 /data

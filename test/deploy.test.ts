@@ -115,6 +115,21 @@ describe('what it is deployed with', () => {
     expect(named.filter((name) => !envs.has(name) && !compose.includes(name))).toEqual([]);
   });
 
+  test('the image makes backups of the PostgreSQL beside it: pg_dump refuses a server that is newer than itself', () => {
+    const clients: Readonly<Record<string, number>> = { bookworm: 15, trixie: 17 };
+    const image = text('Dockerfile');
+    const debian = /^ARG BASE=node:24-(\w+)-slim$/m.exec(image)?.[1] ?? '';
+    const server = /image: postgres:(\d+)/.exec(text('deploy/compose.yaml'))?.[1];
+    expect(image).toMatch(/apt-get install .*\bpostgresql-client\b/);
+    expect(clients[debian]).toBeGreaterThanOrEqual(Number(server));
+  });
+
+  test('Fly asks for nothing at a port where nobody listens', () => {
+    const fly = text('deploy/fly.toml');
+    const listens = /^ {2}PORT = "(\d+)"$/m.exec(fly)?.[1];
+    expect([...fly.matchAll(/^ {2}(?:internal_)?port = (\d+)$/gm)].map(([, port]) => port)).toEqual([listens]);
+  });
+
   test('the image is given everything that is imported', () => {
     const ignored = text('.dockerignore');
     for (const folder of ['bin', 'src', 'web', 'scripts', 'demo']) expect(ignored).toContain(`!${folder}/`);
