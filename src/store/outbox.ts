@@ -49,7 +49,7 @@ async function putMessage(
     when outbox.state <> 'sent' and (outbox.attempts > 0 or outbox.not_before < excluded.not_before) then outbox.not_before
     when outbox.sent_at + excluded.pause > excluded.not_before then outbox.sent_at + excluded.pause
     else excluded.not_before end`;
-  await tx.db
+  const stored = await tx.db
     .insertInto('outbox')
     .values({
       id,
@@ -85,14 +85,21 @@ async function putMessage(
           state: sql<MessageState>`case when outbox.state = 'sent' then 'waiting' else outbox.state end`,
           recipient: unlessWaiting('recipient'),
           place: unlessWaiting('place'),
-          leads: sql<number>`case when outbox.state <> 'sent' then outbox.leads when excluded.pause > 0 then 1 else excluded.leads end`,
+          leads: sql<number>`case
+            when outbox.state in ('dead', 'discarded') then 0
+            when excluded.pause > 0 and outbox.sent_at is not null then 1
+            when outbox.state = 'waiting' then outbox.leads
+            else excluded.leads end`,
           not_before: due,
           pause: row.ref('excluded.pause'),
           attempts: unlessWaiting('attempts'),
         }))
         .where(sql<boolean>`outbox.body_hash <> excluded.body_hash`),
     )
-    .execute();
+    .returning(['id', 'channel', 'recipient'])
+    .executeTakeFirst();
+  // The new text may have taken one that led its line out of it.
+  if (stored && stored.id !== id) await nextLeads(tx, stored);
 }
 
 interface Line {
@@ -255,6 +262,7 @@ export async function resendMessage(tx: Tx, id: string, from: readonly MessageSt
       reason: null,
       attempts: 0,
       not_before: now,
+      leads: sql<number>`case when ${beside} then 1 else 0 end`,
       place: sql<number>`(select coalesce(max(other.place), 0) + 1 from outbox as other
         where other.state = 'waiting' and other.channel = outbox.channel and other.recipient = outbox.recipient)`,
     })
