@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { alertNames } from '../domain/alert.ts';
 import { findingTasks } from '../domain/follow-up.ts';
 import { reviewVerdicts } from '../domain/review.ts';
+import { tiers } from '../domain/tier.ts';
 import { logLevels } from '../platform/log.ts';
 import { hooks, locateHooks, locateTodos, scheduleSchema, todoFiles, webhookSchema, whole, word } from './structured.ts';
 
@@ -237,11 +238,13 @@ export const settings = {
           match: z.string().min(1).max(2_000),
           egress: z.array(z.string()).max(100).optional(),
           history: z.enum(['full', 'shallow']).optional(),
+          tier: z.enum(tiers).optional(),
         }),
       )
       .max(1_000),
-    allowed: 'a list of {match: a repository, or the beginning of one and /*, egress: [host, *.host, host:port], history: full or shallow}',
-    about: 'by repository: what its agents may reach over the network, and how much of its history is fetched',
+    allowed:
+      'a list of {match: a repository, or the beginning of one and /*, egress?: [host, *.host, host:port], history?: full | shallow, tier?: light | standard | deep}',
+    about: 'by repository: what its agents may reach over the network, how much of its history is fetched, and the tier of its models',
   },
   githubToken: {
     env: 'GITHUB_TOKEN',

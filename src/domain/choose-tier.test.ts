@@ -17,6 +17,8 @@ describe('the tier of a task', () => {
     ['is what the task asks for, whatever else speaks', { asked: 'light', failures: ['verify-failed'], labels: ['refactor'] }, 'light'],
     ['is what a label asks for', { labels: ['bug', 'tier:deep'], profile: 'light' }, 'deep'],
     ['is what the profile asks for, before the wish is read', { profile: 'standard', title: 'Refactor it all' }, 'standard'],
+    ['is what the profile asks for, before its repository', { profile: 'standard', repository: 'deep' }, 'standard'],
+    ['is what its repository asks for, before the wish is read', { repository: 'light', failures: ['verify-failed'] }, 'light'],
     ['is light where somebody only wants to know', { title: 'List the routes that need no key' }, 'light'],
     ['is light for a question', { title: 'How many tests are there?' }, 'light'],
     ['is not light when the details ask for a change', { title: 'Explain the cache', body: 'Then fix it.' }, 'standard'],

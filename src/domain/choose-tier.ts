@@ -11,9 +11,10 @@ export interface TierFacts {
   readonly labels?: readonly string[];
   /** Why earlier attempts failed, by their codes. */
   readonly failures: readonly string[];
-  /** Asked for by the task, and by the profile of its repository. */
+  /** Asked for by the task, by its profile, and by the settings for its repository. */
   readonly asked?: Tier | null;
   readonly profile?: Tier | null;
+  readonly repository?: Tier | null;
 }
 
 export interface TierChoice {
@@ -28,11 +29,12 @@ export interface TierChoice {
  * in attempts than it saves.
  */
 export function chooseTier(facts: TierFacts): TierChoice {
-  const { kind, asked, profile, labels = [] } = facts;
+  const { kind, asked, profile, repository, labels = [] } = facts;
   if (asked) return { tier: asked, reason: 'The task asks for it.' };
   const label = labels.map((text) => ({ text, tier: tierOfLabel(text) })).find(({ tier }) => tier !== undefined);
   if (label?.tier) return { tier: label.tier, reason: `The label "${label.text}" asks for it.` };
-  if (profile) return { tier: profile, reason: 'The profile of its repository asks for it.' };
+  if (profile) return { tier: profile, reason: 'Its profile asks for it.' };
+  if (repository) return { tier: repository, reason: 'The settings ask for it in its repository.' };
   if (kind === 'summary') return { tier: 'light', reason: 'Summaries are light work.' };
   const failed = facts.failures.filter((code) => !unrelated.has(code)).length;
   if (failed > 0) return { tier: 'deep', reason: failed === 1 ? 'An attempt has failed.' : `${failed} attempts have failed.` };

@@ -5,6 +5,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { git, write } from '../../test/support/git-world.ts';
 import { createDatabase, type TestDatabase } from '../../test/support/stores.ts';
+import { createKeys } from '../gateway/keys.ts';
+import { rehearsalProvider } from '../gateway/providers/rehearsal.ts';
+import type { Upstream } from '../gateway/routed-models.ts';
 import { createMemory } from '../knowledge/memory/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createIds } from '../platform/ids.ts';
@@ -16,6 +19,20 @@ import type { Store } from '../store/store.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 import { type Equipment, equip } from './equip.ts';
 import { openPlace, type Place } from './place.ts';
+
+/** Names its models, and is never asked. */
+const nobodyToAsk: Upstream = {
+  name: 'rehearsal',
+  keys: createKeys({
+    provider: 'rehearsal',
+    secrets: () => [],
+    connect: () => rehearsalProvider([], systemClock),
+    clock: systemClock,
+    chance: () => 0.5,
+  }),
+  nameOf: (model) => model,
+  listsModels: false,
+};
 
 let database: TestDatabase;
 let store: Store;
@@ -48,7 +65,7 @@ beforeEach(async () => {
       home: database.home,
       owner: { home: tmpdir(), path: process.env['PATH'] ?? '' },
       sandbox: 'off',
-      providers: [],
+      providers: [nobodyToAsk],
       models: { llmModel: undefined, llmModelLight: undefined, llmModelDeep: undefined, fallback: undefined, patienceMs: 0 },
       gitToken: async () => undefined,
       hooks: [],
@@ -58,7 +75,7 @@ beforeEach(async () => {
       keepRunsMs: null,
       checkpoints: { everyCalls: 25, perRun: 50, keepMs: 3_600_000 },
       quota: { bytes: 2 ** 30, files: 1_000 },
-      repositories: [],
+      repositories: [{ match: join(tmpdir(), '*'), tier: 'light' }],
       network: {},
       limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },
       prices: {},
@@ -89,11 +106,11 @@ afterEach(async () => {
   rmSync(repository, { recursive: true, force: true });
 });
 
-async function open(signal = new AbortController().signal): Promise<Place> {
+async function open(signal = new AbortController().signal, models = false): Promise<Place> {
   const opened = await openPlace(
     equipment.runner,
     claim,
-    { models: false },
+    { models },
     { exceeded: () => undefined, say: () => undefined, onSession: async () => undefined },
     signal,
   );
@@ -108,6 +125,12 @@ test('a place is left without a word when its end cannot be stored: how the run 
   await store.close();
   stop.abort('draining');
   await expect(place.leave('completed')).resolves.toBeUndefined();
+});
+
+test('an agent gets the model that the settings name for its repository', async () => {
+  const place = await open(undefined, true);
+  expect(place.model).toMatchObject({ tier: 'light', reason: 'The settings ask for it in its repository.' });
+  await place.leave('completed');
 });
 
 test('starts over from the last commit when the workspace of the run that was interrupted is gone, and says so', async () => {

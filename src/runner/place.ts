@@ -287,7 +287,7 @@ function instructionsOf(...parts: readonly string[]): Pick<ConversationRequest, 
 
 /** Chosen before the first call and kept for the run: a model that changes in the middle loses what was cached. */
 async function modelFor(
-  { store }: PlaceParts,
+  { store, repositories }: PlaceParts,
   { task, run, profile }: Claim,
   planned: Tier | null,
   models: Readonly<Record<Tier, string | undefined>>,
@@ -304,6 +304,7 @@ async function modelFor(
     failures,
     asked: planned ?? asked,
     profile: profile?.tier ?? null,
+    repository: task.repository === null ? null : repositories.tierOf(task.repository),
   });
   const named = (profile && modelWish(task, profile).model) ?? null;
   return named === null

@@ -6,9 +6,17 @@ const rules = repositoryRules([
   { match: 'https://github.com/acme/app', egress: ['registry.npmjs.org'] },
   { match: 'https://github.com/acme/*', egress: ['*.acme.example:8443', 'pypi.org'] },
   { match: 'git@forge.example:team/*', egress: ['crates.io'] },
-  { match: '/srv/git/*', egress: ['local.example'] },
+  { match: '/srv/git/*', egress: ['local.example'], tier: 'light' },
   { match: 'https://quiet.example/x' },
 ]);
+
+test.each([
+  ['/srv/git/app', 'light'],
+  ['https://quiet.example/x', null],
+  ['https://elsewhere.example/x', null],
+])('work on %s gets the tier %s', (repository, tier) => {
+  expect(rules.tierOf(repository)).toBe(tier);
+});
 
 test.each([
   ['https://github.com/acme/app', ['registry.npmjs.org']],

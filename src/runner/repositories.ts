@@ -1,4 +1,5 @@
 import { Unusable } from '../domain/errors.ts';
+import type { Tier } from '../domain/tier.ts';
 import { parseRule, type Rule } from '../sandbox/egress.ts';
 import type { History } from '../workspace/mirror.ts';
 import { repositoryPattern } from '../workspace/repository-pattern.ts';
@@ -9,6 +10,7 @@ export interface RepositorySetting {
   readonly match: string;
   readonly egress?: readonly string[] | undefined;
   readonly history?: History | undefined;
+  readonly tier?: Tier | undefined;
 }
 
 export interface RepositoryRules {
@@ -16,18 +18,21 @@ export interface RepositoryRules {
   egressOf(repository: string): readonly Rule[];
   /** How much of it is fetched. */
   historyOf(repository: string): History;
+  /** How much of a model work on it needs, where nobody says it closer. */
+  tierOf(repository: string): Tier | null;
 }
 
 /** The first entry that matches decides. Throws `Unusable` for an entry that says nothing sensible. */
 export function repositoryRules(entries: readonly RepositorySetting[]): RepositoryRules {
-  const parsed = entries.map(({ match, egress, history }, index) => {
+  const parsed = entries.map(({ match, egress, history, tier }, index) => {
     const at = `repositories[${index}]`;
-    return { matches: repositoryPattern(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`), history };
+    return { matches: repositoryPattern(match, `${at}.match`), egress: rulesOf(egress ?? [], `${at}.egress`), history, tier };
   });
   const entryOf = (repository: string) => parsed.find(({ matches }) => matches(repository));
   return {
     egressOf: (repository) => entryOf(repository)?.egress ?? [],
     historyOf: (repository) => entryOf(repository)?.history ?? 'full',
+    tierOf: (repository) => entryOf(repository)?.tier ?? null,
   };
 }
 
