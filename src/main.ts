@@ -15,6 +15,7 @@ import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
 import { tokensIn } from './gateway/estimate.ts';
+import { tierModels } from './gateway/model-names.ts';
 import { createGitHub } from './github/github.ts';
 import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
@@ -106,6 +107,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => line.stop());
 
     const providers = chooseProviders(config, { clock, chance: Math.random, warn: (message) => log.warn(message) });
+    if (providers.length === 0)
+      log.info('no model provider is set up: agents cannot work, commands can; set LLM_API_KEY, or see docs/models.md');
+    else
+      log.info({ providers: providers.map(({ name }) => name), models: tierModels(config, providers[0]?.name ?? '') }, 'agents ask models');
     const engines = new Map(
       [commandEngine(clock), claudeEngine({ clock, asRoot: process.getuid?.() === 0 })].map((engine) => [engine.name, engine]),
     );

@@ -86,6 +86,7 @@ describe('up', () => {
     expect(key).toMatch(/^ns_/);
     expect(server.written).not.toContain(key);
     expect(readFileSync(join(desk.home, 'logs', 'nightshift.log'), 'utf8')).toContain('nightshift is up');
+    expect(server.written).toContain('no model provider is set up');
     expect((await desk.call(['status'])).code).toBe(0);
 
     const gate = join(desk.home, 'gate');

@@ -61,7 +61,21 @@ describe('the chain of providers', () => {
     ['no key', { LLM_PROVIDER: 'openrouter' }, /provider is openrouter, but there is no key. Set OPENROUTER_API_KEY or LLM_API_KEY/],
     ['no gateway', { AI_GATEWAY_TOKEN: 'x', AI_GATEWAY_ACCOUNT_ID: 'acc' }, /AI_GATEWAY_ID must be set/],
     ['no address', { LLM_PROVIDER: 'compatible' }, /Set LLM_BASE_URL/],
-    ['somebody else’s key', { ANTHROPIC_API_KEY: 'sk-or-mine' }, /ANTHROPIC_API_KEY holds a key of OpenRouter/],
+    [
+      'somebody else’s key',
+      { ANTHROPIC_API_KEY: 'sk-or-mine' },
+      /ANTHROPIC_API_KEY holds a key of OpenRouter.* Put it into OPENROUTER_API_KEY/,
+    ],
+    [
+      'Anthropic’s key at OpenRouter',
+      { OPENROUTER_API_KEY: 'sk-ant-mine' },
+      /OPENROUTER_API_KEY holds a key of Anthropic.* Put it into ANTHROPIC_API_KEY/,
+    ],
+    [
+      'Anthropic’s bare key at OpenRouter',
+      { LLM_PROVIDER: 'openrouter', LLM_API_KEY: 'sk-ant-mine' },
+      /^LLM_API_KEY holds a key.* Set LLM_PROVIDER=claude\.$/,
+    ],
     ['only commas', { ANTHROPIC_API_KEY: ' , ' }, /ANTHROPIC_API_KEY holds no key/],
     ['a key that was copied with its dots', { ANTHROPIC_API_KEY: 'sk-ant-…' }, /ANTHROPIC_API_KEY holds a key with characters/],
     ['a file that is not there', { ANTHROPIC_API_KEY: 'file:/nowhere/key' }, /file that ANTHROPIC_API_KEY names cannot be read/],

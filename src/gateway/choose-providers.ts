@@ -66,6 +66,7 @@ function byKeyAlone({ llmApiKey }: ProviderSettings): Chained | undefined {
 }
 
 const isOpenRouters = (key: string): boolean => key.startsWith('sk-or-');
+const isAnthropics = (key: string): boolean => key.startsWith('sk-ant-');
 
 function hasOwnKeys(name: Chained, settings: ProviderSettings): boolean {
   switch (name) {
@@ -84,16 +85,17 @@ function chained(name: Chained, settings: ProviderSettings, isFirst: boolean, ar
   switch (name) {
     case 'openrouter': {
       const secrets = keysOf(name, 'OPENROUTER_API_KEY', settings.openrouterApiKey, settings, isFirst, around);
+      if (baseUrl === undefined && secrets().some(isAnthropics)) {
+        const right = { whose: 'Anthropic', provider: 'claude', variable: 'ANTHROPIC_API_KEY' } as const;
+        throw misplaced(settings.openrouterApiKey === undefined ? 'LLM_API_KEY' : 'OPENROUTER_API_KEY', 'OpenRouter', right);
+      }
       return upstream(name, settings, around, secrets, { baseUrl: baseUrl ?? 'https://openrouter.ai/api', keyAs: 'bearer' });
     }
     case 'claude': {
       const secrets = keysOf(name, 'ANTHROPIC_API_KEY', settings.anthropicApiKey, settings, isFirst, around);
       if (baseUrl === undefined && secrets().some(isOpenRouters)) {
-        const variable = settings.anthropicApiKey === undefined ? 'LLM_API_KEY' : 'ANTHROPIC_API_KEY';
-        throw new Unusable(
-          'bad-setting',
-          `${variable} holds a key of OpenRouter, which Claude's own API does not take. Set LLM_PROVIDER=openrouter.`,
-        );
+        const right = { whose: 'OpenRouter', provider: 'openrouter', variable: 'OPENROUTER_API_KEY' } as const;
+        throw misplaced(settings.anthropicApiKey === undefined ? 'LLM_API_KEY' : 'ANTHROPIC_API_KEY', "Claude's own API", right);
       }
       return upstream(name, settings, around, secrets, { baseUrl: baseUrl ?? 'https://api.anthropic.com' });
     }
@@ -108,6 +110,16 @@ function chained(name: Chained, settings: ProviderSettings, isFirst: boolean, ar
       return upstream(name, settings, around, secrets, way);
     }
   }
+}
+
+/** A key without an owner's name goes wherever LLM_PROVIDER says; any other is in the wrong variable. */
+function misplaced(
+  variable: string,
+  where: string,
+  right: { readonly whose: string; readonly provider: Chained; readonly variable: string },
+): Unusable {
+  const remedy = variable === 'LLM_API_KEY' ? `Set LLM_PROVIDER=${right.provider}.` : `Put it into ${right.variable} instead.`;
+  return new Unusable('bad-setting', `${variable} holds a key of ${right.whose}, which ${where} does not take. ${remedy}`);
 }
 
 const noSecret = [''] as const;
