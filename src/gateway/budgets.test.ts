@@ -551,6 +551,36 @@ for (const dialect of dialects) {
       expect(upstream.seen).toEqual([]);
     });
 
+    test('that gets its money at the very stop leaves nothing reserved', async () => {
+      upstream.behaves(costs(10, 10));
+      let written = 0;
+      let passing = Number.POSITIVE_INFINITY;
+      const gate = Promise.withResolvers<void>();
+      const slow: Store = {
+        ...store,
+        read: store.read,
+        async write(change) {
+          if (passing-- <= 0) await gate.promise;
+          return store.write(change).finally(() => {
+            written += 1;
+          });
+        },
+      };
+      const { ask, budgets } = open({ limits: { day: 20_000 }, over: slow });
+      const first = await ask(callerOf('run_1'), { max_tokens: 1_000 });
+      const second = ask(callerOf('run_2'), { max_tokens: 1_000 });
+      await until('the second to stand in line', () => written === 3);
+      passing = 1; // the booking of the first; what it sets free is given to the second behind the gate
+      await first.text();
+      await until('the second to be served', () => passing < 0);
+      const stopped = budgets.stop();
+      gate.resolve();
+      await (await second).text();
+      await stopped;
+      await until('what was begun to be stored', () => written >= 5);
+      expect(await reservations()).toEqual([]);
+    });
+
     test('that could not be stored at once is stored when the store answers again', async () => {
       let broken = false;
       const flaky: Store = {

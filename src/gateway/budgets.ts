@@ -418,7 +418,7 @@ export function createBudgets(parts: BudgetParts): Budgets {
     },
     async stop() {
       stopping.abort();
-      till.stop();
+      await till.stop();
       bookNow();
       const enough = new AbortController();
       const calls = [...pending.values()].map(({ stored }) => stored.promise);

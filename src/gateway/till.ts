@@ -58,7 +58,8 @@ export interface Till {
   freed(): void;
   /** Whether anybody stands in line. */
   readonly waiting: boolean;
-  stop(): void;
+  /** Whoever waits is sent away, but for those who are being served at this moment. */
+  stop(): Promise<void>;
 }
 
 interface Waiter {
@@ -147,9 +148,10 @@ export function createTill(parts: TillParts): Till {
     freed() {
       if (line.runs.size > 0) look();
     },
-    stop() {
+    async stop() {
+      for (const waiter of line.all()) waiter.over = true;
+      await serve(undefined).catch(() => undefined); // whoever waits hears of it
       cancelAlarm?.();
-      for (const waiter of line.all()) sendAway(waiter, wait);
     },
   };
 }
