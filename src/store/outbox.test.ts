@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import type { Message } from '../domain/mail.ts';
-import { enrol } from './nodes.ts';
+import { enrol, removeNode } from './nodes.ts';
 import {
   discardMessage,
   findMessage,
@@ -185,6 +185,17 @@ for (const dialect of dialects) {
 
     test('an edit that was given up, and is sent again by hand, goes out', () =>
       play([put(0), take, end('sent'), put(0, 5_000), later, take, end('dead'), { do: 'resend', key: 0 }]));
+
+    test('one that was discarded in the hands of a node that was taken for dead goes out when it is sent again', async () => {
+      const message = { id: 'msg_frozen', channel: 'frozen', recipient: 'ann', kind: 'note', key: 'k', body: 'x' };
+      await store.write((tx) => putMessages(tx, [message], 0));
+      expect(await store.write((tx) => takeMessages(tx, 'nod_a', 'frozen', 1, 0))).toHaveLength(1);
+      await store.write((tx) => removeNode(tx, 'nod_a'));
+      expect(await store.write((tx) => discardMessage(tx, message.id, ['waiting']))).toBe(true);
+      await store.write((tx) => enrol(tx, { id: 'nod_a', address: null }, 0));
+      expect(await store.write((tx) => resendMessage(tx, message.id, ['discarded'], 0))).toBe(true);
+      expect(await store.write((tx) => takeMessages(tx, 'nod_b', 'frozen', 1, 0))).toHaveLength(1);
+    });
 
     test('a correction in its line that becomes an edit that may pause goes out', () =>
       play([put(0), take, end('sent'), put(2), put(0), put(0, 5_000)]));

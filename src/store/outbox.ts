@@ -280,7 +280,7 @@ export async function discardMessage(tx: Tx, id: string, from: readonly MessageS
   if (!line) return false;
   const result = await tx.db
     .updateTable('outbox')
-    .set({ state: 'discarded', leads: 0 })
+    .set({ state: 'discarded', leads: 0, holder: null })
     .where('id', '=', id)
     .where('state', 'in', from)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
