@@ -14,6 +14,11 @@ test.each([
   ['a user named like the password', `https://${noise}:${noise}@git.example/x`, `https://${noise}:[secret]@git.example/x`],
   ['a private key', `before ${key('\n')}\n-----END PRIVATE KEY----- after`, 'before [secret] after'],
   ['a private key that is cut off', `before ${key('\n')}`, 'before [secret]'],
+  [
+    'a private key with headers',
+    `before ${key('\n').replace('-----\n', '-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,1A\n\n')}`,
+    'before [secret]',
+  ],
   ['a private key in JSON', `{"key": "${key('\\n')}\\n-----END PRIVATE KEY-----"}`, '{"key": "[secret]"}'],
 ])('blanks %s', (_, text, blanked) => {
   expect(withoutSecrets(text)).toBe(blanked);
@@ -31,4 +36,6 @@ test('takes its time for no text', () => {
   for (const piece of ['-----BEGIN PRIVATE KEY-----', 'a: b\n', 'A_KEY=', 'token = "', 'x://a:']) {
     expect(withoutSecrets(piece.repeat(3_000)).length).toBeGreaterThan(0);
   }
+  const endless = `-----BEGIN PRIVATE KEY-----${'a: '.repeat(2_000)}`;
+  expect(withoutSecrets(endless)).toBe(endless);
 });

@@ -27,8 +27,9 @@ export const secretAssignment =
 
 const everywhere = secretForms.map(({ form }) => new RegExp(form, `${form.flags}g`));
 const assignments = new RegExp(secretAssignment, 'gi');
+/** A header begins on a line of its own and ends with it: could it end anywhere, a hostile text would have it tried everywhere. */
 const privateKeys =
-  /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:(?:\\n|\s)*[\w-]{1,40}: [^\n]*)*(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})+(?:\\n|\s)*[A-Za-z0-9+/=]*(?:(?:\\n|\s)*-----END [A-Z ]{1,40}-----)?/g;
+  /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:(?:\\n|\r?\n)[ \t]*[\w-]{1,40}: [^\n\\]*)*(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})+(?:\\n|\s)*[A-Za-z0-9+/=]*(?:(?:\\n|\s)*-----END [A-Z ]{1,40}-----)?/g;
 /** As environments and headers are printed. In code these would be names as often as values. */
 const printed = [
   /\b[A-Z][A-Z0-9_]{0,60}(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD)[A-Z0-9_]{0,20}=(?!\d+\b)([^\s'"]{8,500})/g,
