@@ -101,6 +101,48 @@ describe('a change that weakens gates', () => {
       /skips tests/,
     ],
     [
+      'by giving a file of tests a name that is none',
+      { 'a.test.ts': tests('a', 'b', 'c') },
+      { 'a.test.ts': null, 'old/a.ts.txt': tests('a', 'b', 'c'), 'b.test.ts': tests('z') },
+      /^a\.test\.ts is a file of tests, and none any more as old\/a\.ts\.txt/,
+    ],
+    [
+      'behind more than can be looked at',
+      { 'z.test.ts': tests('a', 'b', 'c') },
+      { 'a.txt': 'x\n'.repeat(2_000), 'z.test.ts': tests('a') },
+      /^z\.test\.ts was not looked at/,
+    ],
+    [
+      'by wanting a test to fail',
+      { 'a.test.ts': tests('a', 'b') },
+      { 'a.test.ts': tests('a', 'b').replace("test('b'", "test.fails('b'") },
+      /skips tests/,
+    ],
+    [
+      'by a condition that never holds',
+      { 'a.test.ts': `describe('all', () => {\n${tests('a')}});\n` },
+      { 'a.test.ts': `describe.skipIf(true)('all', () => {\n${tests('a')}});\n` },
+      /skips tests/,
+    ],
+    [
+      'by skipping in the middle of a test',
+      { 'a.test.js': "test('a', (t) => {\n  b();\n});\n" },
+      { 'a.test.js': "test('a', (t) => {\n  t.skip();\n  b();\n});\n" },
+      /skips tests/,
+    ],
+    [
+      'by lowering the second threshold of a line',
+      { 'vitest.config.ts': 'export default { lines: 90, branches: 90 };\n' },
+      { 'vitest.config.ts': 'export default { lines: 90, branches: 10 };\n' },
+      /sets branches to 10 \(it was 90\)/,
+    ],
+    [
+      'by lowering a threshold beside a higher one of that name',
+      { 'vitest.config.ts': 'export default {\n  lines: 90,\n};\n' },
+      { 'vitest.config.ts': 'export default {\n  a: { lines: 95 },\n  lines: 10,\n};\n' },
+      /sets lines to 10 \(it was 90\)/,
+    ],
+    [
       'by lowering a threshold',
       { '.nycrc.json': '{\n  "lines": 90\n}\n' },
       { '.nycrc.json': '{\n  "lines": 50\n}\n' },
@@ -158,6 +200,13 @@ describe('a change that weakens gates', () => {
     ['renames a file of tests', { 'test/run.rb': 'check 1\n' }, { 'test/run.rb': null, 'test/walk.rb': 'check 1\n' }, []],
     ['takes a skip away', { 'a.test.ts': "test.skip('a', f);\n" }, { 'a.test.ts': "test('a', f);\n" }, []],
     ['moves a skip', { 'a.test.ts': `test.skip('a', f);\n${tests('b')}` }, { 'a.test.ts': `${tests('b')}test.skip('a', f);\n` }, []],
+    [
+      'moves a helper of tests',
+      { 'test/time.ts': 'export const now = 1;\n' },
+      { 'test/time.ts': null, 'src/time.ts': 'export const now = 1;\n' },
+      [],
+    ],
+    ['is long, and changes nothing that gates are made of', {}, { 'a.txt': 'x\n'.repeat(2_000), 'z.txt': 'x\n' }, []],
     ['speaks of skipping elsewhere', {}, { 'src/queue.ts': 'test.skip(); // it.only(\n' }, []],
     [
       'raises a threshold',
@@ -189,6 +238,14 @@ describe('a change that weakens gates', () => {
     const evidence = await ask(weakeningGate(false), { change: await changeOf(before, now) });
     expect({ passed: evidence.passed, told: told(evidence) }).toEqual({ passed: true, told: findings });
   });
+});
+
+test('thousands of thresholds take no longer than their number', async () => {
+  const setting = (kind: 'added' | 'removed') => (line: number) => ({ path: '.eslintrc.json', kind, line, text: `lines: ${line % 90}` });
+  const numbers = Array.from({ length: 40_000 }, (_, at) => at);
+  const lines = [...numbers.map(setting('removed')), ...numbers.map(setting('added'))];
+  const change = { files: [], lines, linesTruncated: false, before: async () => undefined, now: async () => undefined };
+  expect(await ask(weakeningGate(false), { change })).toMatchObject({ passed: true });
 });
 
 describe('the coverage of a change', () => {
