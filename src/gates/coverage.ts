@@ -65,7 +65,7 @@ function parseCobertura(text: string, directory: string): Coverage {
   const root = /<source>([^<]{1,1000})<\/source>/.exec(text)?.[1] ?? '';
   const prefix = relative(root, directory);
   let file = new Map<number, number>();
-  for (const [tag] of text.matchAll(/<(?:class|line)\s[^>]{1,2000}>/g)) {
+  for (const [tag] of text.matchAll(/<(?:class|line)\s[^<>]{1,2000}>/g)) {
     const name = /\sfilename="([^"]+)"/.exec(tag)?.[1];
     if (name !== undefined) {
       const path = relative(name, directory);

@@ -278,6 +278,12 @@ describe('the coverage of a change', () => {
     ['of other files', { 'lcov.info': lcov(0, 'src/b.ts') }, true, '100 % of 0 changed lines are covered by tests: too few to judge.'],
     ['of nothing', {}, true, 'The tests left no report of coverage by lines.'],
     [
+      'in a report of tags that never end',
+      { 'coverage.xml': '<line '.repeat(2_000_000) },
+      true,
+      '100 % of 0 changed lines are covered by tests: too few to judge.',
+    ],
+    [
       'in a report that is none',
       { 'lcov.info': 'DA:x\nSF:\n<line' },
       true,

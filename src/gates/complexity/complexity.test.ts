@@ -4,7 +4,7 @@ import { until } from '../../../test/support/server-process.ts';
 import { systemClock } from '../../platform/clock.ts';
 import type { ChangedLine } from '../../workspace/diff.ts';
 import type { Evidence, Scene } from '../gate.ts';
-import { complexityGate } from './complexity.ts';
+import { complexityGate, touchedFunctions } from './complexity.ts';
 import { measure } from './measure.ts';
 
 const measured = async (path: string, text: string): Promise<Readonly<Record<string, number>>> => {
@@ -128,6 +128,24 @@ describe('a change is', () => {
   test('not asked about what programs have written', async () => {
     expect(await verdictOn({ 'dist/a.js': [undefined, source('parse', 12)] })).toMatchObject({ passed: true });
   });
+});
+
+test('functions by the ten thousand take no longer than their number', () => {
+  const functions = Array.from({ length: 100_000 }, (_, at) => ({ name: `f${at}`, firstLine: at + 1, lastLine: at + 1, complexity: 2 }));
+  const lines = functions.flatMap(({ firstLine }) => (firstLine % 2 === 0 ? [firstLine] : []));
+  const touched = touchedFunctions(functions, functions, lines);
+  expect(touched).toHaveLength(50_000);
+  expect(touched[0]).toEqual({ name: 'f1', firstLine: 2, lastLine: 2, complexity: 2, before: 2 });
+});
+
+test('a function around others is touched by what is in them', () => {
+  const inOrder = [
+    { name: 'outer', firstLine: 1, lastLine: 9, complexity: 1 },
+    { name: 'first', firstLine: 2, lastLine: 3, complexity: 1 },
+    { name: 'second', firstLine: 5, lastLine: 6, complexity: 1 },
+    { name: 'after', firstLine: 11, lastLine: 12, complexity: 1 },
+  ];
+  expect(touchedFunctions(inOrder, [], [6]).map(({ name }) => name)).toEqual(['outer', 'second']);
 });
 
 test('a source that keeps the parser busy for too long is left, and said to be', async () => {

@@ -33,7 +33,7 @@ export const complexityGate = (most: number, clock: Clock): Gate => ({
     );
     const above = touched.filter(({ complexity }) => complexity > most);
     const worse = above.filter(({ complexity, before }) => complexity > before);
-    const findings = [...worse, ...above.filter((each) => !worse.includes(each))].slice(0, 20).map(told);
+    const findings = [...worse, ...above.filter(({ complexity, before }) => complexity <= before)].slice(0, 20).map(told);
     if (worse.length === 0) {
       const count = touched.length === 1 ? '1 function is' : `${touched.length} functions are`;
       return evidence({ passed: true, summary: `${count} new or changed, and none is too complex or has become more so.`, findings });
@@ -86,17 +86,21 @@ async function sourcesOf(change: Change): Promise<readonly ChangedSource[]> {
 const isMeasured = ({ path, kind, binary }: ChangedFile): boolean =>
   kind !== 'deleted' && !binary && !foreign.test(path) && grammarOf(path) !== undefined;
 
-function touchedFunctions(
+/** All come in order, and may be as many as a source has characters: each is looked at once. */
+export function touchedFunctions(
   now: readonly MeasuredFunction[],
   before: readonly MeasuredFunction[],
   lines: readonly number[],
 ): readonly Touched[] {
+  const was = new Map<string, number>();
+  for (const { name, complexity } of before) was.set(name, Math.max(was.get(name) ?? 0, complexity));
+  let next = 0;
   return now
-    .filter(({ firstLine, lastLine }) => lines.some((line) => line >= firstLine && line <= lastLine))
-    .map((each) => ({
-      ...each,
-      before: Math.max(0, ...before.filter(({ name }) => name === each.name).map(({ complexity }) => complexity)),
-    }));
+    .filter(({ firstLine, lastLine }) => {
+      while (next < lines.length && (lines[next] as number) < firstLine) next += 1;
+      return next < lines.length && (lines[next] as number) <= lastLine;
+    })
+    .map((each) => ({ ...each, before: was.get(each.name) ?? 0 }));
 }
 
 /**
