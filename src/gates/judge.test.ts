@@ -60,6 +60,25 @@ test('commands are run one after the other, and what only looks at the change is
   ]);
 });
 
+test('a gate that breaks does not leave a command running behind it', async () => {
+  const broken = Promise.withResolvers<boolean>();
+  let ended = false;
+  const judging = ask([
+    gate('tests', 'tests', async () => {
+      await broken.promise;
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+      ended = true;
+      return true;
+    }),
+    gate('secrets', 'secrets', async () => {
+      broken.resolve(true);
+      throw new Error('broken');
+    }),
+  ]);
+  await expect(judging).rejects.toThrow('broken');
+  expect(ended).toBe(true);
+});
+
 test('when nothing has been changed nothing else is asked', async () => {
   const never = gate('tests', 'tests', () => Promise.reject(new Error('asked')));
   expect(await ask([gate('changed', 'changed', async () => false), never])).toMatchObject([{ gate: 'changed', passed: false }]);

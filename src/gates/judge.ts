@@ -28,7 +28,12 @@ export async function judge(judging: Judging, signal: AbortSignal): Promise<Judg
 
   const rest = gates.filter((gate) => !first.includes(gate));
   const lanes = [rest.filter(needsTheFiles), ...rest.filter((gate) => !needsTheFiles(gate)).map((gate) => [gate])];
-  const judged = await Promise.all(lanes.map((lane) => inTurn(judging, lane, signal)));
+  // Whatever breaks in one lane: until the others have ended, files may stand in for those that were judged.
+  const settled = await Promise.allSettled(lanes.map((lane) => inTurn(judging, lane, signal)));
+  const judged = settled.map((lane) => {
+    if (lane.status === 'rejected') throw lane.reason;
+    return lane.value;
+  });
   const unable = judged.find((each) => !each.ok);
   if (unable) return unable;
   const verdicts = [began, ...judged].flatMap((each) => (each.ok ? each.verdicts : []));
