@@ -48,6 +48,7 @@ describe('the gates of a repository', () => {
     ['npm init wrote the script', scripts({ test: 'echo "Error: no test specified" && exit 1' })],
     ['the script does nothing', scripts({ test: 'true', lint: 'exit 0', build: ':', types: '' })],
     ['the script only talks', scripts({ lint: 'echo nothing to lint here' })],
+    ['the script cannot fail', scripts({ test: 'vitest run || true', lint: 'eslint .; exit 0', build: 'tsc || :' })],
     ['package.json is broken', { 'package.json': '{"scripts":' }],
     ['package.json is not an object', { 'package.json': 'null' }],
     ['package.json is a list', { 'package.json': '[]' }],

@@ -115,10 +115,11 @@ export function parseManifest(text: string | undefined): Manifest | undefined {
   }
 }
 
-/** Something that could fail. What `npm init` writes, and what only prints or does nothing, checks nothing. */
+/** Something that could fail. What `npm init` writes, what only prints or does nothing, and what is green whatever came before, checks nothing. */
 export const isReal = (script: unknown): script is string =>
   typeof script === 'string' &&
   !/^\s*(?:|true|:|exit 0|echo\b[^&|;]*(?:&&\s*exit\s+[01])?)\s*$/.test(script) &&
+  !/(?:\|\||;)\s*(?:true|:|exit\s+0)\s*;?\s*$/.test(script) &&
   !/no test specified/.test(script);
 
 async function packageManager(read: Read, named: string): Promise<(script: string) => readonly string[]> {

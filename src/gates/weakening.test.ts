@@ -178,6 +178,12 @@ describe('a change that weakens gates', () => {
       { 'package.json': '{"scripts":{"test":"true"}}' },
       /no real script "test"/,
     ],
+    [
+      'by a script that cannot fail any more',
+      { 'package.json': '{"scripts":{"test":"vitest"}}' },
+      { 'package.json': '{"scripts":{"test":"vitest || true"}}' },
+      /no real script "test"/,
+    ],
     ['by deleting package.json', { 'package.json': '{"scripts":{"test":"vitest"}}' }, { 'package.json': null }, /no real script "test"/],
     ['by its own file', { '.nightshift.yaml': 'gates: { e2e: x }' }, { '.nightshift.yaml': 'gates: {}' }, /the gate e2e is gone/],
     ['by deleting its own file', { '.nightshift.yaml': 'gates: { e2e: x }' }, { '.nightshift.yaml': null }, /\.nightshift\.yaml is gone/],
