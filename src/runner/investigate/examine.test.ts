@@ -446,6 +446,13 @@ deleted file mode 100644
   });
 });
 
+test('a finding holds no secret that a program printed', () => {
+  const address = ['postgres://app:', 'gW7xQ2mK', '@db.internal/app'].join('');
+  expect(findingsIn(`Error: cannot connect to ${address}\n    at connect (src/db.ts:3:5)`)).toMatchObject([
+    { category: 'crash', message: 'Error: cannot connect to postgres://app:[secret]@db.internal/app' },
+  ]);
+});
+
 test.each([
   ['npm test', 'npm test'],
   ['cd app && CI=1 npm test -- --run 2>&1 | tail -20', 'npm test'],

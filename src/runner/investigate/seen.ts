@@ -1,4 +1,5 @@
 import type { Finding } from '../../domain/finding.ts';
+import { withoutSecrets } from '../../domain/secret-forms.ts';
 
 /** One use of a tool, as the analysers look at it. */
 export interface Seen {
@@ -21,7 +22,7 @@ const mostLines = 5_000;
 const longestMessage = 400;
 const longestCode = 200;
 
-/** The shape that all findings have, whatever a program printed. */
+/** The shape that all findings have, whatever a program printed: errors often tell the address with the password that they failed with. */
 export const found = (
   category: Finding['category'],
   code: string,
@@ -31,8 +32,8 @@ export const found = (
   line?: number | string | undefined,
 ): Finding => ({
   category,
-  code: onOneLine(code).slice(0, longestCode).toWellFormed(),
-  message: onOneLine(message).slice(0, longestMessage).toWellFormed(),
+  code: withoutSecrets(onOneLine(code)).slice(0, longestCode).toWellFormed(),
+  message: withoutSecrets(onOneLine(message)).slice(0, longestMessage).toWellFormed(),
   worth,
   file: file === undefined || file === '' ? null : onOneLine(file).slice(0, longestLine).toWellFormed(),
   line: line === undefined ? null : asLine(Number(line)),
