@@ -42,6 +42,20 @@ export interface Task {
   readonly runs: readonly { readonly id: string; readonly status: RunStatus }[];
 }
 
+export interface Resolved {
+  readonly task: Task;
+  readonly work: {
+    readonly runId: string;
+    readonly nodeId: string;
+    readonly branch: string | null;
+    readonly fetchCommand: string | null;
+    readonly workspace: string | null;
+    readonly outputFile: string;
+    readonly sessionId: string | null;
+    readonly summary: string | null;
+  } | null;
+}
+
 export interface Run extends RunResult {
   readonly id: string;
   readonly taskId: string;

@@ -34,7 +34,7 @@ describe('completion', () => {
 
   test('offers in bash what fits where the cursor stands', async () => {
     expect(await offered('')).toEqual(expect.arrayContaining(['up', 'tasks', 'completion', 'help']));
-    expect(await offered('re')).toEqual(['restore', 'retry', 'rewind', 'resume']);
+    expect(await offered('re')).toEqual(['restore', 'retry', 'resolve', 'rewind', 'resume']);
     expect(await offered('tasks', '--st')).toEqual(['--status']);
     expect(await offered('tasks', '--priority', '')).toEqual(['high', 'medium', 'low']);
     expect(await offered('token', '')).toEqual(['create', 'list', 'rotate', 'revoke', 'link']);

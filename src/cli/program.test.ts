@@ -21,6 +21,7 @@ const commands = [
   'logs',
   'cancel',
   'retry',
+  'resolve',
   'priority',
   'profiles',
   'workspaces',

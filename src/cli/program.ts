@@ -34,6 +34,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'deny', summary: 'refuse tasks that await approval', load: () => import('./deny.ts') },
     { name: 'cancel', summary: 'call tasks off', load: () => import('./cancel.ts') },
     { name: 'retry', summary: 'put ended tasks back in line', load: () => import('./retry.ts') },
+    { name: 'resolve', summary: 'say how a task goes on that needs a person', load: () => import('./resolve.ts') },
     { name: 'checkpoints', summary: 'list the points that a run can go back to', load: () => import('./checkpoints.ts') },
     { name: 'rewind', summary: 'put the files of a run back to a checkpoint', load: () => import('./rewind.ts') },
     { name: 'priority', summary: "change a waiting task's priority", load: () => import('./priority.ts') },

@@ -8,6 +8,7 @@ import { taskOrRunId } from './ids.ts';
 import { block, oneLine, truncate } from './legible.ts';
 import { type Field, outcomeFields } from './outcome.ts';
 import { printPatch } from './patch.ts';
+import { choicesFor } from './resolve.ts';
 import { type Define, examples, type Session } from './session.ts';
 import { describe } from './story.ts';
 import type { Screen } from './terminal.ts';
@@ -99,6 +100,7 @@ async function showTask(session: Session, flags: ClientFlags, client: Client, id
     'What came of it',
     came.map(([name, value]) => `${screen.paint('dim', name.padEnd(9))} ${value}`),
   );
+  section(screen, 'It is for you to say', choicesFor(task));
   section(screen, 'Recently', eventLines(screen, events).slice(-shownEvents));
 }
 

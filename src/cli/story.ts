@@ -28,6 +28,10 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
       return { text: `${text('by')} refused it` };
     case 'task.budget':
       return { text: `${text('by')} set its budget: ${data['to'] === null ? 'none of its own' : `$${Number(data['to']).toFixed(2)}`}` };
+    case 'task.recovery':
+      return recoveryLine(data);
+    case 'task.resolved':
+      return { text: `${text('by')} decided: ${text('choice')}${data['note'] === null ? '' : `, ${text('note')}`}` };
     case 'task.cancel-requested':
       return { text: `${text('by')} called it off` };
     case 'task.status':
@@ -106,6 +110,22 @@ function statusLine(data: StreamedEvent['data'], byRun: boolean): Line | undefin
       return { text: to, style: 'green' };
     default:
       return { text: `${oneLine(to)}${because}`, style: to === 'cancelled' ? 'dim' : 'red' };
+  }
+}
+
+/** What simply ends, or waits, is told by the end of the run. */
+function recoveryLine({ plan, checkpoint, tier }: StreamedEvent['data']): Line | undefined {
+  const from = typeof checkpoint === 'string' ? `from checkpoint ${oneLine(checkpoint)}` : 'afresh';
+  const model = typeof tier === 'string' ? `, with a ${oneLine(tier)} model` : '';
+  switch (plan) {
+    case 'resume':
+      return { text: `goes on by itself, ${from}${model}`, style: 'yellow' };
+    case 'alternative':
+      return { text: `tries another way by itself, ${from}${model}`, style: 'yellow' };
+    case 'escalate':
+      return { text: 'a person has to say how it goes on', style: 'red' };
+    default:
+      return undefined;
   }
 }
 

@@ -19,6 +19,7 @@ export interface TaskFlags {
   readonly budget?: string;
   readonly verify?: string;
   readonly engine?: string;
+  readonly attempts?: string;
   readonly needsApproval?: true;
   readonly profile?: string;
   readonly tier?: string;
@@ -39,6 +40,7 @@ export const taskFlags = (command: Command): Command =>
     .option('--budget <usd>', 'most it may cost, in US dollars')
     .option('--verify <command>', 'command that must exit with 0 for the work to count')
     .option('--engine <name>', 'engine to run it with')
+    .option('--attempts <n>', 'how often it is tried by itself (default: 3)')
     .option('--needs-approval', 'wait until somebody approves it')
     .option('--profile <name>', 'profile to run it with (default: default)')
     .addOption(new Option('--tier <tier>', 'how much of a model it needs, whatever its profile says').choices(tiers))
@@ -60,6 +62,7 @@ export async function taskOf(title: string, flags: TaskFlags, { terminal }: Sess
     budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
     verify: flags.verify,
     engine: flags.engine,
+    maxAttempts: flags.attempts === undefined ? undefined : countOf(flags.attempts),
     needsApproval: flags.needsApproval,
     profile: flags.profile,
     tier: flags.tier,
@@ -103,6 +106,11 @@ export function timeOf(text: string, now: number, flag = '--not-before'): string
     );
   }
   return new Date(at).toISOString();
+}
+
+function countOf(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw misused(`--attempts must be a number such as 3, not ${JSON.stringify(text)}.`);
 }
 
 export function amountOf(text: string): number {

@@ -7,6 +7,8 @@ import type { HookPoint, HookVerdict } from './hook.ts';
 import type { NoteKind } from './note.ts';
 import type { Severity } from './notice.ts';
 import type { Reason } from './outcome.ts';
+import type { RecoveryKind } from './recovery.ts';
+import type { Resolution } from './resolution.ts';
 import type { TestReport } from './result.ts';
 import type { DecidedRound } from './round.ts';
 import type { RunStatus } from './run.ts';
@@ -24,6 +26,13 @@ export type Happening =
   | { readonly type: 'task.dependencies'; readonly data: { dependsOn: readonly string[] } }
   | { readonly type: 'task.approved'; readonly data: { by: string; profile: string } }
   | { readonly type: 'task.denied' | 'task.cancel-requested'; readonly data: { by: string } }
+  /** A run went wrong with `reason`, and what follows from that. How an attempt that was planned begins is told too. */
+  | {
+      readonly type: 'task.recovery';
+      readonly data: { plan: RecoveryKind; reason: Reason; checkpoint?: string | null; tier?: Tier | null };
+    }
+  /** A person said how a task goes on that waited for that. */
+  | { readonly type: 'task.resolved'; readonly data: { choice: Resolution['choice']; by: string; note: string | null } }
   | { readonly type: 'run.started'; readonly data: { attempt: number; node: string; engine: string | null } }
   | { readonly type: 'run.output'; readonly data: { stream: 'stdout' | 'stderr'; text: string } }
   | { readonly type: 'run.notice'; readonly data: { text: string } }

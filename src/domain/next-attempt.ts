@@ -8,5 +8,9 @@ export interface NextAttempt {
   readonly background: string | null;
   /** Instead of the tier that would be chosen. */
   readonly tier: Tier | null;
+  /** Only the files of the checkpoint: its conversation is over. */
+  readonly newConversation?: true;
+  /** Goes another way than one that led nowhere; there is no second such attempt until a person has spoken. */
+  readonly otherWay?: true;
   readonly by: 'person' | 'recovery';
 }

@@ -1,4 +1,5 @@
-import type { Outcome, Reason } from './outcome.ts';
+import { isSetback, type Outcome, type Reason } from './outcome.ts';
+import type { Recovery } from './recovery.ts';
 
 export const runStatuses = ['running', 'succeeded', 'failed', 'cancelled', 'lost', 'released', 'over-budget', 'escalated'] as const;
 export type RunStatus = (typeof runStatuses)[number];
@@ -19,8 +20,10 @@ export interface Run {
 
 export const isRunOver = (status: RunStatus): boolean => status !== 'running';
 
-export function runStatusOf(outcome: Outcome): RunStatus {
-  return outcome.kind === 'needs-human' ? 'escalated' : outcome.kind;
+/** A run that went wrong counts as escalated only when a person is asked about it. */
+export function runStatusOf(outcome: Outcome, recovery: Recovery | undefined): Exclude<RunStatus, 'running' | 'lost'> {
+  if (!isSetback(outcome)) return outcome.kind;
+  return recovery?.kind === 'escalate' ? 'escalated' : 'failed';
 }
 
 export const reasonOf = (outcome: Outcome): Reason | null => ('reason' in outcome ? outcome.reason : null);

@@ -1,4 +1,5 @@
-import type { Outcome, Reason } from './outcome.ts';
+import type { Outcome, Reason, Setback } from './outcome.ts';
+import type { Recovery } from './recovery.ts';
 import type { Tier } from './tier.ts';
 
 export const priorities = ['high', 'medium', 'low'] as const;
@@ -89,9 +90,12 @@ export type TaskChange =
   | { readonly type: 'dependencies-changed'; readonly waitingFor: number }
   | { readonly type: 'due' }
   | { readonly type: 'claimed' }
-  | { readonly type: 'settled'; readonly outcome: Outcome; readonly backoffMs: number }
+  | { readonly type: 'settled'; readonly outcome: Exclude<Outcome, Setback> }
+  | { readonly type: 'set-back'; readonly reason: Reason; readonly recovery: Recovery }
   | { readonly type: 'holder-lost'; readonly backoffMs: number }
   | { readonly type: 'cancel-requested' }
+  /** A person was asked, and nothing more shall be done about it. */
+  | { readonly type: 'withdrawn'; readonly reason: Reason }
   | { readonly type: 'retried'; readonly waitingFor: number };
 
 export type Advance = { readonly ok: true; readonly next: TaskState } | { readonly ok: false; readonly refusal: Reason };
@@ -169,7 +173,11 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
 
     case 'settled':
       if (state.status !== 'running') return refuse('not-running', `The task is ${state.status}, not running.`);
-      return to(settle(state, change.outcome, change.backoffMs, now));
+      return to(settle(state, change.outcome, now));
+
+    case 'set-back':
+      if (state.status !== 'running') return refuse('not-running', `The task is ${state.status}, not running.`);
+      return to(recover(state, change.reason, change.recovery, now));
 
     case 'holder-lost': {
       if (state.status !== 'running') return refuse('not-running', `The task is ${state.status}, not running.`);
@@ -189,6 +197,10 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
       if (state.status === 'running') return to({ ...state, cancelRequestedAt: state.cancelRequestedAt ?? now });
       return to(close({ ...state, cancelRequestedAt: now }, 'cancelled', now, null));
 
+    case 'withdrawn':
+      if (!awaitsDecision(state.status)) return refuse('not-escalated', notEscalated(state.status));
+      return to(close(state, 'cancelled', now, change.reason));
+
     case 'retried':
       if (!isRetryable(state.status))
         return refuse(
@@ -203,6 +215,11 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
 export function isWaiting(status: TaskStatus): boolean {
   return status === 'queued' || status === 'blocked' || status === 'delayed' || status === 'awaiting-approval';
 }
+
+/** Its run came to a point where a person has to say how it goes on. */
+export const awaitsDecision = (status: TaskStatus): boolean => status === 'escalated' || status === 'over-budget';
+export const notEscalated = (status: TaskStatus): string =>
+  `The task is ${status}; only one that was escalated or went over its budget waits for such a decision.`;
 
 function isRetryable(status: TaskStatus): boolean {
   return ['failed', 'cancelled', 'over-budget', 'escalated', 'delayed'].includes(status);
@@ -224,7 +241,7 @@ const bandMs = 1e14;
 export const starvingAfterMs = 30 * 60_000;
 export const starvingShare = 5;
 
-function settle(state: TaskState, outcome: Outcome, backoffMs: number, now: number): TaskState {
+function settle(state: TaskState, outcome: Exclude<Outcome, Setback>, now: number): TaskState {
   // A cancel that was asked for is kept even when the work finished first: what was called off stays called off.
   if (state.cancelRequestedAt !== null) return close(state, 'cancelled', now, null);
   const settled = { ...state, losses: 0 };
@@ -238,12 +255,22 @@ function settle(state: TaskState, outcome: Outcome, backoffMs: number, now: numb
     case 'over-budget':
       if (outcome.until === undefined) return { ...settled, status: 'over-budget', reason: outcome.reason };
       return { ...settled, status: 'delayed', reason: outcome.reason, attempts: state.attempts - 1, notBefore: outcome.until };
-    case 'needs-human':
-      return { ...settled, status: 'escalated', reason: outcome.reason };
-    case 'failed': {
-      if (!outcome.retryable || state.attempts >= state.maxAttempts) return close(settled, 'failed', now, outcome.reason);
-      return { ...settled, status: 'delayed', reason: outcome.reason, notBefore: now + (outcome.afterMs ?? backoffMs) };
-    }
+  }
+}
+
+function recover(state: TaskState, reason: Reason, recovery: Recovery, now: number): TaskState {
+  if (state.cancelRequestedAt !== null) return close(state, 'cancelled', now, null);
+  const settled = { ...state, losses: 0, reason };
+  switch (recovery.kind) {
+    case 'retry':
+      return { ...settled, status: 'delayed', notBefore: now + recovery.afterMs };
+    case 'resume':
+    case 'alternative':
+      return lineUp(settled, now);
+    case 'skip':
+      return close(settled, 'failed', now, reason);
+    case 'escalate':
+      return { ...settled, status: 'escalated' };
   }
 }
 

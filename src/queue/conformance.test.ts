@@ -7,6 +7,7 @@ import type { Task, Trust } from '../domain/task.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { readAfter } from '../store/journal.ts';
+import { plannedAttempt, takeAttempt } from '../store/next-attempts.ts';
 import { enrol, listNodes } from '../store/nodes.ts';
 import { deleteProfile, insertProfile, replaceSettings } from '../store/profiles.ts';
 import { findRun, runsOfTasks } from '../store/runs.ts';
@@ -407,6 +408,110 @@ for (const dialect of dialects) {
         clock.jump(-3_600_000);
         await submit('after');
         expect(await queue.claim('node-a', 5)).toHaveLength(2);
+      });
+    });
+
+    describe('recovery', () => {
+      const stuck = { kind: 'needs-human', reason: { code: 'no-progress', message: 'It led nowhere.' }, tried: 'It went left.' } as const;
+      const happened = async (type: string): Promise<unknown[]> =>
+        (await readAfter(store, '', 10_000)).filter((event) => event.type === type).map(({ data }) => data);
+      const escalate = async (title: string, more: Partial<Wish> = {}): Promise<string> => {
+        const { id } = await submit(title, { maxAttempts: 1, ...more });
+        await settle(await claimOne(), stuck);
+        expect(await status({ id })).toBe('escalated');
+        return id;
+      };
+
+      test('goes another way once, planned with the end of the run, and then asks a person', async () => {
+        const { id } = await submit('hard');
+        const first = await claimOne();
+        expect(await settle(first, stuck)).toBe('settled');
+        expect(await settle(first, stuck)).toBe('lease-lost');
+        expect(await task(id)).toMatchObject({ status: 'queued', attempts: 1, reason: { code: 'no-progress' } });
+        expect(await plannedAttempt(store.read, id)).toMatchObject({
+          by: 'recovery',
+          takenBy: null,
+          background: expect.stringContaining('It went left.'),
+        });
+        expect(await findRun(store.read, first.run.id)).toMatchObject({ status: 'failed' });
+        const second = await claimOne();
+        await settle(second, stuck);
+        expect(await task(id)).toMatchObject({ status: 'escalated', attempts: 2 });
+        expect(await findRun(store.read, second.run.id)).toMatchObject({ status: 'escalated' });
+        expect(await happened('task.recovery')).toMatchObject([{ plan: 'alternative', checkpoint: null }, { plan: 'escalate' }]);
+      });
+
+      test('a retry begins as the attempt did that it repeats', async () => {
+        const { id } = await submit('hard');
+        await settle(await claimOne(), stuck);
+        const second = await claimOne();
+        await store.write((tx) => takeAttempt(tx, id, second.run.id));
+        await settle(second, { kind: 'failed', reason: { code: 'network', message: 'No way out.' }, retryable: true });
+        expect(await status({ id })).toBe('delayed');
+        expect(await plannedAttempt(store.read, id)).toMatchObject({ otherWay: true, takenBy: null });
+      });
+
+      test('what was called off is not recovered', async () => {
+        const { id } = await submit('hard');
+        const claim = await claimOne();
+        await queue.cancel(id, 'owner');
+        await settle(claim, stuck);
+        expect(await status({ id })).toBe('cancelled');
+        expect(await plannedAttempt(store.read, id)).toBeUndefined();
+        expect(await happened('task.recovery')).toEqual([]);
+      });
+
+      test('a person has it tried again with what was said, or with more money', async () => {
+        const id = await escalate('hard');
+        expect(await queue.resolve(id, { choice: 'retry', note: 'Go right.' }, 'ann')).toMatchObject({
+          ok: true,
+          task: { status: 'queued', attempts: 0 },
+        });
+        expect(await plannedAttempt(store.read, id)).toMatchObject({ by: 'person', background: expect.stringContaining('Go right.') });
+        await settle(await claimOne(), stuck);
+        expect(await queue.resolve(id, { choice: 'raise-budget', budgetUsd: 3, note: null }, 'ann')).toMatchObject({
+          ok: true,
+          task: { status: 'queued', budgetUsd: 3 },
+        });
+        expect(await plannedAttempt(store.read, id)).toBeUndefined();
+        await settle(await claimOne(), { kind: 'over-budget', reason: { code: 'over-budget', message: 'Used up.' } });
+        expect(await queue.resolve(id, { choice: 'raise-budget', budgetUsd: 3, note: null }, 'ann')).toMatchObject({
+          refusal: { status: 422, code: 'not-raised' },
+        });
+        expect(await task(id)).toMatchObject({ status: 'over-budget', budgetUsd: 3 });
+        expect(await happened('task.resolved')).toEqual([
+          { choice: 'retry', by: 'ann', note: 'Go right.' },
+          { choice: 'raise-budget', by: 'ann', note: null },
+        ]);
+      });
+
+      test('a person ends it, and of two who answer one is refused', async () => {
+        const [mine, nobodys] = [await escalate('hard'), await escalate('harder')];
+        const child = await submit('after', { dependsOn: [mine] });
+        const { queue: other } = await open();
+        const answers = await Promise.all([
+          queue.resolve(mine, { choice: 'take-over', note: null }, 'ann'),
+          other.resolve(mine, { choice: 'give-up', note: null }, 'bob'),
+        ]);
+        expect(answers.filter(({ ok }) => ok)).toHaveLength(1);
+        expect(answers.find(({ ok }) => !ok)).toMatchObject({ refusal: { status: 409, code: 'not-escalated' } });
+        expect(['taken-over', 'given-up']).toContain((await task(mine)).reason?.code);
+        expect(await status(child)).toBe('failed');
+        await queue.resolve(nobodys, { choice: 'give-up', note: 'Not worth it.' }, 'ann');
+        expect(await task(nobodys)).toMatchObject({
+          status: 'cancelled',
+          reason: { code: 'given-up', message: 'ann has given it up. Not worth it.' },
+        });
+        expect(await happened('task.resolved')).toHaveLength(2);
+        expect(await queue.resolve('tsk_none', { choice: 'give-up', note: null }, 'ann')).toMatchObject({ refusal: { status: 404 } });
+      });
+
+      test('is not asked of a person about a task that does not need one', async () => {
+        const { id } = await submit('easy');
+        expect(await queue.resolve(id, { choice: 'give-up', note: null }, 'ann')).toMatchObject({
+          refusal: { status: 409, code: 'not-escalated' },
+        });
+        expect(await status({ id })).toBe('queued');
       });
     });
 

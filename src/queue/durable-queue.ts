@@ -2,12 +2,16 @@ import { backoffMs } from '../domain/backoff.ts';
 import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
 import { idPrefixes } from '../domain/id.ts';
-import type { Outcome } from '../domain/outcome.ts';
+import { isSetback, type Outcome } from '../domain/outcome.ts';
+import type { Recovery } from '../domain/recovery.ts';
+import type { Resolution } from '../domain/resolution.ts';
 import { type Run, reasonOf, runStatusOf } from '../domain/run.ts';
 import {
   advance,
+  awaitsDecision,
   isWaiting,
   leastTrusted,
+  notEscalated,
   type Priority,
   rankOf,
   starvingAfterMs,
@@ -31,6 +35,7 @@ import * as tasks from '../store/tasks.ts';
 import { type CannotRun, enqueue, unfit, unknownProfile } from './enqueue.ts';
 import { move, type Surroundings } from './move.ts';
 import type { Amendment, Answer, Claim, Line, Queue, Refusal, Settled, Settlement, Submission, Wish } from './queue.ts';
+import { recover, recoveryEvent } from './recover.ts';
 
 export interface QueueParts {
   readonly store: Store;
@@ -158,15 +163,29 @@ export function createQueue(parts: QueueParts): Queue {
       settled.map(({ runId }) => runId),
     );
     const mine = settled.filter(({ runId, taskId }) => live.get(runId)?.status === 'running' && held.has(taskId));
-    const ended = mine.map((each) => runEnd(live.get(each.runId) as Run, held.get(each.taskId) as Task, each.outcome));
+    const recoveries = new Map<string, Recovery>();
+    const told: NewEvent[] = [];
+    for (const { taskId, runId, outcome } of mine) {
+      const [task, run] = [held.get(taskId) as Task, live.get(runId) as Run];
+      if (!isSetback(outcome) || task.cancelRequestedAt !== null) continue;
+      const setback = { task, run, setback: outcome, backoffMs: backoffMs(task.attempts, parts.chance()) };
+      const recovery = await recover(tx, setback, now);
+      recoveries.set(runId, recovery);
+      told.push(recoveryEvent(run, recovery, outcome));
+    }
+    const ended = mine.map((each) =>
+      runEnd(live.get(each.runId) as Run, held.get(each.taskId) as Task, each.outcome, recoveries.get(each.runId)),
+    );
     await runs.endRuns(tx, ended, now);
+    await append(tx, told, now);
     await move(
       tx,
       surroundings,
-      mine.map(({ taskId, runId, outcome }) => {
-        const task = held.get(taskId) as Task;
-        return { task, runId, change: { type: 'settled', outcome, backoffMs: backoffMs(task.attempts, parts.chance()) } };
-      }),
+      mine.map(({ taskId, runId, outcome }) => ({
+        task: held.get(taskId) as Task,
+        runId,
+        change: changeBy(outcome, recoveries.get(runId)),
+      })),
       now,
     );
     await append(
@@ -326,32 +345,53 @@ export function createQueue(parts: QueueParts): Queue {
   async function retry(id: string, from?: string): Promise<Answer> {
     const plan = (tx: Tx, now: number): Promise<void> =>
       from === undefined ? dropAttempt(tx, id) : planAttempt(tx, id, { checkpoint: from, background: null, tier: null, by: 'person' }, now);
-    const retried = async (tx: Tx, task: Task): Promise<TaskChange | Refusal> => {
-      const unusable = from === undefined ? undefined : await cannotGoOnFrom(tx, task, from);
-      if (unusable) return unusable;
-      if (task.dedupeKey !== null && task.closedAt !== null) {
-        const [twin] = await tasks.findOpenByKey(tx.db, [task.dedupeKey]);
-        if (twin)
-          return {
-            status: 409,
-            code: 'duplicate-open',
-            message: `The same work is already open as ${twin.id} (same dedupeKey).`,
-            details: { id: twin.id },
-          };
-      }
-      const dependsOn = await tasks.dependenciesOf(tx.db, id);
-      const statuses = await tasks.lockStatuses(tx, dependsOn);
-      const ended = dependsOn.find((each) => ['failed', 'cancelled'].includes(statuses.get(each) ?? ''));
-      if (ended)
+    const retried = async (tx: Tx, task: Task): Promise<TaskChange | Refusal> =>
+      (from === undefined ? undefined : await cannotGoOnFrom(tx, task, from)) ?? backInLine(tx, task);
+    return change(id, retried, undefined, undefined, plan);
+  }
+
+  async function backInLine(tx: Tx, task: Task): Promise<TaskChange | Refusal> {
+    if (task.dedupeKey !== null && task.closedAt !== null) {
+      const [twin] = await tasks.findOpenByKey(tx.db, [task.dedupeKey]);
+      if (twin)
         return {
           status: 409,
-          code: 'dependency-failed',
-          message: `It depends on ${ended}, which is ${statuses.get(ended)}. Retry that one; this task follows by itself.`,
-          details: { id: ended },
+          code: 'duplicate-open',
+          message: `The same work is already open as ${twin.id} (same dedupeKey).`,
+          details: { id: twin.id },
         };
-      return { type: 'retried', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
-    };
-    return change(id, retried, undefined, undefined, plan);
+    }
+    const dependsOn = await tasks.dependenciesOf(tx.db, task.id);
+    const statuses = await tasks.lockStatuses(tx, dependsOn);
+    const ended = dependsOn.find((each) => ['failed', 'cancelled'].includes(statuses.get(each) ?? ''));
+    if (ended)
+      return {
+        status: 409,
+        code: 'dependency-failed',
+        message: `It depends on ${ended}, which is ${statuses.get(ended)}. Retry that one; this task follows by itself.`,
+        details: { id: ended },
+      };
+    return { type: 'retried', waitingFor: dependsOn.filter((each) => statuses.get(each) !== 'succeeded').length };
+  }
+
+  async function resolve(id: string, resolution: Resolution, by: string): Promise<Answer> {
+    const { choice, note } = resolution;
+    return store.write(async (tx): Promise<Answer> => {
+      const resolved = await changeIn(
+        tx,
+        id,
+        async (_, task) => {
+          if (!awaitsDecision(task.status)) return { status: 409, code: 'not-escalated', message: notEscalated(task.status) };
+          if (choice === 'take-over' || choice === 'give-up') return withdrawn(choice, by, note);
+          return notRaised(task, resolution) ?? backInLine(tx, task);
+        },
+        () => ({ type: 'task.resolved', taskId: id, data: { choice, by, note } }),
+      );
+      if (!resolved.ok || choice === 'take-over' || choice === 'give-up') return resolved;
+      if (note === null) await dropAttempt(tx, id);
+      else await planAttempt(tx, id, { checkpoint: null, background: saidBy(note), tier: null, by: 'person' }, clock.now());
+      return choice === 'raise-budget' ? setBudgetIn(tx, id, resolution.budgetUsd, by) : resolved;
+    });
   }
 
   async function cannotGoOnFrom(tx: Tx, task: Task, from: string): Promise<Refusal | undefined> {
@@ -391,18 +431,16 @@ export function createQueue(parts: QueueParts): Queue {
     });
   }
 
-  async function setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer> {
-    return store.write(async (tx): Promise<Answer> => {
-      const now = clock.now();
-      const task = (await tasks.lockTasks(tx, [id])).get(id);
-      if (!task) return { ok: false, refusal: noSuchTask(id) };
-      const changed = task.budgetUsd === budgetUsd ? task : { ...task, budgetUsd, updatedAt: now };
-      if (changed !== task) {
-        await tasks.saveBudget(tx, id, budgetUsd, now);
-        await append(tx, [{ type: 'task.budget', taskId: id, data: { from: task.budgetUsd, to: budgetUsd, by } }], now);
-      }
-      return { ok: true, task: (await tasks.withBodies(tx.db, [changed]))[0] as Task };
-    });
+  async function setBudgetIn(tx: Tx, id: string, budgetUsd: number | null, by: string): Promise<Answer> {
+    const now = clock.now();
+    const task = (await tasks.lockTasks(tx, [id])).get(id);
+    if (!task) return { ok: false, refusal: noSuchTask(id) };
+    const changed = task.budgetUsd === budgetUsd ? task : { ...task, budgetUsd, updatedAt: now };
+    if (changed !== task) {
+      await tasks.saveBudget(tx, id, budgetUsd, now);
+      await append(tx, [{ type: 'task.budget', taskId: id, data: { from: task.budgetUsd, to: budgetUsd, by } }], now);
+    }
+    return { ok: true, task: (await tasks.withBodies(tx.db, [changed]))[0] as Task };
   }
 
   async function setDependencies(id: string, wanted: readonly string[]): Promise<Answer> {
@@ -484,8 +522,9 @@ export function createQueue(parts: QueueParts): Queue {
     cancel,
     cancelIn,
     retry,
+    resolve,
     setPriority,
-    setBudget,
+    setBudget: (id, budgetUsd, by) => store.write((tx) => setBudgetIn(tx, id, budgetUsd, by)),
     setDependencies,
     pauseIn: (tx, by) => setPausedIn(tx, by, true),
     pause: (by) => store.write((tx) => setPausedIn(tx, by, true)),
@@ -495,12 +534,34 @@ export function createQueue(parts: QueueParts): Queue {
   };
 }
 
-function runEnd(run: Run, task: Task, outcome: Outcome): runs.RunEnd & { readonly run: Run } {
+/** A task that is called off ends like that, whatever its run came to. */
+function changeBy(outcome: Outcome, recovery: Recovery | undefined): TaskChange {
+  if (!isSetback(outcome)) return { type: 'settled', outcome };
+  return recovery ? { type: 'set-back', reason: outcome.reason, recovery } : { type: 'settled', outcome: { kind: 'cancelled' } };
+}
+
+function withdrawn(choice: 'take-over' | 'give-up', by: string, note: string | null): TaskChange {
+  const said = note === null ? '' : ` ${note}`;
+  return choice === 'take-over'
+    ? { type: 'withdrawn', reason: { code: 'taken-over', message: `${by} has taken it over.${said}` } }
+    : { type: 'withdrawn', reason: { code: 'given-up', message: `${by} has given it up.${said}` } };
+}
+
+function notRaised({ budgetUsd }: Task, resolution: Resolution): Refusal | undefined {
+  if (resolution.choice !== 'raise-budget' || budgetUsd === null || resolution.budgetUsd > budgetUsd) return undefined;
+  const message = `The task has a budget of $${budgetUsd.toFixed(2)} already; raise it to more than that.`;
+  return { status: 422, code: 'not-raised', message };
+}
+
+const saidBy = (note: string): string =>
+  `An earlier attempt at this task did not come to its end. A person has looked at it and says:\n\n${note}`;
+
+function runEnd(run: Run, task: Task, outcome: Outcome, recovery: Recovery | undefined): runs.RunEnd & { readonly run: Run } {
   const calledOff = task.cancelRequestedAt !== null;
   return {
     run,
     id: run.id,
-    status: calledOff ? 'cancelled' : (runStatusOf(outcome) as runs.RunEnd['status']),
+    status: calledOff ? 'cancelled' : runStatusOf(outcome, recovery),
     reason: calledOff ? null : reasonOf(outcome),
     summary: outcome.kind === 'succeeded' ? (outcome.summary ?? null) : null,
   };

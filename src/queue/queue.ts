@@ -1,5 +1,6 @@
 import type { Outcome, Reason } from '../domain/outcome.ts';
 import type { Profile } from '../domain/profile.ts';
+import type { Resolution } from '../domain/resolution.ts';
 import type { Run } from '../domain/run.ts';
 import type { Deliverable, Priority, Task, Trust } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
@@ -104,6 +105,8 @@ export interface Queue {
   cancelIn(tx: Tx, id: string, by: string): Promise<Answer>;
   /** With `from`, the id of a checkpoint, the next attempt goes on from there. */
   retry(id: string, from?: string): Promise<Answer>;
+  /** What a person says about a task that was escalated or went over its budget. Of two that answer, one is refused. */
+  resolve(id: string, resolution: Resolution, by: string): Promise<Answer>;
   setPriority(id: string, priority: Priority): Promise<Answer>;
   /** In any state; null is none of its own. A run under way has it at once. */
   setBudget(id: string, budgetUsd: number | null, by: string): Promise<Answer>;

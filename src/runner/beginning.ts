@@ -48,7 +48,7 @@ export async function begin(parts: BeginningParts, claim: Claim, say: (notice: s
   if (plan && plan.takenBy === null) return beginAsPlanned(parts, claim, plan, checkpoint, say, signal);
 
   const left = await workspaces.resume(task.id, run.id);
-  if (!left) return beginAnew(parts, claim, undefined, say, signal);
+  if (!left) return beginAnew(parts, claim, plan?.otherWay ? plan : undefined, say, signal);
   // The run that took the plan up died before it had a conversation: this one goes on from there in its stead.
   const session = await lastSession(store.read, task.id);
   const cutShort =
@@ -70,7 +70,11 @@ async function beginAsPlanned(
     if (taken.ok && taken.value) return { ok: true, ...fresh, workspace: taken.value, from: checkpoint, plan };
     if (!taken.ok && plan.by === 'person') return { ok: false, outcome: failureOutcome(taken.failure) };
   }
-  const begun = await beginAnew(parts, claim, plan, say, signal);
+  // Where a person only had something to say, it goes on where it was, if it was interrupted or wanted money.
+  const left = plan.checkpoint === null && plan.by === 'person' ? await parts.workspaces.resume(task.id, run.id) : undefined;
+  const begun: Begun = left
+    ? { ok: true, workspace: left, begins: 'resumed', from: undefined, plan, notice: undefined }
+    : await beginAnew(parts, claim, plan, say, signal);
   if (!begun.ok) return begun;
   await parts.store.write((tx) => takeAttempt(tx, task.id, run.id));
   if (plan.checkpoint === null) return begun;
@@ -105,24 +109,27 @@ async function beginAnew(
   return opened.ok ? { ok: true, ...fresh, begins, workspace: opened.value, plan } : { ok: false, outcome: failureOutcome(opened.failure) };
 }
 
-/** The part of the conversation that an attempt begins with; what is left out, begins anew. */
+/** The part of the conversation that an attempt begins with; what is left out, begins anew, and is told the `background`. */
 export async function conversationOf(
   { store }: BeginningParts,
   taskId: string,
   { begins, from, plan, notice }: Beginning,
   sessionDirectory: string,
-): Promise<Pick<ConversationRequest, 'resume' | 'resumeAt' | 'prompt' | 'background'>> {
+): Promise<Pick<ConversationRequest, 'resume' | 'resumeAt' | 'prompt'> & { readonly background?: string }> {
   const background = [plan?.background, from && `The workspace holds the files of an earlier attempt. ${from.note}`, notice]
     .filter(Boolean)
     .join('\n\n');
   const told = background === '' ? {} : { background };
   if (from) {
     const { sessionId, messageId } = from.session ?? { sessionId: '', messageId: null };
-    if (messageId === null || !(await hasSession(sessionDirectory, sessionId))) return told;
+    if (plan?.newConversation || messageId === null || !(await hasSession(sessionDirectory, sessionId))) return told;
     return { resume: sessionId, resumeAt: messageId, prompt: [putBack(from), plan?.background].filter(Boolean).join('\n\n') };
   }
   const session = begins === 'resumed' ? await lastSession(store.read, taskId) : null;
-  return session && (await hasSession(sessionDirectory, session.sessionId)) ? { resume: session.sessionId } : told;
+  // One that is older than the run that took the plan up is of the attempt that the plan was made after.
+  const outdated = session !== null && plan?.takenBy != null && session.runId < plan.takenBy;
+  if (session === null || outdated || !(await hasSession(sessionDirectory, session.sessionId))) return told;
+  return { resume: session.sessionId, ...(plan?.takenBy === null && plan.background !== null ? { prompt: plan.background } : {}) };
 }
 
 const putBack = ({ number, note }: Checkpoint): string =>

@@ -78,7 +78,7 @@ export async function keepOnBranch(
   claim: Claim,
   workspace: Workspace,
   signal: AbortSignal,
-): Promise<{ readonly branch: string; readonly fetchCommand: string } | undefined> {
+): Promise<ReturnType<typeof leftInMirror> | undefined> {
   const committed = await commitWork(parts, claim, workspace, [], signal);
   return committed.ok ? leftInMirror(workspace, workspace.branch) : undefined;
 }

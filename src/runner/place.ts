@@ -249,7 +249,7 @@ async function openConversation(
   undo.push(() => models.credentials.revoke(run.id));
   const door = await models.gateway.listen(socket, run.id);
   undo.push(() => door.close());
-  const goesOn = await conversationOf(parts, task.id, begun, sessionDirectory);
+  const { background, ...goesOn } = await conversationOf(parts, task.id, begun, sessionDirectory);
   const about = begun.workspace === undefined ? null : (canonicalAddress(begun.workspace.repository) ?? null);
   // The run's id is younger than every note, so that none can have it in it.
   const mark = createHash('sha256').update(run.id).digest('hex').slice(0, 16);
@@ -264,7 +264,8 @@ async function openConversation(
   // A session that goes on was told it before.
   if (goesOn.resume !== undefined) return { conversation: options };
   const reminder = await remind({ ...parts, now: parts.clock.now(), tokens: parts.noteTokens, tokensIn, mark }, task, about);
-  return { conversation: { ...options, prompt: withReminder(promptFor(claim, begun.workspace), reminder) }, reminder };
+  const prompt = [promptFor(claim, begun.workspace), background].filter(Boolean).join('\n\n');
+  return { conversation: { ...options, prompt: withReminder(prompt, reminder) }, reminder };
 }
 
 function promptFor({ task, profile }: Claim, workspace: Workspace | undefined): string {
@@ -295,17 +296,20 @@ async function modelFor(
   const before = (await runsOfTasks(store.read, [task.id])).get(task.id) ?? [];
   const failures = before.flatMap(({ id, status, reason }) => (id !== run.id && status === 'failed' ? [reason?.code ?? ''] : []));
   const { title, body, priority, labels, tier: asked } = task;
-  const choice = chooseTier({
+  const chosen = chooseTier({
     kind: 'task',
     title,
     body,
     priority,
     labels,
     failures,
-    asked: planned ?? asked,
+    asked,
     profile: profile?.tier ?? null,
     repository: task.repository === null ? null : repositories.tierOf(task.repository),
   });
+  const choice = planned
+    ? { tier: planned, reason: 'An earlier attempt led nowhere with a smaller one, or this one was planned so.' }
+    : chosen;
   const named = (profile && modelWish(task, profile).model) ?? null;
   return named === null
     ? { ...choice, model: models[choice.tier] ?? null }

@@ -65,7 +65,7 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
         await parts.green(round.number, verdicts);
         return { outcome: withExcuses(parts, outcome, verdicts), verdicts };
       case 'stop':
-        return { outcome: await stopped(parts, decision.rule, decision.red, rounds), verdicts };
+        return { outcome: await stopped(parts, decision.rule, decision.red, rounds, outcome.summary), verdicts };
       case 'continue':
         prompt = reportOf(decision.red, round.number + 1, limits.rounds);
     }
@@ -129,7 +129,13 @@ const rules: Readonly<Record<StopRule, (rounds: number) => string>> = {
 };
 
 /** Ends with what a person needs: why, what is still red, and where the work is. */
-async function stopped(parts: RoundsParts, rule: StopRule, red: readonly GateVerdict[], rounds: readonly DecidedRound[]): Promise<Outcome> {
+async function stopped(
+  parts: RoundsParts,
+  rule: StopRule,
+  red: readonly GateVerdict[],
+  rounds: readonly DecidedRound[],
+  lastWords: string | undefined,
+): Promise<Outcome> {
   if (!parts.byAgent) return redAtOnce(red);
   if (red.every(({ kind }) => kind === 'changed')) {
     // A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one.
@@ -141,8 +147,9 @@ async function stopped(parts: RoundsParts, rule: StopRule, red: readonly GateVer
   }
   const states = new Set(rounds.map(({ tree }) => tree)).size;
   const tried = states > 1 ? ` ${states} different states of the files were tried.` : '';
-  const message = `${rules[rule](rounds.length)}.${tried} Still red: ${namesOf(red)}. ${await parts.keep()}`.trim();
-  return { kind: 'needs-human', reason: { code: rule, message } };
+  const why = `${rules[rule](rounds.length)}.${tried} Still red: ${namesOf(red)}.`;
+  const reason = { code: rule, message: `${why} ${await parts.keep()}`.trim() };
+  return { kind: 'needs-human', reason, tried: [why, lastWords && `Its agent said at last: ${lastWords}`].filter(Boolean).join('\n\n') };
 }
 
 /** Of a run that has one round. A command that failed may do better another time; what is in the files will not. */

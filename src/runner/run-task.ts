@@ -292,9 +292,12 @@ async function tellVerdict(current: Attempt, verdict: GateVerdict): Promise<void
 }
 
 /** Not pushed: what is red is nobody's but of the person who takes it over. */
-async function keepForPerson(parts: RunnerParts, { claim }: Attempt, { workspace }: Place, signal: AbortSignal): Promise<string> {
+async function keepForPerson(parts: RunnerParts, current: Attempt, { workspace }: Place, signal: AbortSignal): Promise<string> {
+  const { claim } = current;
   if (!workspace || claim.task.deliverable === 'review') return '';
   const kept = await keepOnBranch(parts, claim, workspace, signal);
+  // Also where only the result is looked at, as by one who takes it over.
+  if (kept) current.result = { ...current.result, delivery: kept };
   return kept ? `What was done is on the branch ${kept.branch}, which was not pushed: ${kept.fetchCommand}` : '';
 }
 

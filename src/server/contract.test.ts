@@ -94,6 +94,7 @@ describe('the served OpenAPI document', () => {
         'profile',
         'tier',
         'labels',
+        'maxAttempts',
       ].sort(),
     );
     expect(wish.properties?.['verify']).toMatchObject({ anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] });

@@ -65,7 +65,7 @@ const dependencies = z
   .array(idOf('task'))
   .max(maxDependencies, `must name at most ${maxDependencies} tasks; gather more behind a task that waits for them`);
 
-const budgetUsd = z.number().positive().max(1_000_000);
+export const budgetUsd = z.number().positive().max(1_000_000);
 
 export const newTaskSchema = z
   .strictObject({
@@ -91,6 +91,13 @@ export const newTaskSchema = z
     profile: profileName.optional().openapi({ description: 'The profile to run it with. Default: `default`.' }),
     tier: z.enum(tiers).optional().openapi({ description: 'How much of a model it needs. Goes before what the profile says.' }),
     labels: z.array(oneLine(100)).max(50).optional(),
+    maxAttempts: z
+      .number()
+      .int()
+      .min(1)
+      .max(20)
+      .optional()
+      .openapi({ description: 'How often it is tried by itself, recoveries included. Default: 3.' }),
     needsApproval: z.boolean().optional().openapi({ description: 'Wait as `awaiting-approval` until somebody approves it.' }),
   })
   .openapi('NewTask');

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { JournalEvent, NewEvent, Position } from '../domain/event.ts';
+import type { Tier } from '../domain/tier.ts';
 import { chunks } from './rows.ts';
 import type { EventTable, Schema } from './schema.ts';
 import type { Store, Tx } from './store.ts';
@@ -70,6 +71,20 @@ export async function endOf(store: Pick<Store, 'read' | 'dialect'>, runId: strin
   if (store.dialect === 'postgres') query = query.where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
   const row = await query.executeTakeFirst();
   return row && position(row);
+}
+
+/** That the agent of a run worked with; null when it had none. */
+export async function tierOfRun(db: Kysely<Schema>, runId: string): Promise<Tier | null> {
+  const row = await db
+    .selectFrom('events')
+    .select('data')
+    .where('run_id', '=', runId)
+    .where('type', '=', 'run.model')
+    .orderBy('tx')
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
+  return row ? (JSON.parse(row.data) as { readonly tier: Tier }).tier : null;
 }
 
 /** The position after which a run has at most so many events; the beginning when it has no more than that. */

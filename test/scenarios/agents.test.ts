@@ -180,7 +180,10 @@ for (const dialect of dialects)
     });
 
     test('that says it is done has not succeeded while the check is red; what it did is kept for a person to see', async () => {
-      const { task, run } = await ended('write it', { verify: ['sh', '-c', 'echo "# pass 1"; echo "# fail 2"; exit 3'] });
+      const { task, run } = await ended('write it', {
+        verify: ['sh', '-c', 'echo "# pass 1"; echo "# fail 2"; exit 3'],
+        maxAttempts: 1,
+      });
       expect(task).toMatchObject({ status: 'escalated', attempts: 1, reason: { code: 'no-progress' } });
       expect(run).toMatchObject({
         status: 'escalated',
@@ -188,7 +191,7 @@ for (const dialect of dialects)
         commits: [],
         diff: expect.stringContaining('+from the agent'),
         tests: { passed: false, exitCode: 3, counts: { passed: 1, failed: 2, skipped: 0 } },
-        delivery: null,
+        delivery: { kind: 'left-in-mirror' },
       });
       await api.call('POST', `/api/tasks/${task.id}/cancel`);
     });

@@ -60,7 +60,7 @@ describe('a run that went wrong', () => {
   const fail = async (
     title: string,
   ): Promise<{ readonly task: ApiTask; readonly run: ApiRun; readonly made: readonly CheckpointView[] }> => {
-    const submitted = await api.submit({ title, repository: join(root, 'repository'), verify: ['test', '-f', 'good.txt'] });
+    const submitted = await api.submit({ title, repository: join(root, 'repository'), verify: ['test', '-f', 'good.txt'], maxAttempts: 1 });
     const task = await api.becomes(submitted.id, ...ended);
     const run = await api.run(task.runs.at(-1)?.id ?? '');
     return { task, run, made: await checkpointsOf(run.id) };

@@ -103,7 +103,7 @@ describe.skipIf(missingSandbox)('what agents remember', () => {
   });
 
   test('a run that ends badly leaves why, and the next attempt is told', async () => {
-    const id = await submit('break it', { verify: ['false'] });
+    const id = await submit('break it', { verify: ['false'], maxAttempts: 1 });
     await ended(id);
     const [failure, ...others] = await notes('kind=failure');
     expect(others).toEqual([]);

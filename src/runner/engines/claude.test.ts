@@ -142,7 +142,7 @@ test('stands still before each tool, and can be gone on from any result in a ses
   if (resumeAt === undefined) throw new Error('no position');
   const again = await perform(engine, {
     ...stage.request,
-    conversation: { ...conversation, resume: sessionId, resumeAt, prompt: 'Take another way.', background: 'Not said.' },
+    conversation: { ...conversation, resume: sessionId, resumeAt, prompt: 'Take another way.' },
   });
   const [begun] = again.events;
   expect(begun).toMatchObject({ type: 'run.session', data: { resumed: true } });

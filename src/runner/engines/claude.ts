@@ -97,10 +97,7 @@ async function* converse(
   try {
     const options = optionsFor(parts, request, conversation, sessionId, agent, hooksFor(request, conversation, positions, conceal, signal));
     const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
-    const prompt = [
-      conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task)),
-      ...(resumed || conversation.background === undefined ? [] : [conversation.background]),
-    ].join('\n\n');
+    const prompt = conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task));
     for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
       if (message.type === 'system' && message.subtype === 'api_retry') lastRetryMs = message.retry_delay_ms;

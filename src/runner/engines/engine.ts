@@ -53,8 +53,6 @@ export interface ConversationRequest {
   readonly resumeAt?: string;
   /** What to say. Without it: the task, or when a session is resumed, that it was interrupted and shall go on. */
   readonly prompt?: string;
-  /** Said after that, when a new session begins: what the agent should know of earlier attempts. */
-  readonly background?: string;
   /** Added to what the engine tells the model anyway. */
   readonly instructions?: string;
   readonly maxTurns?: number;

@@ -1,4 +1,6 @@
 import type { JournalEvent } from '../../domain/event.ts';
+import { recoveryKinds } from '../../domain/recovery.ts';
+import { choices } from '../../domain/resolution.ts';
 import { isClosed, needsPerson, priorities, type TaskStatus } from '../../domain/task.ts';
 import { longestRun } from '../../store/standing.ts';
 import type { Store } from '../../store/store.ts';
@@ -23,6 +25,19 @@ export function countTasks(
   });
   const succeeded = counter({ name: 'tasks_executed_total', help: 'Tasks that succeeded' });
   const failed = counter({ name: 'tasks_failed_total', help: 'Tasks that failed' });
+  const recoveries = counter({
+    name: 'agent_recoveries_total',
+    help: 'Runs that went wrong, by what followed from that',
+    labelNames: ['plan'],
+  });
+  for (const plan of recoveryKinds) recoveries.inc({ plan }, 0);
+  const escalations = counter({ name: 'agent_escalations_total', help: 'Tasks that were put before a person' });
+  const resolutions = counter({
+    name: 'agent_escalations_resolved_total',
+    help: 'Decisions of people about tasks that were put before them, by choice',
+    labelNames: ['choice'],
+  });
+  for (const choice of choices) resolutions.inc({ choice }, 0);
   const byType = histogram({
     name: 'agent_task_duration_seconds',
     help: 'Duration of runs',
@@ -83,6 +98,9 @@ export function countTasks(
       if (status === 'failed') failed.inc();
     }
     for (const { type, data } of events) {
+      if (type === 'task.recovery') recoveries.inc({ plan: String(data['plan']) });
+      if (type === 'task.status' && data['to'] === 'escalated') escalations.inc();
+      if (type === 'task.resolved') resolutions.inc({ choice: String(data['choice']) });
       if (type !== 'run.finished') continue;
       const seconds = Number(data['durationMs']) / 1_000;
       byType.observe({ task_type: 'run' }, seconds);

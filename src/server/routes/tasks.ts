@@ -3,16 +3,21 @@ import type { Context } from 'hono';
 import { Refused } from '../../domain/errors.ts';
 import { isId } from '../../domain/id.ts';
 import { defaultProfile } from '../../domain/profile.ts';
+import { noResult } from '../../domain/result.ts';
 import { priorities, type Task, taskStatuses } from '../../domain/task.ts';
 import { refuse } from '../../queue/durable-queue.ts';
 import type { Answer, Wish } from '../../queue/queue.ts';
+import { findResults } from '../../store/results.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
+import { listWorkspaces } from '../../store/workspaces.ts';
 import { trustIn } from '../access/caller.ts';
 import type { App, AppEnv } from '../env.ts';
 import {
+  budgetUsd,
   decodeCursor,
   encodeCursor,
+  freeText,
   newTaskSchema,
   oneLine,
   pageSchema,
@@ -32,7 +37,37 @@ const retrySchema = z
   .strictObject({ from: oneLine(100).optional().openapi({ example: 'chk_01KEXAMPLE000000000000000' }) })
   .openapi('Retry');
 
-export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
+const note = freeText(4_000).optional().openapi({ description: 'For the next attempt, or for whoever reads why it ended.' });
+const resolutionSchema = z
+  .discriminatedUnion('choice', [
+    z.strictObject({ choice: z.enum(['retry', 'take-over', 'give-up']), note }),
+    z.strictObject({ choice: z.literal('raise-budget'), budgetUsd, note }),
+  ])
+  .openapi('Resolution');
+
+const resolvedSchema = z
+  .object({
+    task: taskSchema,
+    work: z
+      .object({
+        runId: z.string(),
+        nodeId: z.string().openapi({ description: 'The server that has it.' }),
+        branch: z.string().nullable(),
+        fetchCommand: z
+          .string()
+          .nullable()
+          .openapi({ description: 'How to get the branch; null when nothing was committed that only this server has.' }),
+        workspace: z.string().nullable().openapi({ description: 'Its directory, while that is kept; the files are in `tree`.' }),
+        outputFile: z.string(),
+        sessionId: z.string().nullable(),
+        summary: z.string().nullable(),
+      })
+      .nullable()
+      .openapi({ description: 'With `take-over`: what there is to go on from.' }),
+  })
+  .openapi('Resolved');
+
+export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerParts): App {
   const router = newRouter();
 
   const view = async (task: Task): Promise<z.infer<typeof taskSchema>> => (await views([task]))[0] as z.infer<typeof taskSchema>;
@@ -208,6 +243,51 @@ export function taskRoutes({ queue, store, refusesWish }: ServerParts): App {
       return context.json(await answered(await queue.retry(id, from === undefined ? undefined : requireId('checkpoint', from))), 200);
     },
   );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      'x-role': 'operator',
+      path: '/tasks/{id}/resolve',
+      tags,
+      summary: 'Say how a task goes on that was escalated or went over its budget',
+      description:
+        '`retry`: it is tried again, and the agent is told the note. `raise-budget`: the same with another budget. `take-over`: the task ends cancelled, its work stays, and the answer says where it is. `give-up`: it ends cancelled.',
+      request: { params: idParam, body: { required: true, content: { 'application/json': { schema: resolutionSchema } } } },
+      responses: { 200: json(resolvedSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
+    }),
+    async (context) => {
+      const id = requireId('task', context.req.valid('param').id);
+      const given = context.req.valid('json');
+      const task = await answered(await queue.resolve(id, { ...given, note: given.note ?? null }, context.get('user')));
+      return context.json({ task, work: given.choice === 'take-over' ? await workOf(id) : null }, 200);
+    },
+  );
+
+  /** What the last run left that had a place to work in. */
+  async function workOf(id: string): Promise<z.infer<typeof resolvedSchema>['work']> {
+    const runs = (await runsOfTasks(store.read, [id])).get(id) ?? [];
+    const results = await findResults(
+      store.read,
+      runs.map((run) => run.id),
+    );
+    const run = runs.findLast((each) => (results.get(each.id)?.branch ?? null) !== null) ?? runs.at(-1);
+    if (!run) return null;
+    const { branch, delivery, sessionId } = results.get(run.id) ?? noResult;
+    const workspace = (await listWorkspaces(store.read, { taskId: id })).findLast(
+      ({ runId, removedAt }) => runId === run.id && removedAt === null,
+    );
+    return {
+      runId: run.id,
+      nodeId: run.nodeId,
+      branch,
+      fetchCommand: delivery?.kind === 'left-in-mirror' ? delivery.fetchCommand : null,
+      workspace: workspace?.path ?? null,
+      outputFile: outputFile(run.id),
+      sessionId,
+      summary: run.reason?.message ?? run.summary,
+    };
+  }
 
   return router;
 }
