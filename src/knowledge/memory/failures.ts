@@ -2,7 +2,7 @@ import { noteLimits, trustIn } from '../../domain/note.ts';
 import type { RunResult } from '../../domain/result.ts';
 import type { Run } from '../../domain/run.ts';
 import { withoutSecrets } from '../../domain/secret-forms.ts';
-import { dependencyFailed, type Task } from '../../domain/task.ts';
+import { dependencyFailed, type Task, type TaskStatus } from '../../domain/task.ts';
 import { lastWords } from '../../store/journal.ts';
 import { findResults } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
@@ -26,9 +26,7 @@ const notTheWork =
  */
 export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, tasks: readonly Task[]) => Promise<void> {
   return async (tx, tasks) => {
-    const bad = tasks.filter(
-      ({ status, reason }) => (status === 'failed' || status === 'delayed' || status === 'escalated') && reason?.code !== dependencyFailed,
-    );
+    const bad = tasks.filter(({ status, reason }) => reason !== null && reason.code !== dependencyFailed && afterFailure.includes(status));
     if (bad.length === 0) return;
     const runs = await runsOfTasks(
       tx.db,
@@ -59,6 +57,9 @@ export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, task
     }
   };
 }
+
+/** What a task can come to by a run that failed: one that is tried another way goes back in line at once. */
+const afterFailure: readonly TaskStatus[] = ['failed', 'delayed', 'escalated', 'queued'];
 
 /** The task came to this status by the end of this very run. */
 const endedBadly = (run: Run, task: Task): boolean =>

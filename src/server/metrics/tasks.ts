@@ -1,6 +1,5 @@
 import type { JournalEvent } from '../../domain/event.ts';
 import { recoveryKinds } from '../../domain/recovery.ts';
-import { choices } from '../../domain/resolution.ts';
 import { isClosed, needsPerson, priorities, type TaskStatus } from '../../domain/task.ts';
 import { longestRun } from '../../store/standing.ts';
 import type { Store } from '../../store/store.ts';
@@ -32,12 +31,6 @@ export function countTasks(
   });
   for (const plan of recoveryKinds) recoveries.inc({ plan }, 0);
   const escalations = counter({ name: 'agent_escalations_total', help: 'Tasks that were put before a person' });
-  const resolutions = counter({
-    name: 'agent_escalations_resolved_total',
-    help: 'Decisions of people about tasks that were put before them, by choice',
-    labelNames: ['choice'],
-  });
-  for (const choice of choices) resolutions.inc({ choice }, 0);
   const byType = histogram({
     name: 'agent_task_duration_seconds',
     help: 'Duration of runs',
@@ -100,7 +93,6 @@ export function countTasks(
     for (const { type, data } of events) {
       if (type === 'task.recovery') recoveries.inc({ plan: String(data['plan']) });
       if (type === 'task.status' && data['to'] === 'escalated') escalations.inc();
-      if (type === 'task.resolved') resolutions.inc({ choice: String(data['choice']) });
       if (type !== 'run.finished') continue;
       const seconds = Number(data['durationMs']) / 1_000;
       byType.observe({ task_type: 'run' }, seconds);
