@@ -133,6 +133,6 @@ describe('a conversation that is too long', () => {
   test('is begun anew among the files of the last checkpoint, with its note', () => {
     const recovery = plan(fails('prompt-too-long'), { checkpoints: [at('one'), at('two')] });
     expect(recovery).toMatchObject({ kind: 'alternative', plan: { checkpoint: 'two', newConversation: true, tier: null } });
-    expect(recovery.kind === 'alternative' && recovery.plan.background).toContain('Note of two.');
+    expect(recovery.kind === 'alternative' && recovery.plan.background).toContain('too long for the model');
   });
 });

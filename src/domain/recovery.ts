@@ -114,15 +114,13 @@ function anotherWay({ setback, planned, checkpoints, tier }: History): NextAttem
   };
 }
 
-/** The files stay; of what was said only the note of the last checkpoint, which is short. */
+/** The files stay; of what was said only the note of the last checkpoint, which whoever goes on from one is told. */
 function inANewConversation({ planned, checkpoints }: History): NextAttempt {
-  const last = checkpoints.at(-1);
   return {
-    checkpoint: last?.id ?? null,
+    checkpoint: checkpoints.at(-1)?.id ?? null,
     background: told(
       planned,
       'An earlier attempt at this task was broken off because its conversation had become too long for the model.',
-      last && `How far it had come: ${last.note}`,
       'Take small steps: look at parts of files, not at whole ones, and keep the output of commands short.',
     ),
     tier: planned?.tier ?? null,
@@ -133,10 +131,8 @@ function inANewConversation({ planned, checkpoints }: History): NextAttempt {
 }
 
 /** What a person said for this task holds for this attempt as well. */
-const told = (planned: NextAttempt | undefined, ...lines: readonly (string | undefined)[]): string =>
-  [planned?.by === 'person' ? planned.background : null, lines.filter((line) => line !== undefined).join('\n\n')]
-    .filter(Boolean)
-    .join('\n\n');
+const told = (planned: NextAttempt | undefined, ...lines: readonly string[]): string =>
+  [planned?.by === 'person' ? planned.background : null, ...lines].filter(Boolean).join('\n\n');
 
 const triedIn = (setback: Setback): string => (setback.kind === 'needs-human' ? setback.tried : undefined) ?? setback.reason.message;
 

@@ -42,8 +42,11 @@ const fresh = { begins: 'fresh', from: undefined, notice: undefined } as const;
 export async function begin(parts: BeginningParts, claim: Claim, say: (notice: string) => void, signal: AbortSignal): Promise<Begun> {
   const { store, workspaces } = parts;
   const { task, run } = claim;
-  if (task.repository === null) return { ok: true, ...fresh, workspace: undefined, plan: undefined };
   const plan = await plannedAttempt(store.read, task.id);
+  if (task.repository === null) {
+    if (plan) await store.write((tx) => takeAttempt(tx, task.id, run.id));
+    return { ok: true, ...fresh, workspace: undefined, plan };
+  }
   const checkpoint = plan?.checkpoint ? await findCheckpoint(store.read, plan.checkpoint) : undefined;
   if (plan && plan.takenBy === null) return beginAsPlanned(parts, claim, plan, checkpoint, say, signal);
 

@@ -45,7 +45,7 @@ async function ended(api: Api, id: string): Promise<Ended> {
     },
     80,
   );
-  const run = await api.run(task.runs[0]?.id ?? '');
+  const run = await api.run(task.runs.at(-1)?.id ?? '');
   const stream = await EventStream.open(api, `/api/runs/${run.id}/events`);
   await stream.over;
   return { task, run, events: stream.events };
@@ -150,7 +150,7 @@ describe('when the model has a bad day', () => {
     expect(codes).toEqual({
       'too-often': ['succeeded', undefined],
       'busy-for-a-moment': ['succeeded', undefined],
-      'too-long': ['failed', 'prompt-too-long'],
+      'too-long': ['succeeded', undefined],
       'silent-for-ever': ['delayed', 'timeout'],
       'breaks-off': ['succeeded', undefined],
       'talks-nonsense': ['succeeded', undefined],

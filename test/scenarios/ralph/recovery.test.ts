@@ -7,7 +7,8 @@ import { git, write } from '../../support/git-world.ts';
 import { Api, type ApiEvent, type ApiTask, testToken } from '../../support/server.ts';
 import { type ServerProcess, spawnServer, until } from '../../support/server-process.ts';
 
-const making = (file: string): object => ({ tool: 'Bash', input: { command: `echo ${file} > ${file}`, description: 'Work' } });
+const bash = (command: string): object => ({ tool: 'Bash', input: { command, description: 'Work' } });
+const making = (file: string): object => bash(`echo ${file} > ${file}`);
 
 /** It takes the wrong way, unless it was told of it, or what the right one is. */
 const script = {
@@ -97,6 +98,11 @@ describe('a task whose agent is stuck', () => {
     ]);
     const [, mirror = ''] = /git fetch '?([^' ]+)/.exec(run.delivery?.fetchCommand ?? '') ?? [];
     expect(git(mirror, 'ls-tree', '--name-only', run.branch ?? '')).toBe('README.md\ngood.txt');
+  });
+
+  test('is tried another way where it has no repository either', { timeout: 60_000 }, async () => {
+    const { id } = await submit('Hard', { repository: undefined });
+    expect(await over(id)).toMatchObject({ status: 'succeeded', attempts: 2 });
   });
 
   test('goes to a person when the other way leads nowhere either, who can have it tried again with a hint', {
