@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Round } from '../../src/domain/round.ts';
+import { noModelToAsk } from '../../src/gateway/ask.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import type { Claim } from '../../src/queue/queue.ts';
 import { openGating } from '../../src/runner/gating.ts';
@@ -62,9 +63,13 @@ async function judgeTwice(world: GitWorld, repository: string): Promise<{ readon
       workspaces: world.workspaces,
       clock: systemClock,
       place: placeIn(workspace),
-      claim: { task: { verify: null, title: 'grade', body: null, trust: 'trusted', labels: [] } } as unknown as Claim,
+      claim: { task: { verify: null, title: 'grade', body: null, doneWhen: null, trust: 'trusted', labels: [] } } as unknown as Claim,
       runId: workspace.runId,
       byAgent: true,
+      lastWords: () => '',
+      patchFile: join(workspace.tree, '..', 'diff.patch'),
+      ask: noModelToAsk,
+      newId: (prefix) => prefix,
       record: async () => undefined,
       tell: async () => undefined,
     },

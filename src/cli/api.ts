@@ -29,6 +29,7 @@ export interface Task {
   readonly dedupeKey: string | null;
   readonly budgetUsd: number | null;
   readonly verify: readonly string[] | null;
+  readonly doneWhen: string | null;
   readonly engine: string | null;
   readonly profile: string;
   readonly tier: Tier | null;

@@ -18,6 +18,7 @@ export interface TaskFlags {
   readonly dedupeKey?: string;
   readonly budget?: string;
   readonly verify?: string;
+  readonly doneWhen?: string;
   readonly engine?: string;
   readonly attempts?: string;
   readonly needsApproval?: true;
@@ -39,6 +40,7 @@ export const taskFlags = (command: Command): Command =>
     .option('--dedupe-key <key>', 'while a task with this key is open, this is the same task')
     .option('--budget <usd>', 'most it may cost, in US dollars')
     .option('--verify <command>', 'command that must exit with 0 for the work to count')
+    .option('--done-when <text>', 'when it is done, in words; a reviewer judges the work by it')
     .option('--engine <name>', 'engine to run it with')
     .option('--attempts <n>', 'how often it is tried by itself (default: 3)')
     .option('--needs-approval', 'wait until somebody approves it')
@@ -61,6 +63,7 @@ export async function taskOf(title: string, flags: TaskFlags, { terminal }: Sess
     dedupeKey: flags.dedupeKey,
     budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
     verify: flags.verify,
+    doneWhen: flags.doneWhen,
     engine: flags.engine,
     maxAttempts: flags.attempts === undefined ? undefined : countOf(flags.attempts),
     needsApproval: flags.needsApproval,

@@ -16,6 +16,7 @@ export const gateKinds = [
   'complexity',
   'coverage',
   'review',
+  'contract',
 ] as const;
 export type GateKind = (typeof gateKinds)[number];
 
@@ -70,6 +71,10 @@ export interface GateVerdict {
 
 export const notGreenIn = (verdicts: readonly GateVerdict[]): readonly NotGreen[] =>
   verdicts.flatMap(({ gate, excuse, summary }) => (excuse === null ? [] : [{ gate, excuse, summary }]));
+
+/** Nobody could be asked whether the contract is kept: that is neither a yes nor a no, so there is no error to tell it by. */
+export const notJudged = ({ kind, passed, signature }: Pick<GateVerdict, 'kind' | 'passed' | 'signature'>): boolean =>
+  kind === 'contract' && !passed && signature === null;
 
 /** A flaky test was green in the end; the others never were. */
 export const neverGreen = ({ excuse }: { readonly excuse: GateExcuse | null }): boolean =>

@@ -31,6 +31,10 @@ export function taskPrompt({ title, body }: { readonly title: string; readonly b
   return body.startsWith(title) ? body : `${title}\n\n${body}`;
 }
 
+/** However the prompt was made: the agent is judged by this. */
+export const withContract = (prompt: string, doneWhen: string | null): string =>
+  doneWhen === null ? prompt : `${prompt}\n\nIt is done when: ${doneWhen}`;
+
 /** Text that nobody vouches for, as data. `mark` is what whoever wrote the text cannot have known. */
 export const fromOutside = (about: string, text: string, mark: string): string =>
   [

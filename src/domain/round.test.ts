@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { GateVerdict } from './gate.ts';
-import { type Decision, decide, type Round, type RoundLimits } from './round.ts';
+import { type Decision, type Denial, decide, type Round, type RoundLimits } from './round.ts';
 
 const limits: RoundLimits = { rounds: 8, withoutProgress: 3, sameError: 5, milliseconds: 60_000 };
 
@@ -97,6 +97,19 @@ describe('after a round', () => {
     expect(said(decide(rounds(['a', redBefore()]), 'base', 0, once))).toBe('finish');
     expect(said(decide(rounds(['a', redBefore(0)]), 'base', 0, once))).toBe('no-evidence');
     expect(said(decide(rounds(['a', red()]), 'base', 0, once))).toBe('round-limit');
+  });
+
+  const push = { tool: 'Bash', by: 'hook guard', reason: 'no push to /a/b' };
+  test.each<[string, readonly Denial[], GateVerdict, string]>([
+    ['refused once, an agent may find another way', [push], red(), 'continue'],
+    ['refused twice, it needs a person', [push, { ...push, reason: 'no push to /c/d' }], red(), 'permission-denied'],
+    ['for different reasons, it may', [push, { ...push, reason: 'too big' }], red(), 'continue'],
+    ['with different tools, it may', [push, { ...push, tool: 'Write' }], red(), 'continue'],
+    ['when it is done, it did without', [push, push], green, 'finish'],
+    ['what nobody judged is no error', [], verdict('contract', { kind: 'contract', passed: false }), 'not-judged'],
+    ['what was judged is', [], verdict('contract', { kind: 'contract', passed: false, signature: 'c' }), 'continue'],
+  ])('%s', (_name, denials, last, decision) => {
+    expect(said(decide(rounds(['a', last]), 'base', 0, limits, denials))).toBe(decision);
   });
 
   test('what is red is named', () => {

@@ -1,4 +1,5 @@
-import { type GateVerdict, isEvidence, neverGreen } from './gate.ts';
+import { type GateVerdict, isEvidence, neverGreen, notJudged } from './gate.ts';
+import { blanked } from './signature.ts';
 
 /** One turn of the loop: the agent worked until it stopped, and the gates were asked. */
 export interface Round {
@@ -8,7 +9,15 @@ export interface Round {
   readonly verdicts: readonly GateVerdict[];
 }
 
-export const stopRules = ['round-limit', 'no-progress', 'same-error', 'out-of-time', 'no-evidence'] as const;
+export const stopRules = [
+  'round-limit',
+  'no-progress',
+  'same-error',
+  'out-of-time',
+  'no-evidence',
+  'not-judged',
+  'permission-denied',
+] as const;
 export type StopRule = (typeof stopRules)[number];
 
 export type Decision =
@@ -24,6 +33,13 @@ export interface DecidedRound extends Round {
   readonly at: number;
 }
 
+/** A tool that was not to be used, by whom, and what the agent was told. */
+export interface Denial {
+  readonly tool: string;
+  readonly by: string;
+  readonly reason: string;
+}
+
 export interface RoundLimits {
   readonly rounds: number;
   /** So many rounds in a row that lead nowhere new. */
@@ -34,15 +50,21 @@ export interface RoundLimits {
 
 /**
  * What comes after a round: the work is done, the agent goes on, or going on is pointless or too dear. `base` is the tree
- * that the agent began with.
+ * that the agent began with, `denials` what it was refused.
  */
-export function decide(rounds: readonly Round[], base: string | null, elapsedMs: number, limits: RoundLimits): Decision {
+export function decide(
+  rounds: readonly Round[],
+  base: string | null,
+  elapsedMs: number,
+  limits: RoundLimits,
+  denials: readonly Denial[] = [],
+): Decision {
   const last = rounds.at(-1);
   if (!last) return { kind: 'finish' };
   const red = last.verdicts.filter(({ passed }) => !passed);
   const untold = untoldIn(last, rounds.slice(0, -1));
   if (red.length + untold.length === 0) return finish(last);
-  const rule = ruleFor(rounds, base, red, elapsedMs, limits);
+  const rule = ruleFor(rounds, base, red, elapsedMs, limits, denials);
   if (rule === undefined) return { kind: 'continue', red: [...red, ...untold] };
   // There is nobody left to tell, which is no fault of the work.
   return red.length === 0 ? finish(last) : { kind: 'stop', rule, red };
@@ -60,11 +82,20 @@ function ruleFor(
   red: readonly GateVerdict[],
   elapsedMs: number,
   limits: RoundLimits,
+  denials: readonly Denial[],
 ): StopRule | undefined {
+  if (red.some(notJudged)) return 'not-judged';
+  if (red.length > 0 && deniedTwice(denials)) return 'permission-denied';
   if (wentNowhere(rounds, base) >= limits.withoutProgress) return 'no-progress';
   if (red.some(({ signature }) => timesSeen(rounds, signature) >= limits.sameError)) return 'same-error';
   if (rounds.length >= limits.rounds) return 'round-limit';
   return elapsedMs >= limits.milliseconds ? 'out-of-time' : undefined;
+}
+
+/** The first that came a second time, for the same reason: the agent needs what it may not have, and asking again will not give it. */
+export function deniedTwice(denials: readonly Denial[]): Denial | undefined {
+  const keys = denials.map(({ tool, reason }) => JSON.stringify([tool, blanked(reason)]));
+  return denials.find((_, index) => keys.indexOf(keys[index] ?? '') < index);
 }
 
 /**

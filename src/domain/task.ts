@@ -49,6 +49,8 @@ export interface Task extends TaskState {
   readonly dedupeKey: string | null;
   readonly budgetUsd: number | null;
   readonly verify: readonly string[] | null;
+  /** When it is done, in words: what a reviewer judges the evidence by. */
+  readonly doneWhen: string | null;
   readonly engine: string | null;
   /** The name of the profile it runs with. */
   readonly profile: string;

@@ -38,6 +38,7 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
         ref: z.string().max(255).optional().describe('The branch, tag or commit to begin at.'),
         priority: z.enum(priorities).optional().describe('Default: medium.'),
         dependsOn: z.array(z.string()).max(1_000).optional().describe('Ids of tasks that must succeed first.'),
+        doneWhen: z.string().max(4_000).optional().describe('When it is done, in words; the work is judged by it.'),
         budgetUsd: z.number().positive().optional().describe('The most that it may cost.'),
         needsApproval: z.boolean().optional().describe('Wait until a person approves it.'),
         profile: z.string().max(40).optional().describe('The agent profile to run it with.'),

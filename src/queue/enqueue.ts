@@ -125,6 +125,7 @@ function taskOf(wish: Wish, profile: Profile, id: string, statuses: ReadonlyMap<
     // With whose budget it runs is settled when it may run: until then it may get another profile.
     budgetUsd: wish.budgetUsd ?? (wish.needsApproval ? null : profile.budgetUsd),
     verify: wish.verify ?? null,
+    doneWhen: wish.doneWhen ?? null,
     engine: wish.engine ?? null,
     profile: profile.name,
     tier: wish.tier ?? null,

@@ -23,6 +23,7 @@ export interface Wish {
   readonly dedupeKey?: string;
   readonly budgetUsd?: number;
   readonly verify?: readonly string[];
+  readonly doneWhen?: string;
   readonly engine?: string;
   /** The name of a profile; without it, the default one. */
   readonly profile?: string;

@@ -1,28 +1,33 @@
 import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GateVerdict } from '../domain/gate.ts';
+import { type GateVerdict, notJudged } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { Round } from '../domain/round.ts';
 import { type Change, evidence, type Gate, type Scene } from '../gates/gate.ts';
-import { judge } from '../gates/judge.ts';
+import { type Judged, judge } from '../gates/judge.ts';
 import { type Plan, planGates } from '../gates/plan.ts';
 import type { Claim } from '../queue/queue.ts';
-import { changedFiles, changedLines } from '../workspace/diff.ts';
+import { changedFiles, changedLines, diff } from '../workspace/diff.ts';
 import type { Failure } from '../workspace/failure.ts';
 import type { Git } from '../workspace/git.ts';
 import { openTree, type Tree } from '../workspace/tree.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
+import { type ContractParts, contractGate, type Proof, shownPatch } from './contract.ts';
 import { failureOutcome } from './failure-outcome.ts';
 import { readReview } from './review.ts';
 
-export interface GatingParts extends Checking {
+export interface GatingParts extends Checking, Pick<ContractParts, 'ask' | 'newId'> {
   readonly git: Git;
   readonly workspaces: Workspaces;
   readonly claim: Claim;
   /** Whether an agent makes the change. */
   readonly byAgent: boolean;
+  /** What the agent said last. */
+  readonly lastWords: () => string;
+  /** Where the whole patch is written when somebody has to read it. */
+  readonly patchFile: string;
   /** Each verdict as it comes. */
   readonly tell: (verdict: GateVerdict) => Promise<void>;
 }
@@ -58,7 +63,7 @@ export async function openGating(parts: GatingParts, signal: AbortSignal): Promi
     clock: parts.clock,
     base: base?.value,
     verify: claim.task.verify,
-    asked: [claim.task.title, claim.task.body].filter(Boolean).join('\n'),
+    asked: [claim.task.title, claim.task.body, claim.task.doneWhen].filter(Boolean).join('\n'),
     byAgent,
     mayWeaken: claim.task.trust !== 'untrusted' && claim.task.labels.includes(weakeningLabel),
   });
@@ -76,7 +81,8 @@ export async function openGating(parts: GatingParts, signal: AbortSignal): Promi
 
 /** Without a repository there is nothing but the task's own check. */
 async function judgePlainly(parts: GatingParts, plan: Plan, earlier: readonly Round[], signal: AbortSignal): Promise<Asked> {
-  return judgeWithout(parts, await plan.gates(undefined), earlier, signal);
+  const judged = await judgeWithout(parts, await plan.gates(undefined), earlier, signal);
+  return judged.ok ? judgeContract(parts, judged, async () => ({ ok: true, change: undefined }), earlier, signal) : judged;
 }
 
 /** Without a look at what was changed. */
@@ -132,7 +138,38 @@ async function judgeWorkspace(
   // What the checks write is not what the agent made: it is neither judged nor delivered.
   const judged = await workspaces.preserve(workspace, tree, () => judge({ ...parts, scene, gates, earlier: known }, signal), signal);
   if (!judged.ok) return unfit(judged.failure);
-  return judged.value.ok ? { ok: true, tree, verdicts: judged.value.verdicts } : judged.value;
+  if (!judged.value.ok) return judged.value;
+  const changeToShow = async (): Promise<ToShow> => {
+    const range = { gitDir: workspace.gitDir, from: base.tree, to: tree };
+    const found = await diff(git, { ...range, patchFile: parts.patchFile, previewBytes: shownPatch }, signal);
+    return found.ok ? { ok: true, change: found.value } : unfit(found.failure);
+  };
+  return judgeContract(parts, { tree, verdicts: judged.value.verdicts }, changeToShow, earlier, signal);
+}
+
+type ToShow = { readonly ok: true; readonly change: Proof['change'] } | Extract<Judged, { ok: false }>;
+
+/** When all else is green, a reviewer judges by the task's own words: once for the same files. */
+async function judgeContract(
+  parts: GatingParts,
+  { tree, verdicts }: Pick<Round, 'tree' | 'verdicts'>,
+  changeToShow: () => Promise<ToShow>,
+  earlier: readonly Round[],
+  signal: AbortSignal,
+): Promise<Asked> {
+  const { claim, place, lastWords } = parts;
+  const { task, run } = claim;
+  if (task.doneWhen === null || signal.aborted || verdicts.some(({ passed }) => !passed)) return { ok: true, tree, verdicts };
+  const known = earlier
+    .filter((round) => tree !== null && round.tree === tree)
+    .flatMap((round) => round.verdicts.filter((verdict) => verdict.kind === 'contract' && !notJudged(verdict)));
+  const shown: ToShow = known.length > 0 ? { ok: true, change: undefined } : await changeToShow();
+  if (!shown.ok) return shown;
+  const reviewer = { ...parts, task, runId: run.id, tier: place.model?.tier ?? null };
+  const gate = contractGate(reviewer, task.doneWhen, { change: shown.change, verdicts, words: lastWords() });
+  const scene = { ...commandsOf(parts, earlier, signal), change: undefined };
+  const judged = await judge({ ...parts, scene, gates: [gate], earlier: known }, signal);
+  return judged.ok ? { ok: true, tree, verdicts: [...verdicts, ...judged.verdicts] } : judged;
 }
 
 function commandsOf(parts: GatingParts, earlier: readonly Round[], signal: AbortSignal): Omit<Scene, 'change'> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { chooseTier, type TierChoice } from '../domain/choose-tier.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { modelWish } from '../domain/profile.ts';
-import { fillIn, taskPrompt } from '../domain/prompt.ts';
+import { fillIn, taskPrompt, withContract } from '../domain/prompt.ts';
 import { type Reminder, withReminder } from '../domain/reminder.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { Budgets } from '../gateway/budgets.ts';
@@ -270,7 +270,7 @@ async function openConversation(
 
 function promptFor({ task, profile }: Claim, workspace: Workspace | undefined): string {
   const filled = profile?.promptTemplate ? fillIn(profile.promptTemplate, { ...task, branch: workspace?.branch ?? null }) : '';
-  return filled.trim() === '' ? taskPrompt(task) : filled;
+  return withContract(filled.trim() === '' ? taskPrompt(task) : filled, task.doneWhen);
 }
 
 const tokensIn = (text: string): number => tokensOfBytes(Buffer.byteLength(text));

@@ -1,10 +1,10 @@
 import type { NewEvent } from '../domain/event.ts';
 import { type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
-import { type DecidedRound, type Decision, decide, type RoundLimits, type StopRule } from '../domain/round.ts';
+import { type DecidedRound, type Decision, type Denial, decide, deniedTwice, type RoundLimits, type StopRule } from '../domain/round.ts';
 import { namesOf, reportOf, sayExcuse } from '../gates/report.ts';
 import type { Clock } from '../platform/clock.ts';
-import { append } from '../store/journal.ts';
+import { append, denialsOf } from '../store/journal.ts';
 import { insertRound, roundsOfSession } from '../store/rounds.ts';
 import type { Store } from '../store/store.ts';
 import type { Gating } from './gating.ts';
@@ -58,14 +58,15 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
     if (verdicts.length === 0 || signal.aborted) return { outcome, verdicts };
 
     const round = { number: (rounds.at(-1)?.number ?? 0) + 1, tree, verdicts };
-    const decision = decide([...rounds, round], gating.baseTree, parts.usedMs(), limits);
+    const denials = await patiently(clock, signal, () => denialsOf(parts.store.read, { ...parts, sessionId: parts.resumed }));
+    const decision = decide([...rounds, round], gating.baseTree, parts.usedMs(), limits, denials);
     rounds.push(await keepRound(parts, { ...round, decision: decision.kind, rule: ruleOf(decision), at: clock.now() }, decision, signal));
     switch (decision.kind) {
       case 'finish':
         await parts.green(round.number, verdicts);
         return { outcome: withExcuses(parts, outcome, verdicts), verdicts };
       case 'stop':
-        return { outcome: await stopped(parts, decision.rule, decision.red, rounds, outcome.summary), verdicts };
+        return { outcome: await stopped(parts, decision.rule, decision.red, rounds, outcome.summary, deniedTwice(denials)), verdicts };
       case 'continue':
         prompt = reportOf(decision.red, round.number + 1, limits.rounds);
     }
@@ -126,6 +127,9 @@ const rules: Readonly<Record<StopRule, (rounds: number) => string>> = {
   'out-of-time': (rounds) =>
     `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}: the time that it had is nearly used up`,
   'no-evidence': () => 'Nothing that could be run speaks for this change: what is not green was not green before either',
+  'not-judged': () => 'Whether it is done by the words of the task could not be judged',
+  'permission-denied': (rounds) =>
+    `It was given up after ${rounds === 1 ? '1 round' : `${rounds} rounds`}: what it wants to use was refused twice`,
 };
 
 /** Ends with what a person needs: why, what is still red, and where the work is. */
@@ -135,9 +139,11 @@ async function stopped(
   red: readonly GateVerdict[],
   rounds: readonly DecidedRound[],
   lastWords: string | undefined,
+  denial: Denial | undefined,
 ): Promise<Outcome> {
-  if (!parts.byAgent) return redAtOnce(red);
-  if (red.every(({ kind }) => kind === 'changed')) {
+  const needsPerson = rule === 'not-judged' || rule === 'permission-denied';
+  if (!parts.byAgent && !needsPerson) return redAtOnce(red);
+  if (!needsPerson && red.every(({ kind }) => kind === 'changed')) {
     // A session that went on after a crash may take a step for done that never was: then the task deserves a fresh one.
     return failed(
       'nothing-changed',
@@ -147,7 +153,8 @@ async function stopped(
   }
   const states = new Set(rounds.map(({ tree }) => tree)).size;
   const tried = states > 1 ? ` ${states} different states of the files were tried.` : '';
-  const why = `${rules[rule](rounds.length)}.${tried} Still red: ${namesOf(red)}.`;
+  const refused = rule === 'permission-denied' && denial ? ` ${denial.tool}, by ${denial.by}: ${denial.reason.replace(/\.$/, '')}.` : '';
+  const why = `${rules[rule](rounds.length)}.${refused}${tried} Still red: ${namesOf(red)}.`;
   const reason = { code: rule, message: `${why} ${await parts.keep()}`.trim() };
   return { kind: 'needs-human', reason, tried: [why, lastWords && `Its agent said at last: ${lastWords}`].filter(Boolean).join('\n\n') };
 }

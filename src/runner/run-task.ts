@@ -9,6 +9,7 @@ import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import type { Ask } from '../gateway/ask.ts';
 import type { Waiting } from '../gateway/routed-models.ts';
 import { wait } from '../platform/clock.ts';
+import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { isHostFault } from '../platform/subprocess.ts';
 import type { Ran, StopCause } from '../queue/dispatcher.ts';
@@ -34,6 +35,7 @@ export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts, Recor
   readonly engines: ReadonlyMap<string, Engine>;
   /** What the server itself wants to know of a model. */
   readonly ask: Ask;
+  readonly newId: NewId;
   readonly timeoutMs: number;
   /** How often an agent is told what is still red, unless its repository says less. */
   readonly maxRounds: number;
@@ -188,6 +190,8 @@ function gatingParts(parts: RunnerParts, current: Attempt, place: Place): Gating
     claim,
     runId: claim.run.id,
     byAgent: engine.converses,
+    lastWords: () => current.tally.lastWords,
+    patchFile: current.patchFile,
     record: (event) => record(current, event),
     tell: (verdict) => tellVerdict(current, verdict),
   };

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { JournalEvent, NewEvent, Position } from '../domain/event.ts';
+import type { Denial } from '../domain/round.ts';
 import type { Tier } from '../domain/tier.ts';
 import { chunks } from './rows.ts';
 import type { EventTable, Schema } from './schema.ts';
@@ -93,6 +94,32 @@ export async function positionBeforeLast(store: Pick<Store, 'read' | 'dialect'>,
   query = store.dialect === 'sqlite' ? query.orderBy('seq', 'desc') : query.orderBy('tx', 'desc').orderBy('seq', 'desc');
   const row = await query.executeTakeFirst();
   return row ? position(row) : beginning;
+}
+
+/** What the agent of a run was refused, in order; of one that goes on with a session, also in the runs of that before it. */
+export async function denialsOf(
+  db: Kysely<Schema>,
+  { taskId, runId, sessionId }: { readonly taskId: string; readonly runId: string; readonly sessionId: string | undefined },
+): Promise<readonly Denial[]> {
+  const before =
+    sessionId === undefined
+      ? []
+      : await db
+          .selectFrom('runs')
+          .innerJoin('run_results', 'run_results.run_id', 'runs.id')
+          .select('runs.id')
+          .where('runs.task_id', '=', taskId)
+          .where('run_results.session_id', '=', sessionId)
+          .execute();
+  const rows = await db
+    .selectFrom('events')
+    .select('data')
+    .where('run_id', 'in', [runId, ...before.map(({ id }) => id)])
+    .where('type', '=', 'run.denied')
+    .orderBy('tx')
+    .orderBy('seq')
+    .execute();
+  return rows.map(({ data }) => JSON.parse(data) as Denial);
 }
 
 /** What the agent of a run said last. */

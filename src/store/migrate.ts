@@ -17,6 +17,7 @@ import { alerts } from './migrations/015-alerts.ts';
 import { reviews } from './migrations/017-reviews.ts';
 import { mailLines } from './migrations/018-mail-lines.ts';
 import { notesByKind } from './migrations/019-notes-by-kind.ts';
+import { contracts } from './migrations/020-contracts.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -39,6 +40,7 @@ export const migrations: readonly Migration[] = [
   checkpoints,
   findings,
   notesByKind,
+  contracts,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -113,6 +113,7 @@ const task = (id: string): Task => ({
   id,
   source: 'test',
   externalRef: null,
+  doneWhen: null,
   parentTaskId: null,
   title: 't',
   body: null,

@@ -84,6 +84,7 @@ export interface TaskTable {
   dedupe_key: string | null;
   budget_usd: number | null;
   verify: string | null;
+  done_when: string | null;
   engine: string | null;
   requested_by: string;
   trust: Trust;

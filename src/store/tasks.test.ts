@@ -102,6 +102,7 @@ function taskNumber(i: number): Task {
     id: `tsk_${String(i).padStart(26, '0')}`,
     source: i % 1_000 === 3 ? 'github' : 'api',
     externalRef: null,
+    doneWhen: null,
     parentTaskId: null,
     title: `task ${i}`,
     body: null,

@@ -522,6 +522,7 @@ async function fill(home: string): Promise<string> {
 const past = {
   source: 'api',
   externalRef: null,
+  doneWhen: null,
   parentTaskId: null,
   body: null,
   repository: null,

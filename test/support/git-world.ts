@@ -221,6 +221,7 @@ function task(id: string, now: number): Parameters<typeof insertTasks>[1][number
     id,
     source: 'test',
     externalRef: null,
+    doneWhen: null,
     parentTaskId: null,
     title: 'Fix the test',
     body: null,

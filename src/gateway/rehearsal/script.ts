@@ -80,7 +80,7 @@ const turn = z
   .refine(({ think, say, call, fail }) => think ?? say ?? call ?? fail, 'a turn must think, say, call or fail');
 
 const answer = z
-  .strictObject({ give: z.unknown(), delayMs, usage, fail: failure.optional() })
+  .strictObject({ give: z.unknown().optional(), delayMs, usage, fail: failure.optional() })
   .refine(({ give, fail }) => give !== undefined || fail, 'an answer must give something or fail');
 const answers = z.array(answer).min(1).optional();
 

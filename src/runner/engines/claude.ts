@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type * as AgentSdk from '@anthropic-ai/claude-agent-sdk';
 import type { HookCallback, Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
 import { failed, type Outcome } from '../../domain/outcome.ts';
-import { taskPrompt } from '../../domain/prompt.ts';
+import { taskPrompt, withContract } from '../../domain/prompt.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { sweepRun } from '../clear-away.ts';
 import { sdkHooks } from './claude/hooks.ts';
@@ -97,7 +97,7 @@ async function* converse(
   try {
     const options = optionsFor(parts, request, conversation, sessionId, agent, hooksFor(request, conversation, positions, conceal, signal));
     const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
-    const prompt = conversation.prompt ?? (resumed ? goOn : taskPrompt(request.task));
+    const prompt = conversation.prompt ?? (resumed ? goOn : withContract(taskPrompt(request.task), request.task.doneWhen));
     for await (const message of warm.query(prompt)) {
       if (message.type === 'result') result = message;
       if (message.type === 'system' && message.subtype === 'api_retry') lastRetryMs = message.retry_delay_ms;

@@ -15,6 +15,7 @@ const task = (more: Partial<TaskView> = {}): TaskView => ({
   reason: null,
   source: 'api',
   externalRef: null,
+  doneWhen: null,
   parentTaskId: null,
   requestedBy: 'owner',
   trust: 'owner',

@@ -106,6 +106,7 @@ function Facts({ task }: { readonly task: TaskView }): ReactNode {
         {task.verify.join(' ')}
       </span>,
     ],
+    task.doneWhen !== null && ['Done when', task.doneWhen],
     task.profile !== 'default' && ['Profile', task.profile],
     task.tier !== null && ['Model', task.tier],
     task.labels.length > 0 && ['Labels', task.labels.join(', ')],
