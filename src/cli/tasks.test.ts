@@ -22,6 +22,7 @@ describe('new', () => {
     const task = await submit(
       ...['every field', '--repository', '/srv/shop', '--ref', 'main', '--priority', 'high', '--depends-on', first.id],
       ...['--not-before', '2099-01-01T00:00:00Z', '--dedupe-key', 'k1', '--budget', '2.50', '--verify', 'npm test', '--engine', 'command'],
+      ...['--done-when', 'it says two'],
     );
     expect(task).toMatchObject({
       title: 'every field',
@@ -34,9 +35,11 @@ describe('new', () => {
       dedupeKey: 'k1',
       budgetUsd: 2.5,
       verify: ['npm', 'test'],
+      doneWhen: 'it says two',
       engine: 'command',
       status: 'blocked',
     });
+    expect((await desk.call(['show', task.id])).out).toMatch(/done when\s+it says two/);
   });
 
   test('prints the id alone where a script listens, and says when the task was there already', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fillIn, unknownPlaceholders } from './prompt.ts';
+import { fillIn, unknownPlaceholders, withContract } from './prompt.ts';
 
 const values = { title: 'Fix it', body: null, repository: '/srv/shop', ref: null, branch: 'nightshift/x' };
 
@@ -24,4 +24,9 @@ describe('a prompt template', () => {
   test('names the placeholders that there are not, once each', () => {
     expect(unknownPlaceholders('{{title}} {{ autor }} {{}} {{autor}} {single} {{ body }}')).toEqual(['autor', '']);
   });
+});
+
+test('an agent is told when its work is done, and nothing where nobody said', () => {
+  expect(withContract('Fix it', 'it says {{two}}')).toBe('Fix it\n\nIt is done when: it says {{two}}');
+  expect(withContract('Fix it', null)).toBe('Fix it');
 });

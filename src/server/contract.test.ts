@@ -90,6 +90,7 @@ describe('the served OpenAPI document', () => {
         'dedupeKey',
         'budgetUsd',
         'verify',
+        'doneWhen',
         'engine',
         'profile',
         'tier',

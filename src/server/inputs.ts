@@ -87,9 +87,12 @@ export const newTaskSchema = z
     verify: command.optional().openapi({
       description: 'A command that must exit with 0 for the run to count; a command line or an array of arguments. No shell.',
     }),
-    doneWhen: freeText(4_000).optional().openapi({
-      description: 'When it is done, in words. Told to the agent; a reviewer judges the evidence by it when all gates are green.',
-    }),
+    doneWhen: freeText(4_000)
+      .refine((text) => text.trim() !== '', 'must say something')
+      .optional()
+      .openapi({
+        description: 'When it is done, in words. Told to the agent; a reviewer judges the evidence by it when all gates are green.',
+      }),
     engine: oneLine(40).optional().openapi({ description: "Default: that of the profile, else the server's." }),
     profile: profileName.optional().openapi({ description: 'The profile to run it with. Default: `default`.' }),
     tier: z.enum(tiers).optional().openapi({ description: 'How much of a model it needs. Goes before what the profile says.' }),
