@@ -6,6 +6,7 @@ import type { JournalEvent } from '../domain/event.ts';
 import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
 import { type Note, noteKinds, noteTrusts } from '../domain/note.ts';
+import { severities } from '../domain/notice.ts';
 import type { RunResult } from '../domain/result.ts';
 import { reviewVerdicts } from '../domain/review.ts';
 import { type DecidedRound, stopRules } from '../domain/round.ts';
@@ -373,7 +374,65 @@ export const messageSchema = z
   })
   .openapi('Message');
 
+const moment = z.string().openapi({ format: 'date-time' });
+
+const alertSchema = z
+  .object({
+    name: z.string().openapi({ example: 'dead-letters' }),
+    node: z.string().nullable().openapi({ description: 'Null for what is everybody’s.' }),
+    severity: z.enum(severities),
+    title: z.string(),
+    text: z.string(),
+    since: moment,
+    raisedAt: moment
+      .nullable()
+      .openapi({ description: 'When people were told; null while it is not known to stay, or while it is silenced.' }),
+    silencedUntil: moment.nullable(),
+  })
+  .openapi('Alert');
+
+export const silenceSchema = z.object({ name: z.string(), until: moment, by: z.string() }).openapi('Silence');
+
+export const alertsSchema = z
+  .object({
+    items: z.array(alertSchema),
+    silences: z.array(silenceSchema),
+    conditions: z.array(z.string()).openapi({ description: 'Every condition that is looked at.' }),
+    channels: z.array(z.string()),
+  })
+  .openapi('Alerts');
+
+export const providersSchema = z
+  .object({
+    providers: z
+      .array(
+        z.object({
+          name: z.string(),
+          keys: z.array(z.object({ id: z.string().nullable(), state: z.enum(['ok', 'limited', 'rejected']), until: time })),
+        }),
+      )
+      .openapi({ description: 'In the order in which they are asked. An id tells nothing of its key.' }),
+    breakers: z.array(
+      z.object({
+        id: z.string(),
+        provider: z.string(),
+        model: z.string(),
+        state: z.enum(['closed', 'open', 'half-open']),
+        failures: z.number().int(),
+        until: time,
+      }),
+    ),
+    waiting: z.array(z.object({ runId: z.string(), calls: z.number().int() })),
+  })
+  .openapi('Providers');
+
 /** The same as types, which is all that the dashboard takes from the server. */
+export type AlertView = z.infer<typeof alertSchema>;
+export type ProvidersView = z.infer<typeof providersSchema>;
+export type DeliveryView = z.infer<typeof deliverySchema>;
+export type WholeDeliveryView = z.infer<typeof wholeDeliverySchema>;
+export type MessageView = z.infer<typeof messageSchema>;
+export type NoteView = z.infer<typeof noteSchema>;
 export type TaskView = z.infer<typeof taskSchema>;
 export type RunView = z.infer<typeof runSchema>;
 export type QueueView = z.infer<typeof queueSchema>;

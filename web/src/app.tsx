@@ -1,10 +1,12 @@
-import { type ReactNode, useEffect } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { countsOf } from './data/state.ts';
 import { useLive, useNow } from './data/use.ts';
 import { Login } from './pages/login.tsx';
+import { Notes } from './pages/notes.tsx';
 import { Now } from './pages/now.tsx';
 import { RunPage } from './pages/run.tsx';
 import { Settings } from './pages/settings.tsx';
+import { Sources } from './pages/sources.tsx';
 import { Tasks } from './pages/tasks.tsx';
 import { Usage } from './pages/usage.tsx';
 import { Workspaces } from './pages/workspaces.tsx';
@@ -40,9 +42,22 @@ function Arriving(): ReactNode {
   );
 }
 
-const nav: readonly { readonly to: string; readonly name: string; readonly icon: IconName; readonly pages: readonly Route['page'][] }[] = [
+interface NavItem {
+  readonly to: string;
+  readonly name: string;
+  readonly icon: IconName;
+  readonly pages: readonly Route['page'][];
+}
+
+const nav: readonly NavItem[] = [
   { to: '/', name: 'Now', icon: 'now', pages: ['now'] },
   { to: '/tasks', name: 'Tasks', icon: 'tasks', pages: ['tasks', 'run'] },
+  { to: '/sources', name: 'Sources', icon: 'sources', pages: ['sources'] },
+  { to: '/notes', name: 'Notes', icon: 'note', pages: ['notes'] },
+];
+
+/** On a phone the bar at the foot has no room for these. */
+const later: readonly NavItem[] = [
   { to: '/usage', name: 'Usage', icon: 'budget', pages: ['usage'] },
   { to: '/workspaces', name: 'Workspaces', icon: 'folder', pages: ['workspaces'] },
   { to: '/settings', name: 'Settings', icon: 'settings', pages: ['settings'] },
@@ -52,6 +67,8 @@ const titles: Readonly<Record<Route['page'], string>> = {
   now: 'Now',
   tasks: 'Tasks',
   run: 'Run',
+  sources: 'Sources',
+  notes: 'Notes',
   usage: 'Usage',
   workspaces: 'Workspaces',
   settings: 'Settings',
@@ -75,19 +92,7 @@ function Shell(): ReactNode {
           <Logo />
           <span>Nightshift</span>
         </Link>
-        <nav aria-label="Pages">
-          {nav.map(({ to, name, icon, pages }) => (
-            <Link key={to} to={to} className="nav" aria-current={pages.includes(route.page) ? 'page' : undefined}>
-              <Icon name={icon} />
-              <span>{name}</span>
-              {to === '/' && needy > 0 && (
-                <span className="count" role="img" aria-label={`${needy} need a person`}>
-                  {needy}
-                </span>
-              )}
-            </Link>
-          ))}
-        </nav>
+        <Pages route={route} needy={needy} />
         <ConnectionSign />
       </header>
       <main id="main" tabIndex={-1}>
@@ -95,6 +100,50 @@ function Shell(): ReactNode {
       </main>
       <Toasts />
     </div>
+  );
+}
+
+function Pages({ route, needy }: { readonly route: Route; readonly needy: number }): ReactNode {
+  const [open, setOpen] = useState(false);
+  const path = usePath();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: who has gone somewhere has chosen
+  useEffect(() => setOpen(false), [path]);
+  const linkOf = ({ to, name, icon, pages }: NavItem): ReactNode => (
+    <Link key={to} to={to} className="nav" aria-current={pages.includes(route.page) ? 'page' : undefined}>
+      <Icon name={icon} />
+      <span>{name}</span>
+      {to === '/' && needy > 0 && (
+        <span className="count" role="img" aria-label={`${needy} need a person`}>
+          {needy}
+        </span>
+      )}
+    </Link>
+  );
+  return (
+    <nav
+      aria-label="Pages"
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') setOpen(false);
+      }}
+      onBlur={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget)) setOpen(false);
+      }}
+    >
+      {nav.map(linkOf)}
+      <button
+        type="button"
+        className={later.some(({ pages }) => pages.includes(route.page)) ? 'nav nav-more here' : 'nav nav-more'}
+        aria-expanded={open}
+        aria-controls="more-pages"
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name="more" />
+        <span>More</span>
+      </button>
+      <div id="more-pages" className={open ? 'nav-later open' : 'nav-later'}>
+        {later.map(linkOf)}
+      </div>
+    </nav>
   );
 }
 
@@ -106,6 +155,10 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
       return <Tasks selected={route.task} />;
     case 'run':
       return <RunPage key={route.run} id={route.run} />;
+    case 'sources':
+      return <Sources key={route.view} view={route.view} />;
+    case 'notes':
+      return <Notes />;
     case 'usage':
       return <Usage />;
     case 'workspaces':

@@ -1,33 +1,15 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Refused } from '../../domain/errors.ts';
-import { severities } from '../../domain/notice.ts';
 import { listAlerts, silence, silences, unsilence } from '../../store/alerts.ts';
 import { append } from '../../store/journal.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+import { alertsSchema, silenceSchema } from '../views.ts';
 
 const tags = ['Alerts'];
 const iso = (at: number): string => new Date(at).toISOString();
-const moment = z.string().openapi({ format: 'date-time' });
-
-const alertSchema = z
-  .object({
-    name: z.string().openapi({ example: 'dead-letters' }),
-    node: z.string().nullable().openapi({ description: 'Null for what is everybody’s.' }),
-    severity: z.enum(severities),
-    title: z.string(),
-    text: z.string(),
-    since: moment,
-    raisedAt: moment
-      .nullable()
-      .openapi({ description: 'When people were told; null while it is not known to stay, or while it is silenced.' }),
-    silencedUntil: moment.nullable(),
-  })
-  .openapi('Alert');
-
-const silenceSchema = z.object({ name: z.string(), until: moment, by: z.string() }).openapi('Silence');
 const nameParam = z.object({ name: z.string().openapi({ example: 'dead-letters' }) });
 
 export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerParts): App {
@@ -41,17 +23,7 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
       tags,
       summary: 'What is wrong now, what is silenced, and who is told',
       responses: {
-        200: json(
-          z
-            .object({
-              items: z.array(alertSchema),
-              silences: z.array(silenceSchema),
-              conditions: z.array(z.string()).openapi({ description: 'Every condition that is looked at.' }),
-              channels: z.array(z.string()),
-            })
-            .openapi('Alerts'),
-          'Alerts, the newest first.',
-        ),
+        200: json(alertsSchema, 'Alerts, the newest first.'),
         ...answers(401, 503),
       },
     }),

@@ -4,36 +4,11 @@ import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-
-const until = z.iso.datetime().nullable();
-
-const providersSchema = z
-  .object({
-    providers: z
-      .array(
-        z.object({
-          name: z.string(),
-          keys: z.array(z.object({ id: z.string().nullable(), state: z.enum(['ok', 'limited', 'rejected']), until })),
-        }),
-      )
-      .openapi({ description: 'In the order in which they are asked. An id tells nothing of its key.' }),
-    breakers: z.array(
-      z.object({
-        id: z.string(),
-        provider: z.string(),
-        model: z.string(),
-        state: z.enum(['closed', 'open', 'half-open']),
-        failures: z.number().int(),
-        until,
-      }),
-    ),
-    waiting: z.array(z.object({ runId: z.string(), calls: z.number().int() })),
-  })
-  .openapi('Providers');
+import { iso, type ProvidersView, providersSchema } from '../views.ts';
 
 export function providerRoutes(parts: ServerParts): App {
   const router = newRouter();
-  const state = (): z.infer<typeof providersSchema> => {
+  const state = (): ProvidersView => {
     const { providers, breakers, waiting } = parts.providers();
     return {
       providers: providers.map(({ name, keys }) => ({ name, keys: keys.map((key) => ({ ...key, until: iso(key.until) })) })),
@@ -71,5 +46,3 @@ export function providerRoutes(parts: ServerParts): App {
   );
   return router;
 }
-
-const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());

@@ -4,6 +4,7 @@ import { messagesOf } from './sse.ts';
 import { type Connection, emptyState, type State, unknownTasks, withEvents, withTasks } from './state.ts';
 import { emptyTranscript, extend, type Transcript } from './transcript.ts';
 import {
+  type AlertView,
   type BudgetView,
   type EventView,
   needyStatuses,
@@ -207,18 +208,19 @@ const lists = [
 ];
 
 async function takeSnapshot(): Promise<boolean> {
-  const [session, server, queue, budgets, ...pages] = await Promise.all([
+  const [session, server, queue, budgets, alerts, ...pages] = await Promise.all([
     get<SessionView>('/session'),
     get<ServerView>('/server'),
     get<QueueView>('/queue'),
     get<Budgets>('/budgets'),
+    get<Alerts>('/alerts'),
     ...lists.map((query) => get<Page<TaskView>>(`/tasks?${query}`)),
   ]);
   if (!session.ok) {
     if (session.refusal.status === 401) signedOut();
     return false;
   }
-  if (!server.ok || !queue.ok || !budgets.ok || pages.some((page) => !page.ok)) return false;
+  if (!server.ok || !queue.ok || !budgets.ok || !alerts.ok || pages.some((page) => !page.ok)) return false;
   const tasks = pages.flatMap((page) => (page.ok ? page.value.items : []));
   // What was kept from the last time may be out of date in ways that nobody tells of any more.
   const { snapshot } = state;
@@ -230,6 +232,7 @@ async function takeSnapshot(): Promise<boolean> {
       server: server.value,
       queue: queue.value,
       budgets: budgets.value.items,
+      alerts: alerts.value.items,
       loaded: true,
       snapshot: snapshot + 1,
     },
@@ -264,8 +267,9 @@ function take(events: readonly EventView[]): void {
     wanted(unknownTasks(state, batch));
     if (batch.some(({ type }) => type.startsWith('task.') || type.startsWith('queue.') || type.startsWith('node.'))) countSoon();
     if (batch.some(({ type }) => /^(?:budget\.|run\.(?:tool-finished|usage|finished))/.test(type))) spendSoon();
+    if (batch.some(({ type }) => type.startsWith('alert.'))) alertsSoon();
     for (const { type, runId } of batch) {
-      if (runId !== null && state.runs.has(runId) && /^run\.(usage|verified|finished)$/.test(type)) runSoon(runId);
+      if (runId !== null && state.runs.has(runId) && /^run\.(usage|verified|round|finished)$/.test(type)) runSoon(runId);
     }
   }, 16);
 }
@@ -311,6 +315,25 @@ const spendSoon = throttled(3_000, async () => {
 export async function setBudget(scope: BudgetView['scope'], limit: number | null): Promise<Answer<unknown>> {
   const answer = await call<Budgets>('PUT', `/budgets/${scope}`, { limit });
   if (answer.ok) set({ budgets: answer.value.items });
+  return answer;
+}
+
+interface Alerts {
+  readonly items: readonly AlertView[];
+}
+
+export async function fetchAlerts(): Promise<void> {
+  const answer = await get<Alerts>('/alerts');
+  if (answer.ok) set({ alerts: answer.value.items });
+}
+
+const alertsSoon = throttled(1_000, fetchAlerts);
+
+/** For so many minutes; for none, it is told again. */
+export async function silenceAlert(name: string, minutes: number): Promise<Answer<unknown>> {
+  const path = `/alerts/${encodeURIComponent(name)}/silence`;
+  const answer = await (minutes > 0 ? call<unknown>('PUT', path, { minutes }) : call<unknown>('DELETE', path));
+  if (answer.ok) await fetchAlerts();
   return answer;
 }
 

@@ -1,6 +1,7 @@
 import { emptyState, type State } from './state.ts';
 import { emptyTranscript, extend, type Transcript } from './transcript.ts';
 import {
+  type AlertView,
   type BudgetView,
   closedStatuses,
   type EventView,
@@ -19,6 +20,7 @@ interface Saved {
   readonly server: ServerView | undefined;
   readonly queue: QueueView | undefined;
   readonly budgets: readonly BudgetView[] | undefined;
+  readonly alerts: readonly AlertView[] | undefined;
   readonly tasks: readonly TaskView[];
   readonly runs: readonly RunView[];
   readonly transcripts: readonly (readonly [string, readonly EventView[]])[];
@@ -45,6 +47,7 @@ export async function save(state: State, transcripts: ReadonlyMap<string, Transc
     server: state.server,
     queue: state.queue,
     budgets: state.budgets,
+    alerts: state.alerts,
     tasks: tasks.slice(0, taskLimit),
     runs: [...state.runs.values()].slice(-runLimit),
     transcripts: [...transcripts].slice(-runLimit).map(([id, { events }]) => [id, events.slice(-eventLimit)]),
@@ -60,7 +63,7 @@ export async function recall(): Promise<
   const found = await caches.match(address, { cacheName: place }).catch(() => undefined);
   const saved = (await found?.json().catch(() => undefined)) as Saved | undefined;
   if (saved?.format !== 1) return undefined;
-  const { session, server, queue, budgets, tasks, runs, transcripts, asOf } = saved;
+  const { session, server, queue, budgets, alerts, tasks, runs, transcripts, asOf } = saved;
   return {
     asOf,
     state: {
@@ -69,6 +72,7 @@ export async function recall(): Promise<
       server,
       queue,
       budgets,
+      alerts,
       tasks: new Map(tasks.map((task) => [task.id, task])),
       runs: new Map(runs.map((run) => [run.id, run])),
       loaded: true,

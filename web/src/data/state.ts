@@ -1,5 +1,6 @@
 import { tellingPart } from '../text/tool.ts';
 import {
+  type AlertView,
   type BudgetView,
   closedStatuses,
   type EventView,
@@ -27,6 +28,11 @@ interface Step {
   readonly tone: 'plain' | 'code' | 'bad';
 }
 
+const families = ['alert', 'inbox', 'outbox', 'note'] as const;
+/** Events of one kind begin alike. */
+type Family = (typeof families)[number];
+const familyOf = ({ type }: EventView): Family | undefined => families.find((each) => type.startsWith(`${each}.`));
+
 /** Everything the pages show, but for transcripts. Replaced, never changed. */
 export interface State {
   readonly connection: Connection;
@@ -35,9 +41,12 @@ export interface State {
   readonly server: ServerView | undefined;
   readonly queue: QueueView | undefined;
   readonly budgets: readonly BudgetView[] | undefined;
+  readonly alerts: readonly AlertView[] | undefined;
   readonly tasks: ReadonlyMap<string, TaskView>;
   readonly runs: ReadonlyMap<string, RunView>;
   readonly steps: ReadonlyMap<string, Step>;
+  /** The last event of each kind that tells pages to look again at what they list by themselves. */
+  readonly heard: Readonly<Partial<Record<Family, string>>>;
   /** The first snapshot has come, from the server or from what was kept. */
   readonly loaded: boolean;
   /** Which snapshot this is: with a new one, whatever was fetched beside the one before is gone. */
@@ -50,9 +59,11 @@ export const emptyState: State = {
   server: undefined,
   queue: undefined,
   budgets: undefined,
+  alerts: undefined,
   tasks: new Map(),
   runs: new Map(),
   steps: new Map(),
+  heard: {},
   loaded: false,
   snapshot: 0,
 };
@@ -77,7 +88,10 @@ const longer = (a: string | null, b: string | null): string | null => ((a?.lengt
 export function withEvents(state: State, events: readonly EventView[]): State {
   let tasks: Map<string, TaskView> | undefined;
   let steps: Map<string, Step> | undefined;
+  let { heard } = state;
   for (const event of events) {
+    const family = familyOf(event);
+    if (family) heard = { ...heard, [family]: event.id };
     const task = event.taskId === null ? undefined : (tasks ?? state.tasks).get(event.taskId);
     const changed = task && taskAfter(task, event);
     if (changed && changed !== task) {
@@ -94,7 +108,8 @@ export function withEvents(state: State, events: readonly EventView[]): State {
       steps.delete(event.runId);
     }
   }
-  return tasks || steps ? { ...state, ...(tasks ? { tasks } : {}), ...(steps ? { steps } : {}) } : state;
+  if (!tasks && !steps && heard === state.heard) return state;
+  return { ...state, heard, ...(tasks ? { tasks } : {}), ...(steps ? { steps } : {}) };
 }
 
 export const unknownTasks = (state: State, events: readonly EventView[]): readonly string[] => [

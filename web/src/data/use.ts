@@ -22,3 +22,23 @@ export function useNow(everyMs = 1_000): number {
   }, [everyMs]);
   return now;
 }
+
+/** Does it again and again for as long as it is wanted, and the server can be asked. */
+export function useRepeat(wanted: boolean, everyMs: number, action: () => void): void {
+  const live = useLive((state) => state.connection.kind === 'live');
+  useEffect(() => {
+    if (!wanted || !live) return;
+    const timer = setInterval(() => document.visibilityState === 'visible' && action(), everyMs);
+    return () => clearInterval(timer);
+  }, [wanted, live, everyMs, action]);
+}
+
+/** What it has been for a moment: a search is not sent for every letter. */
+export function useSettled<T>(value: T, ms = 250): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), ms);
+    return () => clearTimeout(timer);
+  }, [value, ms]);
+  return settled;
+}

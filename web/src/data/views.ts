@@ -1,15 +1,22 @@
 /** What the server says, in its own types. Types are all that crosses from there to here. */
 export type {
+  AlertView,
   AuditView,
   BudgetView,
+  CheckpointView,
+  DeliveryView,
   EventView,
   KeyView,
+  MessageView,
+  NoteView,
+  ProvidersView,
   QueueView,
   RunView,
   ServerView,
   SessionView,
   TaskView,
   UsageView,
+  WholeDeliveryView,
   WorkspaceView,
 } from '../../../src/server/views.ts';
 

@@ -1,7 +1,9 @@
-import { type ReactNode, useEffect, useState } from 'react';
-import { call, get } from '../data/api.ts';
+import { type ReactNode, useState } from 'react';
+import { call } from '../data/api.ts';
+import { useListing } from '../data/listing.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
-import type { Page, WorkspaceView } from '../data/views.ts';
+import type { WorkspaceView } from '../data/views.ts';
+import { ListingView } from '../parts/listing.tsx';
 import { Address, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import { Link } from '../router.tsx';
@@ -9,30 +11,14 @@ import { ago } from '../text/time.ts';
 
 /** The checkouts on the disks of the nodes. They go by themselves; who needs the room now need not wait for that. */
 export function Workspaces(): ReactNode {
-  const live = useLive((state) => state.connection.kind === 'live');
-  const [page, setPage] = useState<Page<WorkspaceView>>();
-  const [refused, setRefused] = useState<string>();
-
-  const load = async (cursor: string | null, before: readonly WorkspaceView[]): Promise<void> => {
-    const answer = await get<Page<WorkspaceView>>(`/workspaces?limit=100${cursor === null ? '' : `&cursor=${cursor}`}`);
-    if (!answer.ok) {
-      setRefused(answer.refusal.message);
-      return;
-    }
-    setRefused(undefined);
-    setPage({ items: [...before, ...answer.value.items], nextCursor: answer.value.nextCursor });
-  };
-  // biome-ignore lint/correctness/useExhaustiveDependencies: again when the connection is back, and only then
-  useEffect(() => {
-    if (live) void load(null, []);
-  }, [live]);
+  const listing = useListing<WorkspaceView>('/workspaces');
 
   const remove = async (workspace: WorkspaceView): Promise<void> => {
     const answer = await call<undefined>('DELETE', `/workspaces/${workspace.id}`);
     if (!answer.ok) toast('bad', answer.refusal.message);
     else {
       toast('good', 'Its files are gone');
-      setPage((shown) => shown && { ...shown, items: shown.items.filter(({ id }) => id !== workspace.id) });
+      await listing.again();
     }
   };
 
@@ -44,28 +30,16 @@ export function Workspaces(): ReactNode {
           <p className="soft">A checkout for each run on a repository. Its branch is kept when its files go.</p>
         </div>
       </header>
-      {page === undefined ? (
-        <p className="soft" role="status">
-          {refused ?? (live ? 'Loading…' : 'This list is not kept for reading offline.')}
-        </p>
-      ) : page.items.length === 0 ? (
-        <Empty title="No workspace is on the disk">
-          <p>A task with a repository gets one when its run begins. It goes an hour after a success, and three days after a failure.</p>
-        </Empty>
-      ) : (
-        <>
-          <ul className="list">
-            {page.items.map((workspace) => (
-              <Row key={workspace.id} workspace={workspace} remove={() => remove(workspace)} />
-            ))}
-          </ul>
-          {page.nextCursor !== null && (
-            <button type="button" onClick={() => load(page.nextCursor, page.items)}>
-              More
-            </button>
-          )}
-        </>
-      )}
+      <ListingView
+        listing={listing}
+        empty={
+          <Empty title="No workspace is on the disk">
+            <p>A task with a repository gets one when its run begins. It goes an hour after a success, and three days after a failure.</p>
+          </Empty>
+        }
+      >
+        {(workspace) => <Row key={workspace.id} workspace={workspace} remove={() => remove(workspace)} />}
+      </ListingView>
     </div>
   );
 }

@@ -3,6 +3,7 @@ import { type Answer, call, get } from '../data/api.ts';
 import { useLive, useNow } from '../data/use.ts';
 import { type KeyView, type Role, roles } from '../data/views.ts';
 import { ago } from '../text/time.ts';
+import { Confirm } from './confirm.tsx';
 import { CommandLine } from './text.tsx';
 import { toast } from './toast.tsx';
 
@@ -82,7 +83,6 @@ export function ApiKeys(): ReactNode {
 
 function KeyRow({ apiKey, revoke }: { readonly apiKey: KeyView; readonly revoke: () => Promise<void> }): ReactNode {
   const now = useNow(30_000);
-  const [asked, setAsked] = useState(false);
   const { name, role, scopes, state, lastUsedAt, expiresAt } = apiKey;
   return (
     <li className="item">
@@ -96,20 +96,7 @@ function KeyRow({ apiKey, revoke }: { readonly apiKey: KeyView; readonly revoke:
       </div>
       {state === 'expired' && <span className="badge calm">Expired</span>}
       <div className="row">
-        {asked ? (
-          <>
-            <button type="button" className="small" onClick={revoke} aria-label={`Yes, revoke ${name}`}>
-              Revoke it
-            </button>
-            <button type="button" className="quiet small" onClick={() => setAsked(false)} aria-label={`Keep ${name}`}>
-              Keep
-            </button>
-          </>
-        ) : (
-          <button type="button" className="quiet small" onClick={() => setAsked(true)} aria-label={`Revoke ${name}`}>
-            Revoke
-          </button>
-        )}
+        <Confirm ask="Revoke" yes="Revoke it" of={name} perform={revoke} />
       </div>
     </li>
   );

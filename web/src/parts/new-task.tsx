@@ -1,16 +1,16 @@
-import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from 'react';
+import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useState } from 'react';
 import { get, type Refusal } from '../data/api.ts';
 import { act } from '../data/live.ts';
 import { useLive } from '../data/use.ts';
 import { closedStatuses, priorities, tiers } from '../data/views.ts';
 import { go } from '../router.tsx';
 import { priorityNames } from './actions.tsx';
+import { Field, FormDialog } from './form.tsx';
 import { Icon } from './icons.tsx';
 import { toast } from './toast.tsx';
 
 /** A wish for work, with everything that one may have. Seldom needed things are folded away. */
 export function NewTask({ onClose }: { readonly onClose: () => void }): ReactNode {
-  const dialog = useRef<HTMLDialogElement>(null);
   const server = useLive((state) => state.server);
   const [refusal, setRefusal] = useState<Refusal>();
   const [busy, setBusy] = useState(false);
@@ -18,12 +18,6 @@ export function NewTask({ onClose }: { readonly onClose: () => void }): ReactNod
   const [engine, setEngine] = useState('');
   const [profiles, setProfiles] = useState<readonly string[]>([]);
   const effective = engine || (server?.defaultEngine ?? '');
-
-  useEffect(() => {
-    const shown = dialog.current;
-    shown?.showModal();
-    return () => shown?.close();
-  }, []);
 
   useEffect(() => {
     // Without an answer there is the default, which every server has.
@@ -45,55 +39,67 @@ export function NewTask({ onClose }: { readonly onClose: () => void }): ReactNod
 
   const refused = refusal?.fields ?? {};
   return (
-    <dialog ref={dialog} className="dialog" onClose={onClose} aria-labelledby="new-task">
-      <form onSubmit={submit}>
-        <header>
-          <h2 id="new-task">New task</h2>
-          <button type="button" className="ghost" aria-label="Close" onClick={onClose}>
-            <Icon name="close" />
-          </button>
-        </header>
-        <div className="dialog-body">
-          <Field name="title" label="Title" refused={refused}>
-            {(props) => <input {...props} required maxLength={500} placeholder="Fix the failing test" autoComplete="off" />}
-          </Field>
-          <Field
-            name="body"
-            label={effective === 'command' ? 'Command' : 'What to do'}
-            hint={
-              effective === 'command'
-                ? 'A command line or a JSON array of arguments; no shell.'
-                : 'As you would tell a colleague. The title alone may do.'
-            }
-            refused={refused}
-          >
-            {(props) => <textarea {...props} rows={4} className={effective === 'command' ? 'code' : ''} />}
-          </Field>
-          <Field
-            name="repository"
-            label="Repository"
-            hint="An https, ssh or file address, or an absolute path on the server."
-            refused={refused}
-          >
-            {(props) => <input {...props} placeholder="https://github.com/you/project" autoComplete="off" spellCheck={false} />}
+    <FormDialog title="New task" submit="Create the task" busy={busy} refusal={refusal} onSubmit={submit} onClose={onClose}>
+      <Field name="title" label="Title" refused={refused}>
+        {(props) => <input {...props} required maxLength={500} placeholder="Fix the failing test" autoComplete="off" />}
+      </Field>
+      <Field
+        name="body"
+        label={effective === 'command' ? 'Command' : 'What to do'}
+        hint={
+          effective === 'command'
+            ? 'A command line or a JSON array of arguments; no shell.'
+            : 'As you would tell a colleague. The title alone may do.'
+        }
+        refused={refused}
+      >
+        {(props) => <textarea {...props} rows={4} className={effective === 'command' ? 'code' : ''} />}
+      </Field>
+      <Field
+        name="repository"
+        label="Repository"
+        hint="An https, ssh or file address, or an absolute path on the server."
+        refused={refused}
+      >
+        {(props) => <input {...props} placeholder="https://github.com/you/project" autoComplete="off" spellCheck={false} />}
+      </Field>
+      <div className="pair">
+        <Field name="priority" label="Priority" refused={refused}>
+          {(props) => (
+            <select {...props} defaultValue="medium">
+              {priorities.map((each) => (
+                <option key={each} value={each}>
+                  {priorityNames[each]}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field name="engine" label="Engine" refused={refused}>
+          {(props) => (
+            <select {...props} value={engine} onChange={(event) => setEngine(event.target.value)}>
+              <option value="">{server?.defaultEngine ? `Default (${server.defaultEngine})` : 'None: waits for a person'}</option>
+              {server?.engines.map((each) => (
+                <option key={each} value={each}>
+                  {each}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+      </div>
+      <details>
+        <summary>More</summary>
+        <div className="more-fields">
+          <Field name="verify" label="Check" hint="A command that must exit with 0, or the run does not count." refused={refused}>
+            {(props) => <input {...props} className="code" placeholder="npm test" autoComplete="off" spellCheck={false} />}
           </Field>
           <div className="pair">
-            <Field name="priority" label="Priority" refused={refused}>
+            <Field name="profile" label="Profile" refused={refused}>
               {(props) => (
-                <select {...props} defaultValue="medium">
-                  {priorities.map((each) => (
-                    <option key={each} value={each}>
-                      {priorityNames[each]}
-                    </option>
-                  ))}
-                </select>
-              )}
-            </Field>
-            <Field name="engine" label="Engine" refused={refused}>
-              {(props) => (
-                <select {...props} value={engine} onChange={(event) => setEngine(event.target.value)}>
-                  <option value="">{server?.defaultEngine ? `Default (${server.defaultEngine})` : 'None: waits for a person'}</option>
-                  {server?.engines.map((each) => (
+                <select {...props} defaultValue="">
+                  <option value="">The default</option>
+                  {profiles.map((each) => (
                     <option key={each} value={each}>
                       {each}
                     </option>
@@ -101,109 +107,49 @@ export function NewTask({ onClose }: { readonly onClose: () => void }): ReactNod
                 </select>
               )}
             </Field>
+            <Field name="tier" label="Model" refused={refused}>
+              {(props) => (
+                <select {...props} defaultValue="">
+                  <option value="">As the profile says</option>
+                  {tiers.map((each) => (
+                    <option key={each} value={each}>
+                      {tierNames[each]}
+                    </option>
+                  ))}
+                </select>
+              )}
+            </Field>
           </div>
-          <details>
-            <summary>More</summary>
-            <div className="more-fields">
-              <Field name="verify" label="Check" hint="A command that must exit with 0, or the run does not count." refused={refused}>
-                {(props) => <input {...props} className="code" placeholder="npm test" autoComplete="off" spellCheck={false} />}
-              </Field>
-              <div className="pair">
-                <Field name="profile" label="Profile" refused={refused}>
-                  {(props) => (
-                    <select {...props} defaultValue="">
-                      <option value="">The default</option>
-                      {profiles.map((each) => (
-                        <option key={each} value={each}>
-                          {each}
-                        </option>
-                      ))}
-                    </select>
-                  )}
-                </Field>
-                <Field name="tier" label="Model" refused={refused}>
-                  {(props) => (
-                    <select {...props} defaultValue="">
-                      <option value="">As the profile says</option>
-                      {tiers.map((each) => (
-                        <option key={each} value={each}>
-                          {tierNames[each]}
-                        </option>
-                      ))}
-                    </select>
-                  )}
-                </Field>
-              </div>
-              <Dependencies chosen={dependsOn} choose={setDependsOn} refused={refused['dependsOn']} />
-              <div className="pair">
-                <Field name="ref" label="Branch, tag or commit" refused={refused}>
-                  {(props) => <input {...props} placeholder="main" autoComplete="off" spellCheck={false} />}
-                </Field>
-                <Field name="notBefore" label="Not before" refused={refused}>
-                  {(props) => <input {...props} type="datetime-local" />}
-                </Field>
-              </div>
-              <div className="pair">
-                <Field name="budgetUsd" label="Budget in US dollars" refused={refused}>
-                  {(props) => <input {...props} type="number" min="0" step="any" inputMode="decimal" />}
-                </Field>
-                <Field name="dedupeKey" label="Key against duplicates" refused={refused}>
-                  {(props) => <input {...props} autoComplete="off" spellCheck={false} />}
-                </Field>
-              </div>
-              <Field name="labels" label="Labels" hint="Separated by commas." refused={refused}>
-                {(props) => <input {...props} autoComplete="off" />}
-              </Field>
-              <label className="choice">
-                <input type="checkbox" name="needsApproval" /> Wait until somebody approves it
-              </label>
-            </div>
-          </details>
+          <Dependencies chosen={dependsOn} choose={setDependsOn} refused={refused['dependsOn']} />
+          <div className="pair">
+            <Field name="ref" label="Branch, tag or commit" refused={refused}>
+              {(props) => <input {...props} placeholder="main" autoComplete="off" spellCheck={false} />}
+            </Field>
+            <Field name="notBefore" label="Not before" refused={refused}>
+              {(props) => <input {...props} type="datetime-local" />}
+            </Field>
+          </div>
+          <div className="pair">
+            <Field name="budgetUsd" label="Budget in US dollars" refused={refused}>
+              {(props) => <input {...props} type="number" min="0" step="any" inputMode="decimal" />}
+            </Field>
+            <Field name="dedupeKey" label="Key against duplicates" refused={refused}>
+              {(props) => <input {...props} autoComplete="off" spellCheck={false} />}
+            </Field>
+          </div>
+          <Field name="labels" label="Labels" hint="Separated by commas." refused={refused}>
+            {(props) => <input {...props} autoComplete="off" />}
+          </Field>
+          <label className="choice">
+            <input type="checkbox" name="needsApproval" /> Wait until somebody approves it
+          </label>
         </div>
-        <footer>
-          <p className="refused" role="alert">
-            {refusal?.message}
-          </p>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={busy}>
-            Create the task
-          </button>
-        </footer>
-      </form>
-    </dialog>
+      </details>
+    </FormDialog>
   );
 }
 
 const tierNames = { light: 'Light: reading, status', standard: 'Standard: code', deep: 'Deep: hard problems' } as const;
-
-interface FieldProps {
-  readonly name: string;
-  readonly label: string;
-  readonly hint?: string;
-  readonly refused: Readonly<Record<string, string>>;
-  readonly children: (props: {
-    readonly id: string;
-    readonly name: string;
-    readonly 'aria-invalid': boolean;
-    readonly 'aria-describedby': string;
-  }) => ReactNode;
-}
-
-function Field({ name, label, hint, refused, children }: FieldProps): ReactNode {
-  const id = useId();
-  const why = refused[name];
-  return (
-    <div className="field">
-      <label htmlFor={id}>{label}</label>
-      {children({ id, name, 'aria-invalid': why !== undefined, 'aria-describedby': `${id}-hint` })}
-      <p id={`${id}-hint`} className={why === undefined ? 'hint-line' : 'refused'}>
-        {why ?? hint}
-      </p>
-    </div>
-  );
-}
 
 /** Tasks that must succeed first, out of those that are still open. */
 function Dependencies({

@@ -13,3 +13,13 @@ export const Scrolling = ({ label, className, children }: Props): ReactNode => (
     {children}
   </section>
 );
+
+/** A long text of a machine's, under its name. */
+export const Part = ({ name, text }: { readonly name: string; readonly text: string }): ReactNode => (
+  <>
+    <p className="part-name">{name}</p>
+    <Scrolling className="part" label={name}>
+      {text}
+    </Scrolling>
+  </>
+);

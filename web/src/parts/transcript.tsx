@@ -4,7 +4,7 @@ import type { Item, ToolItem } from '../data/transcript.ts';
 import { clockTime, duration, fullTime } from '../text/time.ts';
 import { tellingPart, withinWorkspace } from '../text/tool.ts';
 import { Icon } from './icons.tsx';
-import { Scrolling } from './scrolling.tsx';
+import { Part, Scrolling } from './scrolling.tsx';
 import { Prose } from './text.tsx';
 
 /** So near to the end one still reads along. */
@@ -142,8 +142,10 @@ function Tool({ item, open, toggle }: { readonly item: ToolItem; readonly open: 
       </button>
       {open && (
         <div className="tool-body">
-          {input !== undefined && <Part name="Input" text={shown(input)} />}
-          {result && <Part name={result.failed ? 'Failure' : 'Output'} text={result.output === '' ? '(nothing)' : result.output} />}
+          {input !== undefined && <Part name="Input" text={withinWorkspace(shown(input))} />}
+          {result && (
+            <Part name={result.failed ? 'Failure' : 'Output'} text={result.output === '' ? '(nothing)' : withinWorkspace(result.output)} />
+          )}
           {result && result.outputSize > result.output.length && (
             <p className="soft">The whole output had {result.outputSize.toLocaleString('en')} characters.</p>
           )}
@@ -152,15 +154,6 @@ function Tool({ item, open, toggle }: { readonly item: ToolItem; readonly open: 
     </div>
   );
 }
-
-const Part = ({ name, text }: { readonly name: string; readonly text: string }): ReactNode => (
-  <>
-    <p className="part-name">{name}</p>
-    <Scrolling className="part" label={name}>
-      {withinWorkspace(text)}
-    </Scrolling>
-  </>
-);
 
 /** One text alone is read as it is; anything more as JSON, with the line breaks of its texts kept. */
 function shown(input: unknown): string {
