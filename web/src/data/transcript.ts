@@ -5,14 +5,16 @@ export type Item =
   | { readonly kind: 'text' | 'thinking'; readonly id: string; readonly at: string; readonly text: string; readonly nested: boolean }
   | ToolItem
   | { readonly kind: 'output'; readonly id: string; readonly at: string; readonly stream: 'stdout' | 'stderr'; readonly text: string }
-  | {
-      readonly kind: 'note';
-      readonly id: string;
-      readonly at: string;
-      readonly tone: 'plain' | 'good' | 'bad';
-      readonly text: string;
-      readonly detail?: string;
-    };
+  | NoteItem;
+
+export interface NoteItem {
+  readonly kind: 'note';
+  readonly id: string;
+  readonly at: string;
+  readonly tone: 'plain' | 'good' | 'bad';
+  readonly text: string;
+  readonly detail?: string;
+}
 
 export interface ToolItem {
   readonly kind: 'tool';
@@ -111,9 +113,15 @@ function add(items: Item[], calls: Map<string, number>, event: EventView): void 
   }
 }
 
+const waits = {
+  'rate-limited': 'whose limit is reached',
+  unavailable: 'which does not answer',
+  'in-line': 'where others are before it',
+} as const;
+
 /** What is told in one line between the rest; nothing for what is shown elsewhere. */
-function noteOf({ id, at, type, data }: EventView): Item | undefined {
-  const note = (text: string, tone: 'plain' | 'good' | 'bad' = 'plain', detail?: string): Item => ({
+export function noteOf({ id, at, type, data }: EventView): NoteItem | undefined {
+  const note = (text: string, tone: NoteItem['tone'] = 'plain', detail?: string): NoteItem => ({
     kind: 'note',
     id,
     at,
@@ -173,6 +181,30 @@ function noteOf({ id, at, type, data }: EventView): Item | undefined {
         'plain',
         `${String(data['message'])}${data['file'] === null ? '' : ` (${String(data['file'])}${line})`}`,
       );
+    }
+    case 'run.gate': {
+      const { gate, passed, excuse, summary } = data as { gate: string; passed: boolean; excuse: string | null; summary: string };
+      return note(`The gate ${gate}: ${summary}`, !passed ? 'bad' : excuse === null ? 'good' : 'plain');
+    }
+    case 'run.checkpoint':
+      return note(`Checkpoint ${Number(data['number'])}`, 'plain', String(data['note']));
+    case 'run.rewound': {
+      const kept = data['before'] === null ? '' : '; what they were is kept as a checkpoint';
+      return note(`${String(data['by'])} put the files back to a checkpoint${kept}`);
+    }
+    case 'run.model':
+      return note(
+        `It works with ${data['model'] === null ? 'the model of the engine' : String(data['model'])}`,
+        'plain',
+        String(data['reason']),
+      );
+    case 'run.waiting': {
+      const { provider, reason } = data as { provider: string; reason: 'rate-limited' | 'unavailable' | 'in-line' };
+      return note(`It waits for ${provider}, ${waits[reason]}`, reason === 'in-line' ? 'plain' : 'bad');
+    }
+    case 'run.hook': {
+      const { id: hook, verdict, message } = data as { id: string; verdict: string; message?: string };
+      return note(`The hook ${hook}: ${verdict}`, 'plain', message);
     }
     case 'run.finished': {
       const status = String(data['status']);

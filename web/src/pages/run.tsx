@@ -1,19 +1,22 @@
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { fetchRun, fetchTask, openTranscript } from '../data/live.ts';
 import { useLive, useNow, useTranscript } from '../data/use.ts';
 import type { RunView, TaskView } from '../data/views.ts';
 import { TaskActions } from '../parts/actions.tsx';
+import { Checkpoints } from '../parts/checkpoints.tsx';
 import { DiffView } from '../parts/diff.tsx';
 import { EventList } from '../parts/event-list.tsx';
 import { Icon } from '../parts/icons.tsx';
+import { excuses, Rounds } from '../parts/rounds.tsx';
 import { StatusBadge } from '../parts/status.tsx';
+import { Tabs } from '../parts/tabs.tsx';
 import { Address, CommandLine, Empty, Prose } from '../parts/text.tsx';
 import { TranscriptView } from '../parts/transcript.tsx';
 import { Link } from '../router.tsx';
 import { count, money } from '../text/amount.ts';
 import { duration, elapsed } from '../text/time.ts';
 
-type Tab = 'transcript' | 'changes' | 'events';
+type Tab = 'transcript' | 'changes' | 'gates' | 'checkpoints' | 'events';
 
 export function RunPage({ id }: { readonly id: string }): ReactNode {
   const run = useLive((state) => state.runs.get(id));
@@ -45,63 +48,35 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
       </div>
     );
   }
-  const changes = run.filesChanged.length;
+  const tabs: readonly (readonly [Tab, ReactNode])[] = [
+    ['transcript', 'Transcript'],
+    ['changes', named('Changes', run.filesChanged.length)],
+    ['gates', named('Gates', run.rounds.at(-1)?.verdicts.length ?? 0)],
+    ['checkpoints', 'Checkpoints'],
+    ['events', 'Events'],
+  ];
   return (
     <div className="page run">
       <Head run={run} task={task} />
       <Figures run={run} />
       <Result run={run} />
-      <div className="tabs" role="tablist" aria-label="Views of the run">
-        <TabButton name="transcript" tab={tab} choose={setTab}>
-          Transcript
-        </TabButton>
-        <TabButton name="changes" tab={tab} choose={setTab}>
-          Changes {changes > 0 && <span className="soft">{changes}</span>}
-        </TabButton>
-        <TabButton name="events" tab={tab} choose={setTab}>
-          Events
-        </TabButton>
-      </div>
-      <div role="tabpanel" id={`panel-${tab}`} aria-labelledby={`tab-${tab}`} tabIndex={-1}>
+      <Tabs label="Views of the run" tabs={tabs} chosen={tab} choose={setTab}>
         {tab === 'transcript' && <TranscriptTab id={id} running={run.status === 'running'} />}
         {tab === 'changes' && <Changes run={run} />}
+        {tab === 'gates' && <Rounds run={run} />}
+        {tab === 'checkpoints' && <CheckpointsTab run={run} />}
         {tab === 'events' && <EventsTab id={id} />}
-      </div>
+      </Tabs>
     </div>
   );
 }
 
-interface TabProps {
-  readonly name: Tab;
-  readonly tab: Tab;
-  readonly choose: (tab: Tab) => void;
-  readonly children: ReactNode;
-}
-
-const order: readonly Tab[] = ['transcript', 'changes', 'events'];
-
-function TabButton({ name, tab, choose, children }: TabProps): ReactNode {
-  return (
-    <button
-      type="button"
-      role="tab"
-      id={`tab-${name}`}
-      aria-controls={`panel-${name}`}
-      aria-selected={tab === name}
-      tabIndex={tab === name ? 0 : -1}
-      onClick={() => choose(name)}
-      onKeyDown={(event) => {
-        const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
-        const next = order[(order.indexOf(name) + step + order.length) % order.length];
-        if (step === 0 || !next) return;
-        choose(next);
-        document.getElementById(`tab-${next}`)?.focus();
-      }}
-    >
-      {children}
-    </button>
-  );
-}
+/** So much of something, where there is any. */
+const named = (name: string, many: number): ReactNode => (
+  <>
+    {name} {many > 0 && <span className="soft">{many}</span>}
+  </>
+);
 
 function Head({ run, task }: { readonly run: RunView; readonly task: TaskView | undefined }): ReactNode {
   return (
@@ -167,8 +142,8 @@ function Took({ run }: { readonly run: RunView }): ReactNode {
 
 /** How it ended, whether the check agrees, and how to get at the work. */
 function Result({ run }: { readonly run: RunView }): ReactNode {
-  const { tests, delivery, reason, summary } = run;
-  if (!tests && !delivery && !reason && !summary) return null;
+  const { tests, delivery, reason, summary, notGreen } = run;
+  if (notGreen.length === 0 && !tests && !delivery && !reason && !summary) return null;
   return (
     <section className="card result" aria-label="Result">
       {reason && <p className="reason">{reason.message}</p>}
@@ -186,6 +161,17 @@ function Result({ run }: { readonly run: RunView }): ReactNode {
             </span>
           )}
         </p>
+      )}
+      {notGreen.length > 0 && (
+        <ul className="not-green" aria-label="Not green, and excused">
+          {notGreen.map(({ gate, excuse, summary }) => (
+            <li key={gate} className="tests">
+              <span className="badge warn">{excuses[excuse]}</span>
+              <span className="tool-name">{gate}</span>
+              <span className="soft">{summary}</span>
+            </li>
+          ))}
+        </ul>
       )}
       {delivery && (
         <div className="delivery">
@@ -213,6 +199,12 @@ function TranscriptTab({ id, running }: { readonly id: string; readonly running:
 function EventsTab({ id }: { readonly id: string }): ReactNode {
   const { events } = useTranscript(id);
   return <EventList events={events} />;
+}
+
+function CheckpointsTab({ run }: { readonly run: RunView }): ReactNode {
+  const { events } = useTranscript(run.id);
+  const told = useMemo(() => events.filter(({ type }) => type === 'run.checkpoint' || type === 'run.rewound').length, [events]);
+  return <Checkpoints run={run} told={told} />;
 }
 
 function Changes({ run }: { readonly run: RunView }): ReactNode {

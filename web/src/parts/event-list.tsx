@@ -1,5 +1,6 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type ReactNode, useLayoutEffect, useRef, useState } from 'react';
+import { noteOf } from '../data/transcript.ts';
 import type { EventView } from '../data/views.ts';
 import { clockTime } from '../text/time.ts';
 
@@ -23,13 +24,27 @@ export function EventList({ events }: { readonly events: readonly EventView[] })
             >
               <time dateTime={event.at}>{clockTime(event.at)}</time>
               <span className="event-type">{event.type}</span>
-              <span className="truncate code" title={event.id}>
-                {JSON.stringify(event.data).slice(0, 400)}
-              </span>
+              <Told event={event} />
             </li>
           )
         );
       })}
     </ol>
+  );
+}
+
+/** In words where there are some, else as it is. */
+function Told({ event }: { readonly event: EventView }): ReactNode {
+  const data = JSON.stringify(event.data).slice(0, 400);
+  const note = noteOf(event);
+  return note ? (
+    <span className="truncate told" title={data}>
+      {note.text}
+      {note.detail !== undefined && <span className="soft"> {note.detail}</span>}
+    </span>
+  ) : (
+    <span className="truncate code" title={event.id}>
+      {data}
+    </span>
   );
 }
