@@ -12,6 +12,7 @@ import {
   waitingStatuses,
 } from '../data/views.ts';
 import { TaskActions } from '../parts/actions.tsx';
+import { Alerts } from '../parts/alerts.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { NewTask } from '../parts/new-task.tsx';
 import { StatusBadge, StatusMark } from '../parts/status.tsx';
@@ -48,7 +49,7 @@ export function Now(): ReactNode {
         </div>
       </header>
       {creating && <NewTask onClose={() => setCreating(false)} />}
-      {empty && server && <Hints server={server} />}
+      {empty && server && <Hints server={server} first />}
       {queue?.paused && (
         <p className="banner warn">
           <Icon name="pause" /> The queue is paused: what runs goes on, and nothing new is started.
@@ -62,6 +63,8 @@ export function Now(): ReactNode {
         {day && <SpendTile day={day} />}
       </dl>
 
+      <Alerts />
+
       {needy.length > 0 && (
         <Section title="Needs a person" count={Math.max(counts.needy, needy.length)}>
           <ul className="list">
@@ -72,7 +75,7 @@ export function Now(): ReactNode {
         </Section>
       )}
 
-      {!empty && server && <Hints server={server} />}
+      {!empty && server && <Hints server={server} first={false} />}
 
       <Section title="Running" count={running.length}>
         {running.length === 0 ? (
@@ -180,10 +183,9 @@ function SpendTile({ day }: { readonly day: BudgetView }): ReactNode {
   const { spent, limit } = day;
   return (
     <div className={limit !== null && (spent ?? 0) >= limit ? 'tile warn' : 'tile'}>
-      <dt>Spent today</dt>
+      <dt>Spent today{limit !== null && ` of $${Number.isInteger(limit) ? limit : limit.toFixed(2)}`}</dt>
       <dd>
         <Link to="/usage">${(spent ?? 0).toFixed(2)}</Link>
-        {limit !== null && <span className="of"> of ${limit.toFixed(2)}</span>}
       </dd>
     </div>
   );
@@ -276,20 +278,18 @@ function PauseButton({ paused }: { readonly paused: boolean }): ReactNode {
   );
 }
 
-/** What is missing here, and the command that mends it. */
-function Hints({ server }: { readonly server: ServerView }): ReactNode {
+/** What is missing here, each with the command that mends it; and for who comes first, a way to see it at work. */
+function Hints({ server, first }: { readonly server: ServerView; readonly first: boolean }): ReactNode {
   const noProvider = server.providers.length === 0;
   const noSandbox = !server.sandbox.active;
-  if (!noProvider && !noSandbox) return null;
+  if (!noProvider && !noSandbox && !first) return null;
   return (
-    <section className="hints" aria-label="What is missing here">
+    <section className="hints" aria-label={noProvider || noSandbox ? 'What is missing here' : 'A beginning'}>
       {noProvider && (
         <div className="hint">
           <h2>Agents cannot work yet: there is no model provider</h2>
-          <p>Stop the server and start it with a key. Commands run without one, and so does the demo.</p>
+          <p>Stop the server and start it with a key. Commands run without one.</p>
           <CommandLine command="LLM_API_KEY=sk-ant-… npm start" />
-          <p>To watch an agent repair a sample repository, with no key and no network:</p>
-          <CommandLine command="npx nightshift demo" />
         </div>
       )}
       {noSandbox && (
@@ -298,6 +298,23 @@ function Hints({ server }: { readonly server: ServerView }): ReactNode {
           <p>{server.sandbox.summary}</p>
           {server.sandbox.remedy !== null && <p>{server.sandbox.remedy}</p>}
           <CommandLine command="npx nightshift doctor" />
+        </div>
+      )}
+      {(first || noProvider) && (
+        <div className="hint">
+          <h2>See it at work in a few seconds</h2>
+          <p>An agent repairs a sample repository, on a server of its own beside this one. No key, no network, nothing left behind.</p>
+          <CommandLine command="npx nightshift demo" />
+        </div>
+      )}
+      {first && (
+        <div className="hint">
+          <h2>Work can come by itself</h2>
+          <p>
+            From GitHub, TODO files and services that sign web hooks. Every open box in such a file is a task, ticked when it is done. What
+            arrives is listed under <Link to="/sources">Sources</Link>.
+          </p>
+          <CommandLine command="TODO_FILES=/srv/app/TODO.md npm start" />
         </div>
       )}
     </section>

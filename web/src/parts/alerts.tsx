@@ -1,0 +1,110 @@
+import { type ReactNode, useState } from 'react';
+import { fetchAlerts, silenceAlert } from '../data/live.ts';
+import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
+import type { AlertView } from '../data/views.ts';
+import { Link } from '../router.tsx';
+import { ago, clockTime } from '../text/time.ts';
+import { Icon } from './icons.tsx';
+import { toast } from './toast.tsx';
+
+/** Where one sees more of it, and can do something about it. */
+const places: Readonly<Record<string, string>> = {
+  'dead-letters': '/sources/outbox?state=dead',
+  'outbox-stuck': '/sources/outbox?state=waiting',
+  'inbox-failed': '/sources?state=failed',
+  'inbox-stuck': '/sources?state=received',
+  'failure-rate': '/tasks?show=failed',
+  'person-needed': '/tasks?show=needy',
+  'queue-backlog': '/tasks?show=waiting',
+  'no-progress': '/tasks?show=waiting',
+  'long-run': '/tasks?show=running',
+  'breaker-open': '/settings',
+  'model-calls-failing': '/settings',
+  budget: '/usage',
+  ceiling: '/usage',
+};
+
+const refreshMs = 30_000;
+const refresh = (): void => void fetchAlerts();
+
+/** What is wrong now. What is not known to stay is not shown yet, as nobody is told of it either. */
+export function Alerts(): ReactNode {
+  const alerts = useLive((state) => state.alerts);
+  const now = useNow(refreshMs);
+  // The end of a silence, and of what was silenced, is nobody's event.
+  useRepeat(true, refreshMs, refresh);
+  const isSilent = ({ silencedUntil }: AlertView): boolean => silencedUntil !== null && Date.parse(silencedUntil) > now;
+  const known = alerts?.filter((alert) => alert.raisedAt !== null || isSilent(alert)) ?? [];
+  if (known.length === 0) return null;
+  return (
+    <section className="section" aria-label="What is wrong">
+      <header>
+        <h2>
+          What is wrong <span className="soft">{known.length}</span>
+        </h2>
+      </header>
+      <ul className="list tight">
+        {known.map((alert) => (
+          <AlertRow key={`${alert.name} ${alert.node}`} alert={alert} silent={isSilent(alert)} now={now} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+interface RowProps {
+  readonly alert: AlertView;
+  readonly silent: boolean;
+  readonly now: number;
+}
+
+const silenceMinutes = 8 * 60;
+const tones: Readonly<Record<AlertView['severity'], string>> = { info: 'calm', warning: 'warn', critical: 'bad' };
+
+function AlertRow({ alert, silent, now }: RowProps): ReactNode {
+  const may = useMay('operator');
+  const [busy, setBusy] = useState(false);
+  const { name, severity, title, text, since, node, silencedUntil } = alert;
+  const place = places[name];
+  const change = async (): Promise<void> => {
+    setBusy(true);
+    const answer = await silenceAlert(name, silent ? 0 : silenceMinutes);
+    setBusy(false);
+    if (!answer.ok) toast('bad', answer.refusal.message);
+    else toast('good', silent ? 'It is told again' : 'Nobody is told of it for eight hours');
+  };
+  return (
+    <li className="item">
+      <span className={`mark ${silent ? 'calm' : tones[severity]}`} role="img" aria-label={silent ? 'Silenced' : severity}>
+        <Icon name={silent ? 'pause' : 'hand'} size={14} />
+      </span>
+      <div className="grow">
+        {place === undefined ? (
+          <p className="title">{title}</p>
+        ) : (
+          <Link to={place} className="title">
+            {title}
+          </Link>
+        )}
+        <p className="step whole">
+          {text} <span className="since">{ago(since, now)}</span>
+          {node !== null && `, on ${node}`}
+          {silent && silencedUntil !== null && ` · silenced until ${clockTime(silencedUntil)}`}
+        </p>
+      </div>
+      {may && (
+        <div className="row">
+          <button
+            type="button"
+            className="quiet small"
+            disabled={busy}
+            onClick={change}
+            aria-label={`${silent ? 'Unsilence' : 'Silence'} ${name}`}
+          >
+            {silent ? 'Tell me again' : 'Silence 8 h'}
+          </button>
+        </div>
+      )}
+    </li>
+  );
+}
