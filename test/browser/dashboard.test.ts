@@ -1,4 +1,7 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHmac } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { idPrefixes } from '../../src/domain/id.ts';
 import type { Task } from '../../src/domain/task.ts';
 import { createIds } from '../../src/platform/ids.ts';
+import type { DeliveryView } from '../../src/server/views.ts';
 import { append } from '../../src/store/journal.ts';
 import { openStore } from '../../src/store/open.ts';
 import { insertRuns } from '../../src/store/runs.ts';
@@ -35,6 +39,10 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
   let browser: Browser;
   let person: Visitor;
   let longRun: string;
+  /** Where alerts go: it will have none of them. */
+  let deafEar: Server;
+  let deafAddress: string;
+  let refusals = 0;
 
   async function begin(port = '0'): Promise<void> {
     server = spawnServer(home, {
@@ -42,6 +50,8 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
       LLM_PROVIDER: 'rehearsal',
       NIGHTSHIFT_DRAIN_SECONDS: '0',
       MAX_CONCURRENT_RUNS: '2',
+      ALERT_WEBHOOK_URL: deafAddress,
+      ALERT_WEBHOOK_SECRET: 'a-long-shared-secret',
       PORT: port,
     });
     address = await server.address;
@@ -62,6 +72,13 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     git(repository, 'add', '--all', '--force');
     git(repository, 'commit', '--quiet', '-m', 'first');
     longRun = await fill(home);
+    writeFileSync(join(home, 'nightshift.yaml'), hooks);
+    deafEar = createServer((_, response) => {
+      refusals += 1;
+      response.writeHead(410).end();
+    });
+    await new Promise<void>((resolve) => deafEar.listen(0, '127.0.0.1', resolve));
+    deafAddress = `http://127.0.0.1:${(deafEar.address() as AddressInfo).port}/`;
     await begin();
     browser = await startBrowser();
     person = await visit(browser, address);
@@ -71,6 +88,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await person?.context.close();
     await browser?.close();
     if (server) await end();
+    deafEar?.close();
     rmSync(root, { recursive: true, force: true });
   });
 
@@ -132,6 +150,126 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.locator('.events').getByText('run.finished').waitFor();
   });
 
+  test('shows what the gates said, and puts the files of a run back to a checkpoint once that is confirmed', async () => {
+    const { page } = person;
+    const { items } = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?limit=1')).body;
+    const { id = '' } = items[0]?.runs[0] ?? {};
+    await open(`/runs/${id}`);
+    await page.getByRole('tab', { name: /^Gates/ }).click();
+    const gates = page.locator('section[aria-label="Round 1"]');
+    await gates.getByText('all green').waitFor();
+    const withEvidence = gates.getByRole('button').first();
+    await withEvidence.click();
+    await gates.locator('.evidence .code').first().waitFor();
+
+    const { path } = (await api.call<{ items: { runId: string; path: string }[] }>('GET', '/api/workspaces')).body.items.find(
+      ({ runId }) => runId === id,
+    ) ?? { path: '' };
+    const spoilt = join(path, 'tree', 'spoilt.txt');
+    writeFileSync(spoilt, 'not of the agent');
+    await page.getByRole('tab', { name: 'Checkpoints' }).click();
+    await page.getByRole('button', { name: 'Rewind checkpoint 1' }).click();
+    expect(existsSync(spoilt)).toBe(true);
+    await page.getByRole('button', { name: 'Put the files back: checkpoint 1' }).click();
+    await page.locator('.toast').getByText('The files are as at checkpoint 1; what they were is checkpoint 2').waitFor();
+    expect(existsSync(spoilt)).toBe(false);
+    await page.getByText('Checkpoint 2', { exact: true }).waitFor();
+    await page.getByRole('tab', { name: 'Events' }).click();
+    await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
+    await page.locator('.events').getByText('owner put the files back to a checkpoint').waitFor();
+  });
+
+  test('replays what could not be understood, tests a channel, and discards a dead letter', async () => {
+    const { page } = person;
+    await open('/sources');
+    await page.getByText('Nothing has arrived yet').waitFor();
+    const body = JSON.stringify({ note: 'this has no title' });
+    const signature = `sha256=${createHmac('sha256', 'a-long-shared-secret').update(body).digest('hex')}`;
+    const delivered = await fetch(`${address}/webhook/builds`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-hub-signature-256': signature },
+      body,
+    });
+    expect(delivered.ok).toBe(true);
+    // It is told by an event, without a reload.
+    await page.getByText('leaves the title of the task empty').waitFor();
+    await page.getByRole('button', { name: /^delivery from/ }).click();
+    await page.locator('.entry-body .part').getByText('"this has no title"').waitFor();
+    const settled = async () => (await api.call<{ items: DeliveryView[] }>('GET', '/api/inbox?state=failed')).body.items[0]?.settledAt;
+    const before = await settled();
+    await page.getByRole('button', { name: 'Replay delivery from' }).click();
+    await page.locator('.toast').getByText('It is read again').waitFor();
+    await until('it to be read again', async () => ((await settled()) ?? before) !== before);
+    await page.locator('.entry').getByText('Not understood').waitFor();
+    await page.getByRole('button', { name: 'Ignored', exact: true }).click();
+    await page.getByText('Nothing that arrived is in this state').waitFor();
+    expect(new URL(page.url()).search).toBe('?state=ignored');
+
+    await page.getByRole('link', { name: 'Channels' }).click();
+    await page.getByRole('button', { name: 'Test webhook' }).click();
+    await page.getByText('refuses it with status 410').waitFor();
+    await page.getByRole('link', { name: 'Outbox' }).click();
+    await page.getByRole('button', { name: 'Dead letter', exact: true }).click();
+    const letters = page.locator('.entry');
+    await letters.getByText('refuses it with status 410').first().waitFor();
+    const refusedBefore = refusals;
+    await letters
+      .first()
+      .getByRole('button', { name: /^Resend / })
+      .click();
+    await until('it to be sent again', async () => refusals > refusedBefore);
+    await page.locator('.toast').getByText('It is in line again').waitFor();
+    await page
+      .getByRole('button', { name: /^Discard / })
+      .first()
+      .click();
+    await page.getByRole('button', { name: /^Discard it: / }).click();
+    await page.getByText('It is not sent').waitFor();
+  });
+
+  test('tells what is wrong, and keeps one alert quiet', async () => {
+    const { page } = person;
+    await open('/');
+    const wrong = page.locator('section[aria-label="What is wrong"]');
+    await wrong.getByRole('button', { name: 'Silence 8 h: inbox-failed' }).click();
+    await wrong.getByText('Silenced until').waitFor();
+    const { silences } = (await api.call<{ silences: { name: string }[] }>('GET', '/api/alerts')).body;
+    expect(silences.map(({ name }) => name)).toEqual(['inbox-failed']);
+    await wrong.getByRole('button', { name: 'Tell me again: inbox-failed' }).click();
+    await wrong.getByRole('button', { name: 'Silence 8 h: inbox-failed' }).waitFor();
+    await open('/settings');
+    await page.locator('section[aria-label="Model providers"]').getByText('Answers', { exact: true }).first().waitFor();
+  });
+
+  test('remembers a note, finds it by a word of it, changes it and forgets it', async () => {
+    const { page } = person;
+    await open('/notes');
+    await page.getByText('Nothing is remembered yet').waitFor();
+    for (const [title, text] of [
+      ['The clock of the tests', 'They fail in March unless the zone is UTC.'],
+      ['Who releases', 'The tag does, by itself.'],
+    ] as const) {
+      await page.getByRole('button', { name: 'New note' }).click();
+      await page.getByLabel('Title', { exact: true }).fill(title);
+      await page.getByLabel('What to know').fill(text);
+      await page.getByRole('button', { name: 'Remember it' }).click();
+      await page.locator('.entry').getByText(title).waitFor();
+    }
+    await page.getByLabel('Search the notes').fill('failing');
+    await page.locator('.entry', { hasText: 'Who releases' }).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Edit The clock of the tests' }).click();
+    await page.getByLabel('Tags').fill('tests, time');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'The clock of the tests', exact: true }).click();
+    await page.locator('.chip').getByText('time').waitFor();
+    await page.getByLabel('Search the notes').fill('');
+    await page.getByRole('button', { name: 'Delete Who releases' }).click();
+    await page.getByRole('button', { name: 'Delete it: Who releases' }).click();
+    await page.locator('.entry', { hasText: 'Who releases' }).waitFor({ state: 'detached' });
+    const { items } = (await api.call<{ items: { title: string; tags: string[] }[] }>('GET', '/api/notes')).body;
+    expect(items.map(({ title, tags }) => [title, tags])).toEqual([['The clock of the tests', ['tests', 'time']]]);
+  });
+
   test('changes the place in line, calls off and takes up again', async () => {
     const { page } = person;
     const { id } = await api.submit({ title: 'Wait for tomorrow', engine: 'command', notBefore: '2126-01-01T00:00:00Z' });
@@ -171,7 +309,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.getByLabel('Title', { exact: true }).fill('Drop the old tables');
     await page.getByLabel('Engine').selectOption('command');
     await page.getByLabel('Command', { exact: true }).fill('echo dropped');
-    await page.getByText('More', { exact: true }).click();
+    await page.getByRole('dialog').getByText('More', { exact: true }).click();
     await page.getByLabel('Labels').fill('database, careful');
     await page.getByLabel('Profile').selectOption('default');
     await page.getByLabel('Wait until somebody approves it').check();
@@ -196,7 +334,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.getByRole('button', { name: 'By task' }).click();
     await page.locator('.bars').getByRole('link', { name: 'Fix the failing test' }).waitFor();
     await open('/');
-    await page.locator('.tile').getByText('of $35.00').waitFor();
+    await page.locator('.tile').getByText('of $35').waitFor();
     await open('/workspaces');
     await page.getByRole('button', { name: 'Remove the files of' }).first().click();
     await page.getByText('No workspace is on the disk').waitFor();
@@ -370,7 +508,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
         const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
         expect(await page.evaluate(overflow), `${what} scrolls sideways`).toBeLessThanOrEqual(0);
         // On a phone the pages are made of the same parts; what is laid out anew there is looked at again.
-        if (/390$/.test(what) && !/^\/tasks\/|^\/ at|new task/.test(what)) return;
+        if (/390$/.test(what) && !/^\/tasks\/|^\/ at|new task|gates|menu/.test(what)) return;
         const { violations } = await new AxeBuilder({ page })
           .options({ resultTypes: ['violations'] })
           .setLegacyMode()
@@ -394,6 +532,10 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
           ['/tasks', '.rows li'],
           [`/tasks/${blocked?.id}`, '.graph path'],
           [`/runs/${fixed?.runs[0]?.id}`, '.transcript li'],
+          ['/sources', '.entry'],
+          ['/sources/outbox', '.entry'],
+          ['/sources/channels', '.list .item'],
+          ['/notes', '.entry'],
           ['/usage', '.bars'],
           ['/workspaces', 'h1'],
           ['/settings', '.facts'],
@@ -406,9 +548,25 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
         await page.getByRole('tab', { name: /Changes/ }).click();
         await page.locator('.diff-file').waitFor();
         await check(`changes at ${width}`);
+        await page.getByRole('tab', { name: /Gates/ }).click();
+        await page.locator('button.verdict').first().click();
+        await check(`gates at ${width}`);
+        await page.getByRole('tab', { name: 'Checkpoints' }).click();
+        await check(`checkpoints at ${width}`);
+        await page.goto(`${address}/notes`);
+        await page.getByRole('button', { name: 'New note' }).click();
+        await check(`new note at ${width}`);
+        if (width === 390) {
+          await page.goto(`${address}/notes`);
+          await page.getByRole('button', { name: 'More', exact: true }).click();
+          await page.getByRole('link', { name: 'Settings' }).waitFor();
+          await check('the menu at 390');
+          await page.keyboard.press('Escape');
+          await page.getByRole('link', { name: 'Settings' }).waitFor({ state: 'hidden' });
+        }
         await page.goto(address);
         await page.getByRole('button', { name: 'New task' }).click();
-        await page.getByText('More', { exact: true }).click();
+        await page.getByRole('dialog').getByText('More', { exact: true }).click();
         await check(`new task at ${width}`);
       }
       expect(visitor.faults).toEqual([]);
@@ -446,14 +604,21 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await viewer.page.getByLabel('API key').fill(secret);
     await viewer.page.getByRole('button', { name: 'Log in' }).click();
     await viewer.page.getByRole('heading', { name: 'Now' }).waitFor();
-    for (const path of ['/', '/tasks', '/usage', '/settings']) {
+    for (const path of ['/', '/tasks', '/sources', '/sources/outbox', '/sources/channels', '/notes', '/usage', '/settings']) {
       await viewer.page.goto(address + path);
       await viewer.page.locator('h1').waitFor();
-      expect(await viewer.page.getByRole('button', { name: /^(New task|Pause|Cancel |Retry|Change:|Make the key)/ }).count(), path).toBe(0);
+      expect(
+        await viewer.page
+          .getByRole('button', {
+            name: /^(New |Pause|Cancel |Retry|Change:|Make the key|Silence|Replay|Resend|Discard |Test |Edit |Delete )/,
+          })
+          .count(),
+        path,
+      ).toBe(0);
     }
     await viewer.page.getByText('onlooker').waitFor();
     await keys.getByRole('button', { name: 'Revoke onlooker' }).click();
-    await keys.getByRole('button', { name: 'Yes, revoke onlooker' }).click();
+    await keys.getByRole('button', { name: 'Revoke it: onlooker' }).click();
     await keys.locator('.item', { hasText: 'onlooker' }).waitFor({ state: 'detached' });
     // At once, in the page that is open.
     await viewer.page.getByLabel('API key').waitFor();
@@ -466,7 +631,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await open('/settings');
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByLabel('API key').waitFor();
-    expect(await page.evaluate('caches.has("nightshift-state")')).toBe(false);
+    await until('what was kept to be gone', async () => !(await page.evaluate('caches.has("nightshift-state")')));
     await open('/tasks');
     await page.getByLabel('API key').waitFor();
   });
@@ -475,6 +640,14 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     expect(person.faults.filter((fault) => !fault.includes('ERR_'))).toEqual([]);
   });
 });
+
+/** A service that can sign. */
+const hooks = `
+webhooks:
+  - name: builds
+    secret: a-long-shared-secret
+    task: { title: "{{title}}" }
+`;
 
 /** A store with a past: many tasks, and one run that has said a great deal. */
 async function fill(home: string): Promise<string> {

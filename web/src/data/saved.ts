@@ -52,8 +52,18 @@ export async function save(state: State, transcripts: ReadonlyMap<string, Transc
     runs: [...state.runs.values()].slice(-runLimit),
     transcripts: [...transcripts].slice(-runLimit).map(([id, { events }]) => [id, events.slice(-eventLimit)]),
   };
-  const cache = await caches.open(place);
-  await cache.put(address, new Response(JSON.stringify(saved), { headers: { 'content-type': 'application/json' } }));
+  await inTurn(async () => {
+    const cache = await caches.open(place);
+    await cache.put(address, new Response(JSON.stringify(saved), { headers: { 'content-type': 'application/json' } }));
+  });
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** One after the other: what is being kept while somebody logs out must not outlive its being forgotten. */
+function inTurn(action: () => Promise<unknown>): Promise<unknown> {
+  last = last.then(action, action);
+  return last;
 }
 
 export async function recall(): Promise<
@@ -82,5 +92,5 @@ export async function recall(): Promise<
 }
 
 export async function forget(): Promise<void> {
-  if (available()) await caches.delete(place);
+  if (available()) await inTurn(() => caches.delete(place));
 }

@@ -79,7 +79,7 @@ export function Notes(): ReactNode {
           </select>
         </label>
         <label className="choice">
-          <input type="checkbox" checked={condensed} onChange={(event) => setCondensed(event.target.checked)} /> Condensed ones too
+          <input type="checkbox" checked={condensed} onChange={(event) => setCondensed(event.target.checked)} /> Condensed too
         </label>
       </search>
       <ListingView
@@ -106,7 +106,9 @@ const NothingRemembered = (): ReactNode => (
       Agents write down what will be worth knowing later, and a run that ends badly leaves a note that says why. Tell them yourself what
       every newcomer to a repository should know, here or from the command line:
     </p>
-    <CommandLine command={'npx nightshift notes add "The tests need a clock in UTC" --repository https://github.com/you/project'} />
+    <CommandLine
+      command={'npx nightshift notes add "The tests need UTC" --text "Set TZ=UTC." --repository https://github.com/you/project'}
+    />
   </Empty>
 );
 

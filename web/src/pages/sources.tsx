@@ -294,7 +294,7 @@ function MessageRow({ message, again }: { readonly message: MessageView; readonl
       about={
         <>
           <time dateTime={sentAt ?? createdAt} title={fullTime(sentAt ?? createdAt)}>
-            {sentAt === null ? `from ${ago(createdAt, now)}` : `sent ${ago(sentAt, now)}`}
+            {sentAt === null ? `made ${ago(createdAt, now)}` : `sent ${ago(sentAt, now)}`}
           </time>
           {attempts > 1 && ` · tried ${attempts} times`}
           {state === 'waiting' && Date.parse(notBefore) > now && ` · next try ${ago(notBefore, now)}`}

@@ -5,6 +5,7 @@ import type { AlertView } from '../data/views.ts';
 import { Link } from '../router.tsx';
 import { ago, clockTime } from '../text/time.ts';
 import { Icon } from './icons.tsx';
+import { Prose } from './text.tsx';
 import { toast } from './toast.tsx';
 
 /** Where one sees more of it, and can do something about it. */
@@ -14,7 +15,6 @@ const places: Readonly<Record<string, string>> = {
   'inbox-failed': '/sources?state=failed',
   'inbox-stuck': '/sources?state=received',
   'failure-rate': '/tasks?show=failed',
-  'person-needed': '/tasks?show=needy',
   'queue-backlog': '/tasks?show=waiting',
   'no-progress': '/tasks?show=waiting',
   'long-run': '/tasks?show=running',
@@ -27,14 +27,17 @@ const places: Readonly<Record<string, string>> = {
 const refreshMs = 30_000;
 const refresh = (): void => void fetchAlerts();
 
-/** What is wrong now. What is not known to stay is not shown yet, as nobody is told of it either. */
+/**
+ * What is wrong now. What is not known to stay is not shown yet, as nobody is told of it either; and that a task waits for a
+ * person is nothing wrong, and is shown with the task.
+ */
 export function Alerts(): ReactNode {
   const alerts = useLive((state) => state.alerts);
   const now = useNow(refreshMs);
   // The end of a silence, and of what was silenced, is nobody's event.
   useRepeat(true, refreshMs, refresh);
   const isSilent = ({ silencedUntil }: AlertView): boolean => silencedUntil !== null && Date.parse(silencedUntil) > now;
-  const known = alerts?.filter((alert) => alert.raisedAt !== null || isSilent(alert)) ?? [];
+  const known = alerts?.filter((alert) => alert.severity !== 'info' && (alert.raisedAt !== null || isSilent(alert))) ?? [];
   if (known.length === 0) return null;
   return (
     <section className="section" aria-label="What is wrong">
@@ -59,7 +62,6 @@ interface RowProps {
 }
 
 const silenceMinutes = 8 * 60;
-const tones: Readonly<Record<AlertView['severity'], string>> = { info: 'calm', warning: 'warn', critical: 'bad' };
 
 function AlertRow({ alert, silent, now }: RowProps): ReactNode {
   const may = useMay('operator');
@@ -75,7 +77,11 @@ function AlertRow({ alert, silent, now }: RowProps): ReactNode {
   };
   return (
     <li className="item">
-      <span className={`mark ${silent ? 'calm' : tones[severity]}`} role="img" aria-label={silent ? 'Silenced' : severity}>
+      <span
+        className={`mark ${silent ? 'calm' : severity === 'critical' ? 'bad' : 'warn'}`}
+        role="img"
+        aria-label={silent ? 'Silenced' : severity}
+      >
         <Icon name={silent ? 'pause' : 'hand'} size={14} />
       </span>
       <div className="grow">
@@ -86,12 +92,15 @@ function AlertRow({ alert, silent, now }: RowProps): ReactNode {
             {title}
           </Link>
         )}
-        <p className="step whole">
-          {text} <span className="since">{ago(since, now)}</span>
-          {node !== null && `, on ${node}`}
-          {silent && silencedUntil !== null && ` · silenced until ${clockTime(silencedUntil)}`}
-        </p>
+        <div className="step whole">
+          <Prose text={text} />
+          {node !== null && <p>On {node}.</p>}
+          {silent && silencedUntil !== null && <p>Silenced until {clockTime(silencedUntil)}.</p>}
+        </div>
       </div>
+      <time className="soft tabular" dateTime={since}>
+        {ago(since, now)}
+      </time>
       {may && (
         <div className="row">
           <button
@@ -99,7 +108,7 @@ function AlertRow({ alert, silent, now }: RowProps): ReactNode {
             className="quiet small"
             disabled={busy}
             onClick={change}
-            aria-label={`${silent ? 'Unsilence' : 'Silence'} ${name}`}
+            aria-label={`${silent ? 'Tell me again' : 'Silence 8 h'}: ${name}`}
           >
             {silent ? 'Tell me again' : 'Silence 8 h'}
           </button>

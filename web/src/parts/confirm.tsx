@@ -36,17 +36,10 @@ export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', 
   };
   return (
     <>
-      <button
-        type="button"
-        className="small"
-        ref={answer}
-        disabled={busy}
-        onClick={confirmed}
-        aria-label={`Yes, ${yes.toLowerCase()}: ${of}`}
-      >
+      <button type="button" className="small" ref={answer} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
         {yes}
       </button>
-      <button type="button" className="quiet small" disabled={busy} onClick={() => setAsked(false)} aria-label={`${no} ${of}`}>
+      <button type="button" className="quiet small" disabled={busy} onClick={() => setAsked(false)} aria-label={`${no}: ${of}`}>
         {no}
       </button>
     </>

@@ -83,11 +83,19 @@ function VerdictRow({ verdict }: { readonly verdict: Verdict }): ReactNode {
     </>
   );
   const hasEvidence = findings.length > 0 || command !== null || output !== null;
-  if (!hasEvidence) return <li className="verdict">{head}</li>;
+  if (!hasEvidence) {
+    return (
+      <li className="verdict">
+        {head}
+        <span className="no-fold" />
+      </li>
+    );
+  }
   return (
     <li>
       <button type="button" className="verdict" aria-expanded={open} onClick={() => setOpen(!open)}>
         {head}
+        <Icon name="chevron" size={16} />
       </button>
       {open && <Evidence verdict={verdict} />}
     </li>
