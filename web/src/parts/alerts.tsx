@@ -86,9 +86,9 @@ function AlertRow({ alert, silent, now }: RowProps): ReactNode {
       </span>
       <div className="grow">
         {place === undefined ? (
-          <p className="title">{title}</p>
+          <p className="title whole">{title}</p>
         ) : (
-          <Link to={place} className="title">
+          <Link to={place} className="title whole">
             {title}
           </Link>
         )}
