@@ -37,6 +37,7 @@ export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   notify();
 }
 
+export const useSearch = (): string => useSyncExternalStore(subscribe, () => location.search);
 export const usePath = (): string => useSyncExternalStore(subscribe, () => location.pathname);
 
 interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {

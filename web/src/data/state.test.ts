@@ -106,3 +106,9 @@ test('the last step of a run is one line, and goes with the run', () => {
   expect(state.steps.get('run_1')).toEqual({ at: at(1), text: 'Bash npm test', tone: 'code' });
   expect(withEvents(state, [event(2, 'run.finished', { status: 'failed' }, 'run_1')]).steps.size).toBe(0);
 });
+
+test('what pages list by themselves is looked at again with each event of its kind', () => {
+  const dead = event(1, 'outbox.dead');
+  const { heard } = withEvents(emptyState, [event(0, 'outbox.dead'), dead, event(1, 'task.submitted')]);
+  expect(heard).toEqual({ outbox: dead.id });
+});

@@ -62,4 +62,19 @@ describe('a transcript', () => {
     ]);
     expect(ended).toBe('failed');
   });
+
+  test('tells of gates and checkpoints in words', () => {
+    const { items } = extend(emptyTranscript, [
+      event(1, 'run.gate', { gate: 'types', passed: false, excuse: null, summary: 'Two errors.' }),
+      event(2, 'run.gate', { gate: 'lint', passed: true, excuse: 'red-before', summary: 'As before.' }),
+      event(3, 'run.checkpoint', { number: 2, note: 'Before rm' }),
+      event(4, 'run.rewound', { by: 'owner', before: 'chk_1' }),
+    ]);
+    expect(items).toMatchObject([
+      { tone: 'bad', text: 'The gate types: Two errors.' },
+      { tone: 'plain', text: 'The gate lint: As before.' },
+      { tone: 'plain', text: 'Checkpoint 2', detail: 'Before rm' },
+      { tone: 'plain', text: 'owner put the files back to a checkpoint; what they were is kept as a checkpoint' },
+    ]);
+  });
 });

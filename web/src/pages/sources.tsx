@@ -10,7 +10,7 @@ import { ListingView } from '../parts/listing.tsx';
 import { Part } from '../parts/scrolling.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
-import { go, Link, type Route } from '../router.tsx';
+import { go, Link, type Route, useSearch } from '../router.tsx';
 import { count } from '../text/amount.ts';
 import { ago, fullTime } from '../text/time.ts';
 
@@ -68,17 +68,11 @@ const messageLooks: Looks<MessageView['state']> = {
   discarded: ['Discarded', 'calm'],
 };
 
-/** The state that is shown, kept in the address: links can be kept and sent. */
+/** The state that is shown is in the address: links can be kept and sent. */
 function useShownState<S extends string>(looks: Looks<S>): readonly [S | '', (state: S | '') => void] {
-  const [state, setState] = useState<S | ''>(() => {
-    const asked = new URLSearchParams(location.search).get('state') ?? '';
-    return Object.hasOwn(looks, asked) ? (asked as S) : '';
-  });
-  const choose = (chosen: S | ''): void => {
-    setState(chosen);
-    go(`${location.pathname}${chosen === '' ? '' : `?state=${chosen}`}`, 'replace');
-  };
-  return [state, choose];
+  const asked = new URLSearchParams(useSearch()).get('state') ?? '';
+  const choose = (state: S | ''): void => go(`${location.pathname}${state === '' ? '' : `?state=${state}`}`, 'replace');
+  return [Object.hasOwn(looks, asked) ? (asked as S) : '', choose];
 }
 
 interface StatesProps<S extends string> {

@@ -8,22 +8,27 @@ interface Props {
   /** What it is about, for those who hear the buttons by themselves. */
   readonly of: string;
   readonly className?: string;
-  readonly disabled?: boolean;
   readonly perform: () => Promise<void>;
 }
 
 /** A button for what cannot simply be undone: it asks once more, in its own place. */
-export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', disabled = false, perform }: Props): ReactNode {
+export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', perform }: Props): ReactNode {
   const [asked, setAsked] = useState(false);
   const [busy, setBusy] = useState(false);
-  const answer = useRef<HTMLButtonElement>(null);
-  // The focus goes on to where the question is answered.
+  const shown = useRef<HTMLButtonElement>(null);
+  const touched = useRef(false);
+  // The focus goes on to where the question is answered, and back when it is withdrawn.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another question puts another button there
   useEffect(() => {
-    if (asked) answer.current?.focus();
+    if (touched.current) shown.current?.focus();
   }, [asked]);
+  const turn = (whether: boolean): void => {
+    touched.current = true;
+    setAsked(whether);
+  };
   if (!asked) {
     return (
-      <button type="button" className={className} disabled={disabled} onClick={() => setAsked(true)} aria-label={`${ask} ${of}`}>
+      <button ref={shown} type="button" className={className} onClick={() => turn(true)} aria-label={`${ask} ${of}`}>
         {ask}
       </button>
     );
@@ -32,14 +37,14 @@ export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', 
     setBusy(true);
     await perform();
     setBusy(false);
-    setAsked(false);
+    turn(false);
   };
   return (
     <>
-      <button type="button" className="small" ref={answer} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
+      <button type="button" className="small" ref={shown} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
         {yes}
       </button>
-      <button type="button" className="quiet small" disabled={busy} onClick={() => setAsked(false)} aria-label={`${no}: ${of}`}>
+      <button type="button" className="quiet small" disabled={busy} onClick={() => turn(false)} aria-label={`${no}: ${of}`}>
         {no}
       </button>
     </>
