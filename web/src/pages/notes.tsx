@@ -198,11 +198,14 @@ interface FormProps {
 function NoteForm({ note, onClose, onSaved }: FormProps): ReactNode {
   const [busy, setBusy] = useState(false);
   const [refusal, setRefusal] = useState<Refusal>();
+  /** What anybody else writes is data to agents, whatever they say of it. */
+  const vouches = useMay('owner');
   const refused = refusal?.fields ?? {};
 
   async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
     event.preventDefault();
-    const wish = wishOf(new FormData(event.currentTarget));
+    const form = new FormData(event.currentTarget);
+    const wish = { ...wishOf(form), ...(vouches ? { trust: form.has('untrusted') ? 'untrusted' : 'trusted' } : {}) };
     setBusy(true);
     const answer = await (note === undefined ? call<NoteView>('POST', '/notes', wish) : call<NoteView>('PATCH', `/notes/${note.id}`, wish));
     setBusy(false);
@@ -262,9 +265,13 @@ function NoteForm({ note, onClose, onSaved }: FormProps): ReactNode {
       <Field name="tags" label="Tags" hint="Separated by commas." refused={refused}>
         {(props) => <input {...props} defaultValue={note?.tags.join(', ')} autoComplete="off" />}
       </Field>
-      <label className="choice">
-        <input type="checkbox" name="untrusted" defaultChecked={note?.trust === 'untrusted'} /> Show it to agents as data only
-      </label>
+      {vouches ? (
+        <label className="choice">
+          <input type="checkbox" name="untrusted" defaultChecked={note?.trust === 'untrusted'} /> Show it to agents as data only
+        </label>
+      ) : (
+        <p className="hint-line">Agents see it as data: only the owner writes what they may rely on.</p>
+      )}
     </FormDialog>
   );
 }
@@ -282,6 +289,5 @@ function wishOf(form: FormData): Record<string, unknown> {
       .split(',')
       .map((each) => each.trim())
       .filter(Boolean),
-    trust: form.has('untrusted') ? 'untrusted' : 'trusted',
   };
 }
