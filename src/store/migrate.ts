@@ -7,17 +7,17 @@ import { ledger } from './migrations/005-ledger.ts';
 import { mail } from './migrations/006-mail.ts';
 import { todo } from './migrations/007-todo.ts';
 import { memoryItems } from './migrations/008-memory.ts';
-import { rounds } from './migrations/009-rounds.ts';
-import { counters } from './migrations/010-counters.ts';
-import { notes } from './migrations/011-notes.ts';
-import { checkpoints } from './migrations/012-checkpoints.ts';
-import { access } from './migrations/013-access.ts';
-import { findings } from './migrations/014-findings.ts';
-import { alerts } from './migrations/015-alerts.ts';
-import { reviews } from './migrations/017-reviews.ts';
-import { mailLines } from './migrations/018-mail-lines.ts';
-import { notesByKind } from './migrations/019-notes-by-kind.ts';
-import { contracts } from './migrations/020-contracts.ts';
+import { alerts } from './migrations/009-alerts.ts';
+import { rounds } from './migrations/010-rounds.ts';
+import { reviews } from './migrations/011-reviews.ts';
+import { mailLines } from './migrations/012-mail-lines.ts';
+import { counters } from './migrations/013-counters.ts';
+import { notes } from './migrations/014-notes.ts';
+import { access } from './migrations/015-access.ts';
+import { checkpoints } from './migrations/016-checkpoints.ts';
+import { findings } from './migrations/017-findings.ts';
+import { notesByKind } from './migrations/018-notes-by-kind.ts';
+import { contracts } from './migrations/019-contracts.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */

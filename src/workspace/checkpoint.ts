@@ -197,9 +197,9 @@ async function layOver(
   const lines = listOf(listed.value.stdout).filter((line) => !isWithin(line.slice(line.indexOf('\t') + 1), away));
   if (lines.length === 0) return done(undefined);
   const input = bytes(lines.map((line) => `${line}\0`));
-  for (const { index } of indexes) {
+  for (const { index, tree: workTree } of indexes) {
     const args = ['update-index', '-z', '--add', '--replace', '--index-info'];
-    const added = await git.run({ gitDir, index, args, input, subject }, signal);
+    const added = await git.run({ gitDir, workTree, index, args, input, subject }, signal);
     if (!added.ok) return added;
   }
   return done(undefined);
@@ -207,14 +207,17 @@ async function layOver(
 
 async function dropFrom(
   git: Git,
-  { gitDir, index, baseCommit, repository }: Workspace,
+  { gitDir, tree: workTree, index, baseCommit, repository }: Workspace,
   paths: readonly string[],
   signal: AbortSignal,
 ): Promise<Result<void>> {
   if (paths.length === 0) return done(undefined);
   const nothing = '0'.repeat(baseCommit.length);
   const input = bytes(paths.map((path) => `0 ${nothing}\t${path}\0`));
-  const dropped = await git.run({ gitDir, index, args: ['update-index', '-z', '--index-info'], input, subject: repository }, signal);
+  // Among the files, although it looks at none of them: whoever writes an index anew has to look again at files that are as
+  // young as it was, or what was changed in the same second is never seen.
+  const args = ['update-index', '-z', '--index-info'];
+  const dropped = await git.run({ gitDir, workTree, index, args, input, subject: repository }, signal);
   return dropped.ok ? done(undefined) : dropped;
 }
 
