@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Files } from './checkpoint.ts';
 import type { Workspace } from './workspace.ts';
@@ -13,11 +13,19 @@ export type SetAside =
 /** Beside the tree, where no agent can write. */
 const fileIn = ({ path }: Workspace): string => join(path, 'set-aside');
 
-export const setAside = (workspace: Workspace, what: SetAside): Promise<void> => writeFile(fileIn(workspace), JSON.stringify(what));
+/** As a whole or not at all: a rewind that takes several turns says this before each of them. */
+export async function setAside(workspace: Workspace, what: SetAside): Promise<void> {
+  const file = fileIn(workspace);
+  await writeFile(`${file}.new`, JSON.stringify(what));
+  await rename(`${file}.new`, file);
+}
 
-/** Nothing either when a crash cut the writing short, which was before anything had been touched. */
+/** What is there and cannot be read is no nothing: whoever took it for that would leave the agent's files away for good. */
 export async function whatIsSetAside(workspace: Workspace): Promise<SetAside | undefined> {
-  const text = await readFile(fileIn(workspace), 'utf8').catch(() => '');
+  const text = await readFile(fileIn(workspace), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return '';
+    throw error;
+  });
   try {
     return JSON.parse(text) as SetAside;
   } catch {

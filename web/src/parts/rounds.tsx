@@ -50,6 +50,8 @@ const rules: Readonly<Record<NonNullable<Round['rule']>, string>> = {
   'same-error': 'the same error came again and again',
   'out-of-time': 'its time was up',
   'no-evidence': 'nothing green speaks for the change',
+  'not-judged': 'nobody could judge whether it is done',
+  'permission-denied': 'the same was refused twice',
 };
 
 function outcomeOf({ decision, rule, verdicts }: Round): string {
