@@ -85,7 +85,7 @@ test('work that waits while nothing ends is told, and that the queue is paused',
   await submit();
   expect(await titleOf('no-progress')).toBeUndefined();
   clock.advance(61 * minute);
-  expect(await titleOf('no-progress')).toBe('1 tasks wait, and for an hour none has ended');
+  expect(await titleOf('no-progress')).toBe('1 task waits, and for an hour none has ended');
   ends.saw('succeeded');
   expect(await titleOf('no-progress')).toBeUndefined();
 });
@@ -147,7 +147,7 @@ test('mail that stays, and mail that needs a person, is told with where it belon
   clock.advance(10 * minute);
   expect(await titleOf('outbox-stuck')).toBe('An answer waits to be sent for 16 minutes (github)');
   await store.write((tx) => tx.db.updateTable('outbox').set({ state: 'dead' }).execute());
-  expect(await titleOf('dead-letters')).toBe('1 messages could not be sent (github: 1)');
+  expect(await titleOf('dead-letters')).toBe('1 message could not be sent (github: 1)');
   expect(await titleOf('outbox-stuck')).toBeUndefined();
 });
 

@@ -100,7 +100,10 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
       async look(above) {
         const waiting = await waitingTasks(store);
         return waiting > above
-          ? { title: `${waiting} tasks wait`, text: 'More comes in than is worked off. `nightshift status` shows who works on what.' }
+          ? {
+              title: counted(waiting, ['task waits', 'tasks wait']),
+              text: 'More comes in than is worked off. `nightshift status` shows who works on what.',
+            }
           : null;
       },
     },
@@ -117,7 +120,7 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
         if (waiting <= above) return null;
         const paused = (await parts.isPaused()) ? ' The queue is paused: `nightshift resume`.' : '';
         return {
-          title: `${waiting} tasks wait, and for an hour none has ended`,
+          title: `${counted(waiting, ['task waits', 'tasks wait'])}, and for an hour none has ended`,
           text: `Is a budget used up, a provider out of order, or does every run hang? \`nightshift status\` says.${paused}`,
         };
       },
@@ -133,7 +136,7 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
         if (count <= above) return null;
         const which = [...new Set(open.map(({ status }) => status))].join(',');
         return {
-          title: `${count} ${count === 1 ? 'task waits' : 'tasks wait'} for a person`,
+          title: `${counted(count, ['task waits', 'tasks wait'])} for a person`,
           text: `\`nightshift tasks --status ${which}\``,
         };
       },
@@ -197,7 +200,8 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
           inboxStanding(store.read),
           'failed',
           above,
-          'deliveries could not be understood',
+          ['delivery', 'deliveries'],
+          'understood',
           '`nightshift inbox --state failed` shows them; `nightshift inbox replay ID` reads one again.',
         ),
     },
@@ -219,7 +223,8 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
           outboxStanding(store.read),
           'dead',
           above,
-          'messages could not be sent',
+          ['message', 'messages'],
+          'sent',
           '`nightshift outbox --state dead` says why; `nightshift outbox resend ID` tries again.',
         ),
     },
@@ -302,11 +307,14 @@ async function waitingForPerson(
   reading: Promise<readonly MailStanding[]>,
   state: MailStanding['state'],
   above: number,
-  what: string,
+  what: readonly [one: string, many: string],
+  done: string,
   text: string,
 ): Promise<Trouble | null> {
   const found = (await reading).filter((each) => each.state === state);
   const count = found.reduce((sum, each) => sum + each.count, 0);
   if (count <= above) return null;
-  return { title: `${count} ${what} (${found.map((each) => `${each.name}: ${each.count}`).join(', ')})`, text };
+  return { title: `${counted(count, what)} could not be ${done} (${found.map((each) => `${each.name}: ${each.count}`).join(', ')})`, text };
 }
+
+const counted = (count: number, [one, many]: readonly [one: string, many: string]): string => `${count} ${count === 1 ? one : many}`;
