@@ -148,7 +148,7 @@ describe('when it is done by the words of the task, and what is refused', () => 
   });
 
   test('the same files are judged once, whatever is said of them, and the usual rules end it', { timeout: 60_000 }, async () => {
-    const { task, run } = await ended('never-agrees', { doneWhen });
+    const { task, run } = await ended('never-agrees', { doneWhen, maxAttempts: 1 });
     expect(task).toMatchObject({
       status: 'escalated',
       reason: { code: 'no-progress', message: expect.stringContaining(`contract (The reviewer`) },
