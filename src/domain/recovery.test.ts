@@ -58,6 +58,8 @@ const catalogue: readonly (readonly [name: string, setback: Setback, first: Reco
   ['work of strangers without a sandbox', stuck('sandbox-needed'), 'escalate', 'escalate'],
   ['no model', stuck('no-model'), 'escalate', 'escalate'],
   ['a file of gates that cannot be read', stuck('bad-gates-file'), 'escalate', 'escalate'],
+  ['work that nobody could judge', stuck('not-judged'), 'escalate', 'escalate'],
+  ['the same refused twice', stuck('permission-denied'), 'escalate', 'escalate'],
   ['red gates of a command', fails('gates-red'), 'skip', 'skip'],
   ['a command that failed', fails('exit-1'), 'skip', 'skip'],
   ['a repository that is gone', fails('repository-not-found'), 'skip', 'skip'],

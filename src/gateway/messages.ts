@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Credentials } from './credentials.ts';
 import { keptAwake } from './keep-awake.ts';
@@ -221,15 +221,14 @@ async function listenOn(socketPath: string, answering: Answering): Promise<Model
   };
 }
 
-/** The socket never exists with wider rights than 0600: the mask holds while it is made, and making it is synchronous. */
-function bind(server: Server, socketPath: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+/**
+ * Its directory is closed to others, and so is the socket once it is there. A mask while it is made would hold for the whole
+ * process, and so for what other threads make at the same moment: a directory that nobody may enter.
+ */
+async function bind(server: Server, socketPath: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    const mask = process.umask(0o177);
-    try {
-      server.listen(socketPath, resolve);
-    } finally {
-      process.umask(mask);
-    }
+    server.listen(socketPath, resolve);
   });
+  await chmod(socketPath, 0o600);
 }
