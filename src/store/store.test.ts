@@ -73,7 +73,7 @@ for (const dialect of dialects) {
       test('is told of after it is there, and one that failed is not', async () => {
         const heard: { readonly topic: Topic; readonly seen: string | undefined }[] = [];
         const told = Promise.withResolvers<void>();
-        store.onCommit(async (topic) => {
+        const stopHearing = store.onCommit(async (topic) => {
           const seen = await readSetting(store.read, 'a');
           heard.push({ topic, seen });
           if (topic === 'control' && seen === '1') told.resolve();
@@ -89,6 +89,7 @@ for (const dialect of dialects) {
           tx.touch('control');
         });
         await told.promise;
+        stopHearing();
         // PostgreSQL's listener, once connected, counts everything as touched: it cannot know what it missed.
         if (dialect === 'sqlite') expect(heard).toEqual([{ topic: 'control', seen: '1' }]);
       });

@@ -107,5 +107,6 @@ test('models are reached on the port of the server too, but not with the key of 
     const answer = await fetch(`${api.address}/v1/messages`, { method: 'POST', headers, body: '{}' });
     expect([answer.status, await answer.json()]).toMatchObject([401, { type: 'error', error: { type: 'authentication_error' } }]);
   }
-  expect(upstream.seen).toEqual([]);
+  // The server itself looks now and then whether its provider is there.
+  expect(upstream.seen.filter(({ url }) => url !== '/v1/models?limit=1')).toEqual([]);
 });
