@@ -15,7 +15,7 @@ const used = (output: string, more: Partial<ToolEnd> = {}): ToolEnd => ({
   durationMs: 5,
   ...more,
 });
-const findingsIn = (output: string, more?: Partial<ToolEnd>): readonly Finding[] => examine(seenIn(used(output, more), '/work/tree'));
+const findingsIn = (output: string, more?: Partial<ToolEnd>): readonly Finding[] => examine(seenIn(used(output, more), '/srv/tree'));
 type Told = readonly [Finding['category'], string, string, (string | null)?, (number | null)?];
 const told = (findings: readonly Finding[]): readonly Told[] =>
   findings.map(({ category, code, message, file, line }) => [category, code, message, file, line]);
@@ -76,7 +76,7 @@ Tests:       1 failed, 1 passed, 2 total`,
 test at sum.test.js:3:26
 ✖ adds (10.209251ms)
   AssertionError [ERR_ASSERTION]: -1 == 5
-      at TestContext.<anonymous> (file:///work/tree/sum.test.js:3:52)
+      at TestContext.<anonymous> (file:///srv/tree/sum.test.js:3:52)
       at Test.runInAsyncScope (node:async_hooks:227:14) {
     generatedMessage: true,
     code: 'ERR_ASSERTION',
@@ -85,7 +85,7 @@ test at sum.test.js:3:26
 test at sum.test.js:4:1
 ✖ rejects words (0.375139ms)
   TypeError: no numbers here
-      at TestContext.<anonymous> (file:///work/tree/sum.test.js:4:37)`,
+      at TestContext.<anonymous> (file:///srv/tree/sum.test.js:4:37)`,
     [
       ['test-failure', 'sum.test.js > adds', 'AssertionError [ERR_ASSERTION]: -1 == 5', 'sum.test.js', 3],
       ['test-failure', 'sum.test.js > rejects words', 'TypeError: no numbers here', 'sum.test.js', 4],
@@ -100,7 +100,7 @@ test at sum.test.js:4:1
       ---
       duration_ms: 0.995984
       type: 'test'
-      location: '/work/tree/sum.test.js:3:26'
+      location: '/srv/tree/sum.test.js:3:26'
       failureType: 'testCodeFailure'
       error: '-1 == 5'
       code: 'ERR_ASSERTION'
@@ -112,7 +112,7 @@ not ok 1 - sums
   ---
   duration_ms: 1.877728
   type: 'suite'
-  location: '/work/tree/sum.test.js:3:1'
+  location: '/srv/tree/sum.test.js:3:1'
   error: '1 subtest failed'`,
     [['test-failure', 'sum.test.js > adds', '-1 == 5', 'sum.test.js', 3]],
   ],
@@ -220,7 +220,7 @@ error: could not compile \`s\` (lib) due to 1 previous error`,
     'javac, and as Maven tells it',
     `A.java:1: error: ';' expected
 class A { int x = "y" }
-[ERROR] /work/tree/src/B.java:[5,10] cannot find symbol`,
+[ERROR] /srv/tree/src/B.java:[5,10] cannot find symbol`,
     [
       ['compile-error', 'javac', "';' expected", 'A.java', 1],
       ['compile-error', 'javac', 'cannot find symbol', 'src/B.java', 5],
@@ -238,13 +238,13 @@ a.c:4:51: error: ‘x’ undeclared (first use in this function)`,
   ],
   [
     'a crash of Node, with the library that it came through',
-    `/work/tree/e.js:1
+    `/srv/tree/e.js:1
 function f(){ null.x }
                    ^
 
 TypeError: Cannot read properties of null (reading 'x')
-    at Object.each (/work/tree/node_modules/lib/index.js:9:1)
-    at f (/work/tree/e.js:1:20)
+    at Object.each (/srv/tree/node_modules/lib/index.js:9:1)
+    at f (/srv/tree/e.js:1:20)
     at Module._compile (node:internal/modules/cjs/loader:1929:14)
 
 Node.js v24.21.0`,
@@ -253,9 +253,9 @@ Node.js v24.21.0`,
   [
     'a crash of Python',
     `Traceback (most recent call last):
-  File "/work/tree/t.py", line 3, in <module>
+  File "/srv/tree/t.py", line 3, in <module>
     f()
-  File "/work/tree/t.py", line 2, in f
+  File "/srv/tree/t.py", line 2, in f
     return {}["k"]
            ~~^^^^^
 KeyError: 'k'`,
@@ -272,7 +272,7 @@ KeyError: 'k'`,
 
 goroutine 1 [running]:
 main.main()
-	/work/tree/main.go:7 +0x1d
+	/srv/tree/main.go:7 +0x1d
 exit status 2`,
     [['crash', 'panic', 'runtime error: index out of range [5] with length 3', 'main.go', 7]],
   ],
@@ -291,7 +291,7 @@ thread 'main' panicked at 'old way', src/old.rs:9:1`,
     `(node:3649) [DEP0040] DeprecationWarning: The \`punycode\` module is deprecated. Please use a userland alternative instead.
 (Use \`node --trace-deprecation ...\` to show where the warning was created)
 npm warn deprecated inflight@1.0.6: This module is not supported, and leaks memory.
-/work/tree/src/a.py:3: DeprecationWarning: datetime.utcnow() is deprecated
+/srv/tree/src/a.py:3: DeprecationWarning: datetime.utcnow() is deprecated
 B.java:1: warning: [removal] suspend() in Thread has been deprecated and marked for removal
 main.go:3:5: ioutil.ReadFile is deprecated: As of Go 1.16, use os.ReadFile. (SA1019)`,
     [
@@ -366,13 +366,13 @@ describe('what programs print', () => {
     for (const command of ['cat log.txt', 'cd src && grep -rn FAIL . | head -5', 'git log -p', 'tail -100 out.txt; ls']) {
       expect(findingsIn(output, { input: { command } }), command).toEqual([]);
     }
-    expect(findingsIn(output, { name: 'Read', input: { file_path: '/work/tree/log.txt' } })).toEqual([]);
+    expect(findingsIn(output, { name: 'Read', input: { file_path: '/srv/tree/log.txt' } })).toEqual([]);
     expect(findingsIn(output, { name: 'command', input: { command: ['npm', 'test'] } }).length).toBe(1);
   });
 
   test('is the same finding whatever directory the run works in', () => {
     const output = '/other/place/src/a.py:3: DeprecationWarning: old';
-    expect(examine(seenIn(used(output), '/other/place'))).toEqual(findingsIn('/work/tree/src/a.py:3: DeprecationWarning: old'));
+    expect(examine(seenIn(used(output), '/other/place'))).toEqual(findingsIn('/srv/tree/src/a.py:3: DeprecationWarning: old'));
   });
 
   test('that is endless, or made to keep expressions busy, is looked at in no time and told in few findings', () => {
@@ -404,7 +404,7 @@ describe('what programs print', () => {
 });
 
 describe('what was written', () => {
-  const write = (content: string, name = 'Write', input: object = { file_path: '/work/tree/src/a.ts', content }): readonly Told[] =>
+  const write = (content: string, name = 'Write', input: object = { file_path: '/srv/tree/src/a.ts', content }): readonly Told[] =>
     told(findingsIn('', { name, failed: false, input }));
 
   test('says that there is more to do, in whatever language', () => {
