@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
+import { incoming } from '../../test/support/incoming.ts';
 import {
   type Behaviour,
   cutsOff,
@@ -140,11 +141,11 @@ for (const dialect of dialects) {
         const credential = known.get(caller.runId) ?? credentials.issue(caller);
         known.set(caller.runId, credential);
         return gateway.fetch(
-          new Request('http://localhost/v1/messages', {
+          incoming('http://localhost/v1/messages', {
             method: 'POST',
             headers: { 'x-api-key': credential },
             body: typeof body === 'string' ? body : JSON.stringify({ model, max_tokens: 2_000, stream: true, messages: [], ...body }),
-            ...(signal === undefined ? {} : { signal }),
+            signal,
           }),
         );
       };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { callerOf } from '../../test/support/callers.ts';
 import { ManualClock } from '../../test/support/clock.ts';
+import { incoming } from '../../test/support/incoming.ts';
 import {
   type Behaviour,
   cutsOff,
@@ -77,7 +78,7 @@ function open({
     path = '/v1/messages?beta=true',
   ): Promise<Response> =>
     gateway.fetch(
-      new Request(`http://localhost${path}`, {
+      incoming(`http://localhost${path}`, {
         method: 'POST',
         headers: { 'x-api-key': credential, 'content-type': 'application/json', ...headers },
         body:
@@ -141,7 +142,7 @@ describe('a request', () => {
     const { gateway, credential, ask, calls } = open();
     upstream.behaves(saysWhole('[]'));
     expect((await ask({}, {}, '/v1/messages/count_tokens')).status).toBe(200);
-    const models = await gateway.fetch(new Request('http://localhost/v1/models?limit=5', { headers: { 'x-api-key': credential } }));
+    const models = await gateway.fetch(incoming('http://localhost/v1/models?limit=5', { headers: { 'x-api-key': credential } }));
     expect(models.status).toBe(200);
     await models.text();
     expect(upstream.seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
@@ -172,7 +173,7 @@ describe('a request', () => {
     const credential = credentials.issue(callerOf('run_2'));
     const waits = () =>
       gateway.fetch(
-        new Request('http://localhost/v1/messages', {
+        incoming('http://localhost/v1/messages', {
           method: 'POST',
           headers: { 'x-api-key': credential },
           body: JSON.stringify(large),
@@ -284,7 +285,7 @@ describe('an answer', () => {
     upstream.behaves(hangs);
     const leaving = new AbortController();
     const asked = gateway.fetch(
-      new Request('http://localhost/v1/messages', {
+      incoming('http://localhost/v1/messages', {
         method: 'POST',
         headers: { 'x-api-key': credential },
         body: '{}',
@@ -304,7 +305,7 @@ describe('an answer', () => {
     upstream.behaves(hangs);
     const leaving = new AbortController();
     const request = { method: 'POST', headers: { 'x-api-key': credential }, body: '{}', signal: leaving.signal };
-    const asked = gateway.fetch(new Request('http://localhost/v1/messages', request));
+    const asked = gateway.fetch(incoming('http://localhost/v1/messages', request));
     await until('the request to arrive', () => upstream.seen.length === 2);
     leaving.abort();
     await upstream.seen[1]?.gone;

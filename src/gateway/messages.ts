@@ -18,7 +18,7 @@ interface ModelDoor {
   close(): Promise<void>;
 }
 
-/** As much of a request as is needed; a `Request` is one. */
+/** As much of a request as is needed. */
 interface Incoming {
   readonly method: string;
   readonly url: string;

@@ -9,6 +9,7 @@ import { createRoutedModels } from '../../src/gateway/routed-models.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import { callerOf } from '../support/callers.ts';
+import { incoming } from '../support/incoming.ts';
 import { freeTries } from '../support/tries.ts';
 
 /** A stand-in for the API that others wrote: what we believe about the API is not in it. */
@@ -52,7 +53,7 @@ function gatewayBefore(url: string) {
   const credential = credentials.issue(callerOf('run_1'));
   const ask = async (text: string, stream: boolean): Promise<Response> =>
     gateway.fetch(
-      new Request('http://localhost/v1/messages', {
+      incoming('http://localhost/v1/messages', {
         method: 'POST',
         headers: { 'x-api-key': credential, 'content-type': 'application/json', 'anthropic-version': '2023-06-01' },
         body: JSON.stringify({ model: 'claude-sonnet-5-5', max_tokens: 100, stream, messages: [{ role: 'user', content: text }] }),
