@@ -54,7 +54,9 @@ import { rateLimit } from './server/access/limits.ts';
 import { createSessions } from './server/access/sessions.ts';
 import { openStreams } from './server/access/streams.ts';
 import { createApp } from './server/app.ts';
+import type { App } from './server/env.ts';
 import { Feed } from './server/feed.ts';
+import { metricsApp } from './server/metrics/own-port.ts';
 import { openPages } from './server/pages/pages.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
@@ -78,6 +80,8 @@ export const version = (JSON.parse(readFileSync(new URL('../package.json', impor
 
 export interface RunningServer {
   readonly address: string;
+  /** Where the figures for Prometheus have a port of their own; undefined where they have none. */
+  readonly metricsAddress: string | undefined;
   /** Those of the settings are in it; a program that embeds the server may add its own. */
   readonly hooks: Hooks;
   /** A link that signs a browser in, once, within a quarter of an hour. */
@@ -333,13 +337,21 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     });
     const api = getRequestListener(app.fetch, { hostname: config.host });
     // Before the owner's authentication: a run shows its own credential there, and has no other.
-    const server = await listen((incoming, outgoing) => {
-      if (gateway && incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);
-      else void api(incoming, outgoing);
-    }, config);
+    const server = await listen(
+      (incoming, outgoing) => {
+        if (gateway && incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);
+        else void api(incoming, outgoing);
+      },
+      config,
+      'PORT or --port',
+    );
     undo.push(() => close(server));
-    const { port } = server.address() as AddressInfo;
-    const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    const address = addressOfServer(server, config.host);
+    const metricsServer = await listenForMetrics(config, (token) =>
+      metricsApp({ metrics: oversight.metrics, token, guesses: createGuesses(clock), addressOf, newId, log }),
+    );
+    if (metricsServer) undo.push(() => close(metricsServer));
+    const metricsAddress = metricsServer && addressOfServer(metricsServer, config.host);
 
     await store.write((tx) => enrol(tx, { id: home.nodeId, address }, clock.now()));
     const recovered = await queue.takeOver(home.nodeId);
@@ -380,12 +392,21 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const lookouts = connectors.flatMap((connector) => connector.start?.({ inbox, queue }) ?? []);
     home.announce({ pid: process.pid, address });
     log.info(
-      { address, home: config.home, store: store.dialect, recovered, swept, capacity: config.maxConcurrentRuns },
+      {
+        address,
+        ...(metricsAddress === undefined ? {} : { metrics: `${metricsAddress}/metrics` }),
+        home: config.home,
+        store: store.dialect,
+        recovered,
+        swept,
+        capacity: config.maxConcurrentRuns,
+      },
       'nightshift is up',
     );
 
     return {
       address,
+      metricsAddress,
       hooks: equipment.runner.hooks,
       loginLink: () => `${address}/#login=${sessions.issueCode(owner).code}`,
       preparePages: () => pages.prepare(),
@@ -444,12 +465,29 @@ async function unwind(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of [...undo].reverse()) await step();
 }
 
-function listen(answer: RequestListener, { host, port }: Config): Promise<Server> {
+function addressOfServer(server: Server, host: string): string {
+  const { port } = server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+async function listenForMetrics({ host, metricsPort, metricsToken }: Config, appFor: (token: string) => App): Promise<Server | undefined> {
+  if (metricsPort === undefined) return undefined;
+  if (metricsToken === undefined) {
+    throw new Unusable(
+      'bad-setting',
+      'metricsPort (METRICS_PORT) takes a token: set METRICS_TOKEN to one, such as `openssl rand -hex 32`.',
+    );
+  }
+  const answer = getRequestListener(appFor(metricsToken).fetch, { hostname: host });
+  return listen((incoming, outgoing) => void answer(incoming, outgoing), { host, port: metricsPort }, 'METRICS_PORT');
+}
+
+function listen(answer: RequestListener, { host, port }: Pick<Config, 'host' | 'port'>, chosenBy: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer(answer);
     server.listen(port, host, () => resolve(server));
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? `port ${port} is in use; choose another with PORT or --port` : cause.message;
+      const why = cause.code === 'EADDRINUSE' ? `port ${port} is in use; choose another with ${chosenBy}` : cause.message;
       reject(new Unusable('cannot-listen', `Cannot listen on ${host}:${port}: ${why}.`, cause));
     });
   });

@@ -35,6 +35,7 @@ const manyOf = (schema: z.ZodType<string, string>) =>
   z
     .union([z.array(z.string()), z.string().transform((text) => text.split(/[\s,]+/).filter((each) => each !== ''))])
     .pipe(z.array(schema).max(100));
+const secretWord = z.string().regex(/^[\x21-\x7e]{16,512}$/);
 const network = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && /^https?:/.test(text));
 
@@ -80,6 +81,19 @@ export const settings = {
     allowed: 'a port from 0 to 65535 (0 picks a free one)',
     about: 'port to listen on',
   },
+  metricsPort: {
+    env: 'METRICS_PORT',
+    schema: whole(0, 65_535),
+    allowed: 'a port from 0 to 65535 (0 picks a free one)',
+    about: 'port of its own for the figures for Prometheus; takes METRICS_TOKEN',
+  },
+  metricsToken: {
+    env: 'METRICS_TOKEN',
+    schema: secretWord,
+    allowed: 'at least 16 printable characters without spaces',
+    about: 'what opens /metrics at METRICS_PORT, and nothing else',
+    secret: true,
+  },
   databaseUrl: {
     env: 'DATABASE_URL',
     schema: url(/^postgres(ql)?$/),
@@ -89,7 +103,7 @@ export const settings = {
   },
   token: {
     env: 'NIGHTSHIFT_TOKEN',
-    schema: z.string().regex(/^[\x21-\x7e]{16,512}$/),
+    schema: secretWord,
     allowed: 'at least 16 printable characters without spaces',
     about: "the owner's API key",
     secret: true,

@@ -1,9 +1,9 @@
 import type { HonoRequest, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
-import { idPrefixes } from '../domain/id.ts';
 import { admit } from './access/auth.ts';
 import { requirementsOf } from './access/requirements.ts';
+import { begin } from './begin.ts';
 import type { App, AppEnv } from './env.ts';
 import { servePages } from './pages/serve.ts';
 import type { ServerParts } from './parts.ts';
@@ -39,24 +39,12 @@ import { workspaceRoutes } from './routes/workspaces.ts';
 
 const maxBodyBytes = 1024 * 1024;
 
-/** For every answer; pages for people loosen some of it for themselves. */
-const safeguards = [
-  ['x-content-type-options', 'nosniff'],
-  ['x-frame-options', 'DENY'],
-  ['referrer-policy', 'no-referrer'],
-  ['content-security-policy', "default-src 'none'; frame-ancestors 'none'"],
-  ['cache-control', 'no-store'],
-] as const;
-
 export function createApp(parts: ServerParts): App {
   const app = newRouter();
   const requirements = requirementsOf(app);
 
   app.use(async (context, next) => {
-    context.set('requestId', parts.newId(idPrefixes.request));
-    // Before the route answers: a finished answer that is touched again is copied, which costs a tenth of a request.
-    context.header('x-request-id', context.get('requestId'));
-    for (const [name, value] of safeguards) context.header(name, value);
+    begin(context, parts.newId);
     const requirement = requirements.of(context);
     if (requirement) context.set('requirement', requirement);
     await next();
