@@ -46,22 +46,32 @@ export async function readAfter(
   if (store.dialect === 'sqlite') {
     query = store.read.selectFrom('events').selectAll().orderBy('seq').limit(limit).where('seq', '>', seq);
   } else {
-    query = query
-      .where(sql<boolean>`(tx, seq) > (${tx}::bigint, ${seq}::bigint)`)
-      .where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
+    query = query.where(sql<boolean>`(tx, seq) > (${tx}::bigint, ${seq}::bigint)`).where(readable);
   }
   if (filter.taskId !== undefined) query = query.where('task_id', '=', filter.taskId);
   if (filter.runId !== undefined) query = query.where('run_id', '=', filter.runId);
   return (await query.execute()).map(toEvent);
 }
 
+/**
+ * Nothing that was open when the question was asked began before it. Transactions of the cluster's other databases do not
+ * count: they cannot write here, and somebody's long import there would keep every event from being read meanwhile. One
+ * that has ended since is taken for ours.
+ */
+const readable = sql<boolean>`tx < (
+  select coalesce(min(open.tx::text::bigint), pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+  from pg_snapshot_xip(pg_current_snapshot()) as open(tx)
+  where not exists (
+    select from pg_stat_get_activity(null) as backend
+    where backend.datid <> (select oid from pg_database where datname = current_database())
+      and backend.backend_xid::text::bigint = open.tx::text::bigint % 4294967296
+  )
+)`;
+
 /** The position of the newest readable event. */
 export async function latest(store: Pick<Store, 'read' | 'dialect'>): Promise<Position> {
   let query = store.read.selectFrom('events').select(['tx', 'seq']).limit(1);
-  query =
-    store.dialect === 'sqlite'
-      ? query.orderBy('seq', 'desc')
-      : query.where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`).orderBy('tx', 'desc').orderBy('seq', 'desc');
+  query = store.dialect === 'sqlite' ? query.orderBy('seq', 'desc') : query.where(readable).orderBy('tx', 'desc').orderBy('seq', 'desc');
   const row = await query.executeTakeFirst();
   return row ? position(row) : beginning;
 }
@@ -69,7 +79,7 @@ export async function latest(store: Pick<Store, 'read' | 'dialect'>): Promise<Po
 /** The position of the event that ended a run, once it is readable. */
 export async function endOf(store: Pick<Store, 'read' | 'dialect'>, runId: string): Promise<Position | undefined> {
   let query = store.read.selectFrom('events').select(['tx', 'seq']).where('run_id', '=', runId).where('type', '=', 'run.finished').limit(1);
-  if (store.dialect === 'postgres') query = query.where(sql<boolean>`tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
+  if (store.dialect === 'postgres') query = query.where(readable);
   const row = await query.executeTakeFirst();
   return row && position(row);
 }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../test/support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import { Unusable } from '../domain/errors.ts';
-import { append, comparePositions, endOf, latest, parsePosition, readAfter } from './journal.ts';
+import { append, beginning, comparePositions, endOf, latest, parsePosition, readAfter } from './journal.ts';
 import { readSetting, writeSetting } from './settings.ts';
 import type { Store, Topic, Tx } from './store.ts';
 
@@ -168,6 +168,29 @@ for (const dialect of dialects) {
             'quick',
             'quick elsewhere',
           ]);
+        });
+
+        test('does not wait for what is open in other databases of the cluster', async () => {
+          const elsewhere = await createDatabase(dialect);
+          const neighbour = await elsewhere.open();
+          const began = Promise.withResolvers<void>();
+          const end = Promise.withResolvers<void>();
+          const slow = neighbour.write(async (tx) => {
+            await note(tx, 'an import of hours');
+            began.resolve();
+            await end.promise;
+          });
+          try {
+            await began.promise;
+            await store.write((tx) => note(tx, 'here'));
+            expect(await notes()).toEqual(['here']);
+            expect(await latest(store)).not.toBe(beginning);
+          } finally {
+            end.resolve();
+            await slow;
+            await neighbour.close();
+            await elsewhere.remove();
+          }
         });
 
         test('goes on after a transaction that was given up', async () => {

@@ -28,7 +28,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide('postgres', { missing });
     return async () => undefined;
   }
-  const server = await startPostgres(bin);
+  // Only a crash of the machine would show the difference, and a thousand databases are made in a fifth of the time.
+  const server = await startPostgres(bin, ['-c', 'fsync=off', '-c', 'full_page_writes=off']);
   project.provide('postgres', { url: server.url });
   return () => server.stop();
 }
@@ -40,7 +41,7 @@ export interface PostgresServer {
   readonly restart: () => Promise<void>;
 }
 
-export async function startPostgres(bin: string): Promise<PostgresServer> {
+export async function startPostgres(bin: string, settings: readonly string[] = []): Promise<PostgresServer> {
   const directory = mkdtempSync('/tmp/nightshift-postgres-');
   const identity = unprivileged();
   if (identity.uid !== undefined) chownSync(directory, identity.uid, identity.gid as number);
@@ -65,6 +66,7 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
     'max_connections=200',
     '-c',
     'shared_buffers=128MB',
+    ...settings,
   ];
 
   const launch = async (): Promise<ChildProcess> => {
