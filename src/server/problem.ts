@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { NightshiftError, StoreUnavailable } from '../domain/errors.ts';
+import { Refused, StoreUnavailable } from '../domain/errors.ts';
 import type { Log } from '../platform/log.ts';
 import type { AppEnv, RefusalWords } from './env.ts';
 
@@ -32,6 +32,7 @@ const titles: Record<number, string> = {
   403: 'Not allowed',
   404: 'Not found',
   405: 'Method not allowed',
+  408: 'Too slow',
   409: 'Conflict',
   413: 'Too large',
   415: 'Unsupported media type',
@@ -63,7 +64,7 @@ export function problemOf(context: Context<AppEnv>, error: unknown, log: Log): R
   if (error instanceof StoreUnavailable) {
     return problem(context, { status: 503, code: error.code, detail: error.message, headers: { 'retry-after': '2' } });
   }
-  if (error instanceof NightshiftError && error.status < 500) {
+  if (error instanceof Refused) {
     return problem(context, { status: error.status, code: error.code, detail: error.message, details: error.details });
   }
   if (error instanceof HTTPException && error.status < 500) {

@@ -8,6 +8,7 @@ export const meanings: Record<number, string> = {
   401: 'No key, or a wrong one.',
   403: "Your role or the key's scopes do not allow that, or a browser's cookie came from another page than ours.",
   404: 'There is no such thing.',
+  408: 'The body did not arrive in time.',
   409: 'Its present state does not allow that.',
   413: 'The body is too large.',
   415: 'The body is not JSON.',

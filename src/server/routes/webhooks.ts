@@ -1,19 +1,16 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { Refused } from '../../domain/errors.ts';
 import { orWait } from '../access/auth.ts';
+import { type BodyLimits, type TakeBody, takeBodies } from '../delivery-bodies.ts';
 import type { App, AppEnv } from '../env.ts';
-import { limitLargeBodies } from '../large-bodies.ts';
 import type { ServerParts } from '../parts.ts';
-import { problem } from '../problem.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 
-/** The most that GitHub sends. */
-const maxBodyBytes = 25 * 1024 * 1024;
-/** Four of the largest at the same time. */
-const largeBodies = { small: 1024 * 1024, longest: maxBodyBytes, room: 4 * maxBodyBytes };
+const mebibyte = 1024 * 1024;
+/** GitHub sends no more than the longest, and waits no longer than ten seconds for an answer. */
+const limits: BodyLimits = { small: mebibyte, longest: 25 * mebibyte, room: 100 * mebibyte, share: 50 * mebibyte, withinMs: 10_000 };
 
 const receivedSchema = z
   .object({
@@ -27,11 +24,7 @@ const receivedSchema = z
 /** Deliveries from elsewhere. They carry no key of ours but the sender's signature; what is answered with 200 is on disk. */
 export function webhookRoutes(parts: ServerParts): App {
   const router = newRouter();
-  const limited = bodyLimit({
-    maxSize: maxBodyBytes,
-    onError: (context) => problem(context, { status: 413, code: 'body-too-large', detail: 'A delivery may have at most 25 MiB.' }),
-  });
-  const roomFor = limitLargeBodies(largeBodies);
+  const takeBody = takeBodies(parts.clock, limits);
   for (const path of ['/webhook/github', '/webhook']) {
     router.openapi(
       createRoute({
@@ -42,10 +35,9 @@ export function webhookRoutes(parts: ServerParts): App {
         security: [{ signature: [] }],
         summary: 'Take in a delivery of GitHub',
         description: 'Signed with the webhook’s secret (`x-hub-signature-256`). A delivery that comes again changes nothing.',
-        middleware: [roomFor, limited] as const,
-        responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 429, 503) },
+        responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 408, 413, 415, 429, 503) },
       }),
-      async (context) => context.json(await receive(parts, 'github', context), 200),
+      async (context) => context.json(await receive(parts, takeBody, 'github', context), 200),
     );
   }
   router.openapi(
@@ -58,16 +50,16 @@ export function webhookRoutes(parts: ServerParts): App {
       summary: 'Take in a delivery of a service that is set up under `webhooks`',
       description: 'Signed with the secret of that entry. A delivery that comes again changes nothing.',
       request: { params: z.object({ name: z.string().openapi({ example: 'sentry' }) }) },
-      middleware: [roomFor, limited] as const,
-      responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 413, 415, 429, 503) },
+      responses: { 200: json(receivedSchema, 'It is on disk.'), ...answers(400, 401, 404, 408, 413, 415, 429, 503) },
     }),
-    async (context) => context.json(await receive(parts, `webhook:${context.req.valid('param').name}`, context), 200),
+    async (context) => context.json(await receive(parts, takeBody, `webhook:${context.req.valid('param').name}`, context), 200),
   );
   return router;
 }
 
 async function receive(
   { inbox, doors, metrics, access }: ServerParts,
+  takeBody: TakeBody,
   source: string,
   context: Context<AppEnv>,
 ): Promise<z.infer<typeof receivedSchema>> {
@@ -82,17 +74,18 @@ async function receive(
       `${source.slice(0, 60)} is not set up here. ${source === 'github' ? 'Set GITHUB_WEBHOOK_SECRET' : 'Name it under webhooks in nightshift.yaml'}.`,
     );
   }
-  const body = Buffer.from(await context.req.arrayBuffer());
-  const admission = door.admit((name) => context.req.header(name), body);
-  if (!admission.ok) {
-    // What is signed may come as fast as it likes; it is wanted.
-    access.addressLimit.take(counted);
-    metrics.delivery(source, admission.code);
-    throw new Refused(admission.status, admission.code, admission.message);
-  }
-  const { ok, ...arrival } = admission;
-  const { kind } = arrival;
-  const receipt = await inbox.receive({ ...arrival, source, body });
-  metrics.delivery(source, receipt.kind);
-  return receipt.kind === 'stored' ? { ok: true, event: kind, id: receipt.id } : { ok: true, event: kind, duplicate: true };
+  return takeBody(context, counted, async (body) => {
+    const admission = door.admit((name) => context.req.header(name), body);
+    if (!admission.ok) {
+      // What is signed may come as fast as it likes; it is wanted.
+      access.addressLimit.take(counted);
+      metrics.delivery(source, admission.code);
+      throw new Refused(admission.status, admission.code, admission.message);
+    }
+    const { ok, ...arrival } = admission;
+    const { kind } = arrival;
+    const receipt = await inbox.receive({ ...arrival, source, body });
+    metrics.delivery(source, receipt.kind);
+    return receipt.kind === 'stored' ? { ok: true, event: kind, id: receipt.id } : { ok: true, event: kind, duplicate: true };
+  });
 }
