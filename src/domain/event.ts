@@ -102,8 +102,11 @@ export type Happening =
       readonly type: 'run.hook';
       readonly data: { id: string; point: HookPoint; verdict: HookVerdict; durationMs: number; message?: string };
     }
-  /** A tool was not to be used. `by` is who refused it, the model was shown the reason. */
-  | { readonly type: 'run.denied'; readonly data: { call: string; tool: string; by: string; reason: string } }
+  /**
+   * A tool was not to be used, or the sandbox kept it from what it wanted. `by` is who refused it, the model was shown the
+   * reason. `target` is what was wanted, where that is known.
+   */
+  | { readonly type: 'run.denied'; readonly data: { call: string; tool: string; by: string; reason: string; target?: string } }
   /** A tool got another input than the one that was asked for, here cut short. */
   | {
       readonly type: 'run.rewritten';

@@ -104,6 +104,24 @@ describe('after a round', () => {
     ['refused once, an agent may find another way', [push], red(), 'continue'],
     ['refused twice, it needs a person', [push, { ...push, reason: 'no push to /c/d' }], red(), 'permission-denied'],
     ['for different reasons, it may', [push, { ...push, reason: 'too big' }], red(), 'continue'],
+    [
+      'for different things, it may',
+      [
+        { ...push, target: '/usr/a' },
+        { ...push, target: '/usr/b' },
+      ],
+      red(),
+      'continue',
+    ],
+    [
+      'for the same thing in other words, it needs a person',
+      [
+        { ...push, target: '/x' },
+        { ...push, reason: 'no', target: '/x' },
+      ],
+      red(),
+      'permission-denied',
+    ],
     ['with different tools, it may', [push, { ...push, tool: 'Write' }], red(), 'continue'],
     ['when it is done, it did without', [push, push], green, 'finish'],
     ['what nobody judged is no error', [], verdict('contract', { kind: 'contract', passed: false }), 'not-judged'],

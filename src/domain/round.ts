@@ -38,6 +38,8 @@ export interface Denial {
   readonly tool: string;
   readonly by: string;
   readonly reason: string;
+  /** What was wanted, where that is known. */
+  readonly target?: string;
 }
 
 export interface RoundLimits {
@@ -94,7 +96,7 @@ function ruleFor(
 
 /** The first that came a second time, for the same reason: the agent needs what it may not have, and asking again will not give it. */
 export function deniedTwice(denials: readonly Denial[]): Denial | undefined {
-  const keys = denials.map(({ tool, reason }) => JSON.stringify([tool, blanked(reason)]));
+  const keys = denials.map(({ tool, reason, target }) => JSON.stringify([tool, target ?? blanked(reason)]));
   return denials.find((_, index) => keys.indexOf(keys[index] ?? '') < index);
 }
 

@@ -93,6 +93,8 @@ export interface Place {
   readonly reminder: Reminder | undefined;
   /** What a person should know about how it was prepared. */
   readonly notice: string | undefined;
+  /** Hosts that its way out has refused so far. */
+  readonly refusedHosts: ReadonlySet<string>;
   /** As the sandbox, if there is one, wants it started. */
   wrap(command: Command): { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly outcome: Outcome };
   /** How the run ends, whatever its engine says, because a model call of it was refused for money. */
@@ -160,7 +162,8 @@ export async function openPlace(
     const model = wants.models && parts.models ? await modelFor(parts, claim, begun.plan?.tier ?? null, parts.models.tiers) : undefined;
     const opened = model ? await openConversation(parts, claim, model.model, begun, onSession, undo) : undefined;
     const conversation = opened?.conversation;
-    const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, say, undo) : undefined;
+    const { refusedHosts, onRefused } = followRefusals(say);
+    const opening = isEnclosed(work) ? await enclose(parts, claim, directory, workspace, conversation, onRefused, undo) : undefined;
     if (opening && !opening.ok) {
       await leave('error');
       return { ok: false, outcome: { kind: 'needs-human', reason: opening.refusal } };
@@ -192,6 +195,7 @@ export async function openPlace(
         model,
         reminder: opened?.reminder,
         notice: begun.notice ?? noticeOf(begun, conversation),
+        refusedHosts,
         wrap(command) {
           const wrapped = enclosure?.wrap(command) ?? { ok: true as const, command };
           return wrapped.ok ? wrapped : { ok: false, outcome: { kind: 'failed', reason: wrapped.refusal, retryable: false } };
@@ -322,11 +326,11 @@ async function enclose(
   directory: string,
   workspace: Workspace | undefined,
   conversation: ConversationRequest | undefined,
-  say: (notice: string) => void,
+  onRefused: OnRefused,
   undo: (() => unknown)[],
 ): Promise<Awaited<ReturnType<Sandbox['open']>>> {
   const sandbox = await parts.sandbox();
-  const egress = workspace && sandbox.describe().active ? await openEgress(parts, claim, workspace, say) : undefined;
+  const egress = workspace && sandbox.describe().active ? await openEgress(parts, claim, workspace, onRefused) : undefined;
   if (egress) undo.push(() => egress.stop());
   return sandbox.open(
     {
@@ -343,32 +347,44 @@ async function enclose(
   );
 }
 
-/** More than this of them tell a reader nothing new; the server's log has all. */
-const refusalsTold = 20;
-
 /** The run's own way to what its repository is allowed. Never for work of people who are not trusted: it is a way to send data out. */
 async function openEgress(
   { repositories, network, socketsDirectory, log }: PlaceParts,
   { task, run }: Claim,
   { repository }: Workspace,
-  say: (notice: string) => void,
+  onRefused: OnRefused,
 ): Promise<Egress | undefined> {
   const rules = task.trust === 'untrusted' ? [] : repositories.egressOf(repository);
   if (rules.length === 0) return undefined;
   await mkdir(socketsDirectory, { recursive: true, mode: 0o700 });
-  const told = new Set<string>();
   return startEgress({
     ...network,
     socket: join(socketsDirectory, `${run.id.slice(-10)}.net`),
     rules,
     log: log.child({ taskId: task.id, runId: run.id }),
+    onRefused,
+  });
+}
+
+type OnRefused = (refused: { readonly host: string; readonly port: number; readonly why: string }) => void;
+
+/** More than this of them tell a reader nothing new; the server's log has all. */
+const refusalsTold = 20;
+const refusalsKept = 1_000;
+
+function followRefusals(say: (notice: string) => void): { readonly refusedHosts: ReadonlySet<string>; readonly onRefused: OnRefused } {
+  const refusedHosts = new Set<string>();
+  const told = new Set<string>();
+  return {
+    refusedHosts,
     onRefused({ host, port, why }) {
+      if (refusedHosts.size < refusalsKept) refusedHosts.add(host);
       const target = `${host}:${port}`;
       if (told.size >= refusalsTold || told.has(target)) return;
       told.add(target);
       say(`The network refused ${target}: ${why}.${told.size === refusalsTold ? ' Further refusals are only in the log.' : ''}`);
     },
-  });
+  };
 }
 
 /** Where a run without a repository works. */

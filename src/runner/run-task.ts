@@ -27,6 +27,7 @@ import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, patiently, type Recorder, type RecorderParts } from './recorder.ts';
 import { readReview } from './review.ts';
 import { type RoundsParts, workInRounds } from './rounds.ts';
+import { sandboxRefusals } from './sandbox-refusals.ts';
 import { createTally, type Tally } from './tally.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 
@@ -224,7 +225,7 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     resumed: place.conversation?.resumeAt === undefined ? place.conversation?.resume : undefined,
     green: (round, verdicts) => checkpointing.green(round, verdicts),
     async work(prompt) {
-      const outcome = await execute(current, requestFor(current, place, checkpointing, prompt));
+      const outcome = await execute(current, place, requestFor(current, place, checkpointing, prompt));
       return place.overBudget() ?? outcome;
     },
     keep: () => keepForPerson(parts, current, place, signal),
@@ -259,11 +260,14 @@ function goingOn(conversation: ConversationRequest, sessionId: string | null, pr
   return prompt === undefined || resume === undefined ? conversation : { ...rest, resume, prompt };
 }
 
-async function execute(current: Attempt, request: EngineRequest): Promise<Outcome> {
+async function execute(current: Attempt, { enclosure, refusedHosts }: Place, request: EngineRequest): Promise<Outcome> {
+  const refusals = enclosure && sandboxRefusals({ writable: enclosure.writable, refusedHosts });
   for await (const event of current.engine.run(request, current.signal)) {
     if (event.type === 'outcome') return event.outcome;
     current.tally.see(event);
     await record(current, event);
+    const refusal = refusals?.see(event);
+    if (refusal) await record(current, refusal);
   }
   return failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`);
 }

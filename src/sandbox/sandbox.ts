@@ -20,6 +20,8 @@ export interface Enclosure {
   readonly ok: true;
   /** False only where the mode and the task's trust allow it; then commands are started as they are. */
   readonly sandboxed: boolean;
+  /** Directories in which its commands may write; elsewhere they may not. Nothing is said of commands that are started as they are. */
+  readonly writable: readonly string[];
   /**
    * What to start instead, once. A signal that ends its process or its group ends everything in it at once, SIGTERM too:
    * it is not passed on. It refuses what no program can be given.
@@ -88,6 +90,7 @@ function refusal(mode: SandboxMode, probe: Probe | undefined, trust: Trust): Rea
 const bare: Enclosure = {
   ok: true,
   sandboxed: false,
+  writable: [],
   wrap: (command) => ({ ok: true, command }),
   spawn: spawnPiped,
   usage: async () => undefined,
@@ -135,6 +138,7 @@ async function enclose(parts: EncloseParts, profile: Profile): Promise<Opening> 
   return {
     ok: true,
     sandboxed: true,
+    writable: [profile.workspace, ...(profile.writable ?? []), mounts.home, '/tmp', '/var/tmp'],
     wrap,
     spawn(command) {
       const wrapped = wrap(command);

@@ -68,6 +68,26 @@ test('a tool that prints the environment does not put the credential into the jo
   expect(JSON.stringify(events)).not.toContain(stage.request.conversation?.model.credential);
 });
 
+test('what the SDK itself refuses is told as refused, and a tool that nobody has heard of is not', async () => {
+  const stage = await rehearse(
+    undo,
+    {
+      turns: [
+        { call: { tool: 'Bash', input: { command: 'rmdir --help /' } } },
+        { call: { tool: 'WebSearch', input: { query: 'weather' } } },
+        { call: { tool: 'NoSuchTool', input: {} } },
+        { say: 'Done.' },
+      ],
+    },
+    { tools: ['Bash'] },
+  );
+  const { events } = await perform(engine, stage.request);
+  expect(events.flatMap((event) => (event.type === 'run.denied' ? [event.data] : []))).toMatchObject([
+    { tool: 'Bash', by: 'the agent engine', reason: expect.stringMatching(/^Dangerous rmdir operation detected: '\/' This command/) },
+    { tool: 'WebSearch', by: 'the agent engine', reason: expect.stringMatching(/^Error: No such tool available: WebSearch\./) },
+  ]);
+});
+
 test('goes on with the same session after its program was killed in the middle of a tool', async () => {
   const stage = await rehearse(undo, {
     turns: [

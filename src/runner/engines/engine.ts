@@ -90,6 +90,7 @@ export type EngineEvent =
           | 'run.thinking'
           | 'run.tool-started'
           | 'run.tool-finished'
+          | 'run.denied'
           | 'run.usage'
           | 'run.retry'
           | 'run.error';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { git, write } from '../../support/git-world.ts';
+import { missingSandbox } from '../../support/sandbox.ts';
 import { Api, type ApiRun, type ApiTask, testToken } from '../../support/server.ts';
 import { type ServerProcess, spawnServer, until } from '../../support/server-process.ts';
 
@@ -44,6 +45,34 @@ const scripts = [
       { when: { tool: 'Bash' }, say: 'I may not.' },
       { when: { first: true }, call: bash('echo one > count.txt; git push origin HEAD:main') },
       { when: { said: '(round 2 of' }, call: bash('git push origin HEAD:other') },
+      { say: 'I am done.' },
+    ],
+  },
+  {
+    name: 'blocked-by-the-sandbox',
+    turns: [
+      { when: { tool: 'Bash' }, say: 'I may not.' },
+      { when: { first: true }, call: [0, 1, 2].map(() => bash('echo one > count.txt; touch /usr/of-an-agent')) },
+      { when: { said: '(round 2 of' }, call: bash('echo two > count.txt; touch /usr/of-an-agent') },
+      { say: 'I am done.' },
+    ],
+  },
+  {
+    name: 'prints-a-refusal',
+    turns: [
+      { when: { tool: 'Bash' }, say: 'I am done.' },
+      { when: { first: true }, call: bash('echo one > count.txt; sh refused.sh') },
+      { when: { said: '(round 2 of' }, call: bash('echo two > count.txt; sh refused.sh') },
+      { when: { said: '(round 3 of' }, call: bash('touch pushed.txt') },
+      { say: 'I am done.' },
+    ],
+  },
+  {
+    name: 'blocked-by-the-sdk',
+    turns: [
+      { when: { tool: 'Bash' }, say: 'I may not.' },
+      { when: { first: true }, call: bash('echo one > count.txt; rmdir --help /') },
+      { when: { said: '(round 2 of' }, call: bash('echo two > count.txt; rmdir --help /') },
       { say: 'I am done.' },
     ],
   },
@@ -90,7 +119,7 @@ describe('when it is done by the words of the task, and what is refused', () => 
     writeFileSync(join(home, 'hooks', 'guard.mjs'), guard);
     for (const script of scripts) writeFileSync(join(root, 'scripts', `${script.name}.json`), JSON.stringify(script));
     git(repository, 'init', '--quiet', '--initial-branch=main');
-    write(repository, { 'README.md': '# Sample\n' });
+    write(repository, { 'README.md': '# Sample\n', 'refused.sh': 'touch /usr/of-an-agent\n' });
     git(repository, 'add', '--all');
     git(repository, 'commit', '--quiet', '-m', 'first');
   });
@@ -172,7 +201,7 @@ describe('when it is done by the words of the task, and what is refused', () => 
   });
 
   test('what is red is not judged', { timeout: 60_000 }, async () => {
-    const { task, run } = await ended('never-agrees', { doneWhen, verify: ['false'] });
+    const { task, run } = await ended('never-agrees', { doneWhen, verify: ['false'], maxAttempts: 1 });
     expect(task).toMatchObject({ status: 'escalated', reason: { code: 'no-progress' } });
     expect(contractsOf(run)).toEqual([undefined, undefined, undefined, undefined]);
   });
@@ -185,6 +214,23 @@ describe('when it is done by the words of the task, and what is refused', () => 
       ['continue', null],
       ['stop', 'permission-denied'],
     ]);
+  });
+
+  test.skipIf(missingSandbox)('so does one that wants out of its sandbox in two rounds', { timeout: 60_000 }, async () => {
+    const { task, run } = await ended('blocked-by-the-sandbox', { verify: ['test', '-f', 'pushed.txt'] });
+    expect(task).toMatchObject({ status: 'escalated', reason: { code: 'permission-denied' } });
+    expect(task.reason?.message).toContain("Bash, by the sandbox: touch: cannot touch '/usr/of-an-agent': Read-only file system.");
+    expect(run.rounds).toHaveLength(2);
+  });
+
+  test.skipIf(missingSandbox)('one whose scripts print a refusal goes on', { timeout: 60_000 }, async () => {
+    expect((await ended('prints-a-refusal', { verify: ['test', '-f', 'pushed.txt'] })).task.status).toBe('succeeded');
+  });
+
+  test('so does one that the SDK refuses the same twice', { timeout: 60_000 }, async () => {
+    const { task } = await ended('blocked-by-the-sdk', { verify: ['test', '-f', 'pushed.txt'] });
+    expect(task).toMatchObject({ status: 'escalated', reason: { code: 'permission-denied' } });
+    expect(task.reason?.message).toMatch(/Bash, by the agent engine: Dangerous rmdir operation/);
   });
 
   test('one that does without what it was refused has done its work', { timeout: 60_000 }, async () => {

@@ -47,7 +47,7 @@ export function createNarrator(clock: Clock, conceal: (text: string) => string):
       const call = open.get(block.tool_use_id);
       open.delete(block.tool_use_id);
       const output = resultText(block.content);
-      return [
+      const finished: NarratedEvent[] = [
         {
           type: 'run.tool-finished',
           data: {
@@ -61,8 +61,26 @@ export function createNarrator(clock: Clock, conceal: (text: string) => string):
           },
         },
       ];
+      // A tool that there is, and that this run does not have. One that an agent made up has been refused by nobody.
+      const disabled = block.is_error === true && /^<tool_use_error>Error: No such tool available: (\S+)\. \1 is disabled\b/.test(output);
+      return disabled ? [...finished, denied(block.tool_use_id, call?.tool ?? 'unknown', output)] : finished;
     });
   };
+  const denied = (call: string, tool: string, why: string): NarratedEvent => ({
+    type: 'run.denied',
+    data: {
+      call,
+      tool,
+      by: 'the agent engine',
+      reason: clean(
+        why
+          .replaceAll(/<\/?tool_use_error>/g, ' ')
+          .replaceAll(/\s+/g, ' ')
+          .trim(),
+        500,
+      ),
+    },
+  });
 
   return {
     tell(message) {
@@ -74,6 +92,7 @@ export function createNarrator(clock: Clock, conceal: (text: string) => string):
         const { attempt, max_retries: of, retry_delay_ms: waitMs, error_status: status, error } = message;
         return [{ type: 'run.retry', data: { attempt, of, waitMs: Math.round(waitMs), status, error } }];
       }
+      if (message.subtype === 'permission_denied') return [denied(message.tool_use_id, message.tool_name, message.message)];
       const notice = noticeIn(message);
       return notice === undefined ? [] : [{ type: 'run.notice', data: { text: clean(notice, 2_000) } }];
     },
