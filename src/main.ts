@@ -11,11 +11,13 @@ import { restore } from './backup/restore.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
 import { withoutSecrets } from './config/without-secrets.ts';
+import { createDemos } from './demo/demos.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
 import { Unusable } from './domain/errors.ts';
 import { chooseProviders } from './gateway/choose-providers.ts';
 import { tokensIn } from './gateway/estimate.ts';
 import { tierModels } from './gateway/model-names.ts';
+import { sampleRepository } from './gateway/rehearsal/demo.ts';
 import { createGitHub } from './github/github.ts';
 import { currentToken, takeHome } from './home.ts';
 import { createInbox } from './inbox/inbox.ts';
@@ -70,6 +72,7 @@ import type { Store } from './store/store.ts';
 import { canonicalAddress } from './workspace/repository.ts';
 import { repositoryPattern } from './workspace/repository-pattern.ts';
 
+export { makeSampleRepository } from './demo/sample.ts';
 export { chooseProviders } from './gateway/choose-providers.ts';
 export { tierModels } from './gateway/model-names.ts';
 export { sampleRepository } from './gateway/rehearsal/demo.ts';
@@ -238,6 +241,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
 
     const { gateway, models } = equipment;
     const providersNow = () => models?.describe() ?? { providers: [], breakers: [], waiting: [] };
+    const demos = createDemos({
+      ...{ store, queue, clock, log, nodeId: home.nodeId, workspaces: equipment.runner.workspaces },
+      ...{ sample: sampleRepository, path: searchPath() },
+    });
+    undo.push(() => demos.stop());
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
@@ -304,6 +312,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         const converses = engines.get(name)?.converses ?? true;
         return refusesWork(equipment.runner.sandbox, { converses, repository: repository ?? null, trust });
       },
+      demos,
       engines: [...engines.keys()],
       // Whoever asked may go away meanwhile; files that are half put back are of no use to anybody.
       rewind: (runId, checkpointId, by) =>
@@ -328,6 +337,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
           providers: providers.map(({ name }) => name),
           model: config.llmModel ?? null,
           sandbox: { active, summary, remedy },
+          sources: [...sources.map(({ name }) => name), ...(config.schedules.length > 0 ? ['schedule'] : [])],
         };
       },
       outputFile: (runId) => join(runsDirectory, runId, 'output.log'),
@@ -339,7 +349,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     // Before the owner's authentication: a run shows its own credential there, and has no other.
     const server = await listen(
       (incoming, outgoing) => {
-        if (gateway && incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);
+        if (incoming.url?.startsWith('/v1/')) void gateway.handle(incoming, outgoing);
         else void api(incoming, outgoing);
       },
       config,

@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // What is remembered and found again; what it needs of models is passed to it.
   knowledge: [...base, 'store'],
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'gates', 'knowledge'],
+  demo: [...base, 'store', 'queue', 'workspace'],
   // Where work comes from.
   sources: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // How the owner is told.
@@ -61,6 +62,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'gateway',
       'knowledge',
       'runner',
+      'demo',
       'server',
       'config',
       'home',

@@ -1,11 +1,10 @@
-import { cpSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../config/config.ts';
 import { prepareHome } from '../home.ts';
-import { checkSandbox, sampleRepository, startServer } from '../main.ts';
+import { checkSandbox, makeSampleRepository, sampleRepository, startServer } from '../main.ts';
 import { createLog, rotatingFile } from '../platform/log.ts';
-import { start } from '../platform/subprocess.ts';
 import type { Run, Task } from './api.ts';
 import { connect } from './connect.ts';
 import { exits, Failure } from './failure.ts';
@@ -136,39 +135,10 @@ function audienceOf(session: Session, { json }: Flags, home: string, cwd: string
 
 const silent = { write: () => undefined };
 
-/** A copy of the sample, committed by nobody in particular. No setting or hook of the person who tries this has a say. */
 async function makeRepository(repository: string, home: string, { env, clock }: Terminal, signal: AbortSignal): Promise<void> {
-  cpSync(sampleRepository, repository, { recursive: true });
-  const identity = { NAME: 'Demo', EMAIL: 'demo@localhost' };
-  const own: Record<string, string> = {
-    PATH: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
-    HOME: home,
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_CONFIG_GLOBAL: '/dev/null',
-    GIT_TERMINAL_PROMPT: '0',
-    LC_ALL: 'C',
-  };
-  for (const [key, value] of Object.entries(identity)) {
-    own[`GIT_AUTHOR_${key}`] = value;
-    own[`GIT_COMMITTER_${key}`] = value;
-  }
-  for (const args of [
-    ['init', '--quiet', '--template=', '--initial-branch=main'],
-    ['add', '--all', '--force', '.'],
-    ['commit', '--quiet', '--message=A rota with a failing test'],
-  ]) {
-    const git = start({ argv: ['git', ...args], cwd: repository, env: own }, clock, signal);
-    let said = '';
-    for await (const chunk of git.stderr) said += chunk.toString();
-    const ended = await git.exit;
-    if (signal.aborted) return;
-    if (ended.kind === 'not-started') {
-      throw new Failure(exits.failed, 'git-missing', `git could not be started (${ended.message}). Install it (Debian: apt install git).`);
-    }
-    if (ended.kind === 'killed' || ended.code !== 0) {
-      throw new Failure(exits.failed, 'git-failed', `git ${args[0]} failed in the sample repository: ${block(said).trim()}`);
-    }
-  }
+  const around = { clock, path: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', home };
+  const made = await makeSampleRepository(sampleRepository, repository, around, signal);
+  if (!made.ok && !signal.aborted) throw new Failure(exits.failed, made.code, block(made.message));
 }
 
 async function tellWhatIsMissing({ screen }: Session): Promise<void> {

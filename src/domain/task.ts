@@ -36,6 +36,9 @@ export const leastTrusted = (one: Trust, other: Trust): Trust => (trustLevels.in
 export const deliverables = ['changes', 'review'] as const;
 export type Deliverable = (typeof deliverables)[number];
 
+/** The source of the demo's tasks, which nobody else can give: a script answers for the model, and nothing of them is kept but the record. */
+export const demoSource = 'demo';
+
 /** A durable wish for work. */
 export interface Task extends TaskState {
   readonly id: string;

@@ -12,7 +12,7 @@ export interface CallParts {
   readonly clock: Clock;
   readonly log: Log;
   /** Who pays for the calls. Without it nobody does, and nothing is limited: for tests of what is around it. */
-  readonly budgets?: Budgets;
+  readonly budgets?: Pick<Budgets, 'open'>;
   onUsage(call: ModelCall): void;
 }
 

@@ -7,6 +7,7 @@ import type { LedgerEntry } from '../domain/spending.ts';
 import { createAsk, noModelToAsk } from '../gateway/ask.ts';
 import { createBudgets } from '../gateway/budgets.ts';
 import { createCredentials } from '../gateway/credentials.ts';
+import { withDemo } from '../gateway/demo.ts';
 import { createGateway, type Gateway, type ModelCall } from '../gateway/messages.ts';
 import { type ModelSettings, tierModels } from '../gateway/model-names.ts';
 import { createPrices, type PriceSetting } from '../gateway/prices.ts';
@@ -80,9 +81,9 @@ export interface Equipment {
   readonly pendingCalls: () => number;
   /** What workspaces take on the disk; null until it has been measured. */
   readonly workspaceBytes: () => number | null;
-  /** Both absent when no provider is set up. */
+  /** Absent when no provider is set up. */
   readonly models: RoutedModels | undefined;
-  readonly gateway: Gateway | undefined;
+  readonly gateway: Gateway;
   stop(): Promise<void>;
 }
 
@@ -188,8 +189,9 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
           chance: Math.random,
           onWaiting: waits.tell,
         });
-  const calls = models && { models, clock, log, budgets, onUsage: (call: ModelCall) => log.debug({ ...call }, 'model call') };
-  const gateway = calls && createGateway({ ...calls, credentials });
+  const door = withDemo(base, { models, budgets });
+  const calls = { ...door, clock, log, onUsage: (call: ModelCall) => log.debug({ ...call }, 'model call') };
+  const gateway = createGateway({ ...calls, credentials });
   await mkdir(under('sessions'), { recursive: true, mode: 0o700 });
   // Doors that a killed server left open: each run has one of its own, so nobody would ever close them.
   await rm(under('sockets'), { recursive: true, force: true });
@@ -202,14 +204,15 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
       gitCredentials,
       workspaces,
       sandbox: once(() => openSandbox(settings, clock, log)),
-      models: gateway && {
+      models: {
         gateway,
         credentials,
         budgets,
         waits,
         tiers,
+        onlyDemo: models === undefined,
       },
-      ask: calls ? createAsk({ ...calls, newId, tiers }) : noModelToAsk,
+      ask: models ? createAsk({ ...calls, newId, tiers }) : noModelToAsk,
       runsDirectory: under('runs'),
       sessionsDirectory: under('sessions'),
       socketsDirectory: under('sockets'),

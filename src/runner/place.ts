@@ -44,17 +44,17 @@ export interface PlaceParts {
   readonly workspaces: Workspaces;
   /** Found out about when it is first asked for. */
   readonly sandbox: () => Promise<Sandbox>;
-  /** The door to models; absent when no provider is set up. */
-  readonly models:
-    | {
-        readonly gateway: Gateway;
-        readonly credentials: Credentials;
-        readonly budgets: Budgets;
-        readonly waits: Waits;
-        /** The model of each tier; undefined where the engine chooses. */
-        readonly tiers: Readonly<Record<Tier, string | undefined>>;
-      }
-    | undefined;
+  /** The door to models. */
+  readonly models: {
+    readonly gateway: Gateway;
+    readonly credentials: Credentials;
+    readonly budgets: Budgets;
+    readonly waits: Waits;
+    /** The model of each tier; undefined where the engine chooses. */
+    readonly tiers: Readonly<Record<Tier, string | undefined>>;
+    /** No provider is set up, so nobody answers but the script of the demo. */
+    readonly onlyDemo: boolean;
+  };
   readonly runsDirectory: string;
   readonly sessionsDirectory: string;
   /** Short, because a socket's path may have no more than 107 bytes. */
@@ -159,7 +159,7 @@ export async function openPlace(
     await mkdir(scratch, { recursive: true, mode: 0o700 });
     const money = followMoney(parts, run.id, exceeded);
     undo.push(money.stop);
-    const model = wants.models && parts.models ? await modelFor(parts, claim, begun.plan?.tier ?? null, parts.models.tiers) : undefined;
+    const model = wants.models ? await modelFor(parts, claim, begun.plan?.tier ?? null, parts.models.tiers) : undefined;
     const opened = model ? await openConversation(parts, claim, model.model, begun, onSession, undo) : undefined;
     const conversation = opened?.conversation;
     const { refusedHosts, onRefused } = followRefusals(say);
@@ -218,7 +218,7 @@ function followMoney(
 ): { overBudget(): Outcome | undefined; stop(): void } {
   let overBudget: Outcome | undefined;
   let cancelGrace = (): void => undefined;
-  const unfollow = models?.budgets.follow(runId, (outcome) => {
+  const unfollow = models.budgets.follow(runId, (outcome) => {
     if (overBudget) return;
     overBudget = outcome;
     cancelGrace = clock.after(overBudgetGraceMs, () => exceeded(outcome));
@@ -242,7 +242,6 @@ async function openConversation(
   undo: (() => unknown)[],
 ): Promise<{ readonly conversation: ConversationRequest; readonly reminder?: Reminder } | undefined> {
   const { models, socketsDirectory } = parts;
-  if (!models) return undefined;
   const { task, run } = claim;
   const sessionDirectory = sessionDirectoryOf(parts, claim);
   await mkdir(sessionDirectory, { recursive: true, mode: 0o700 });

@@ -6,6 +6,7 @@ import { type GateVerdict, notGreenIn } from '../domain/gate.ts';
 import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
 import type { Reminder } from '../domain/reminder.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
+import { demoSource } from '../domain/task.ts';
 import type { Ask } from '../gateway/ask.ts';
 import type { Waiting } from '../gateway/routed-models.ts';
 import { wait } from '../platform/clock.ts';
@@ -82,9 +83,10 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
   if (!claim.profile) return { kind: 'needs-human', reason: noProfile(claim.task.profile) };
   const engine = run.engine === null ? undefined : parts.engines.get(run.engine);
   if (!engine) return { kind: 'needs-human', reason: noEngine(run.engine, [...parts.engines.keys()]) };
-  if (engine.converses && !parts.models) return { kind: 'needs-human', reason: noModel };
+  const pays = engine.converses && claim.task.source !== demoSource;
+  if (pays && parts.models.onlyDemo) return { kind: 'needs-human', reason: noModel };
 
-  const broke = engine.converses ? await parts.models?.budgets.usedUp() : undefined;
+  const broke = pays ? await parts.models.budgets.usedUp() : undefined;
   if (broke) return broke;
 
   // Whatever ends a run before its own end aborts with the outcome that this is.
@@ -108,7 +110,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     position: null,
     result: noResult,
   };
-  const stopListening = parts.models?.waits.listen(run.id, (waiting) => whileWaiting(parts, current, limit, waiting));
+  const stopListening = parts.models.waits.listen(run.id, (waiting) => whileWaiting(parts, current, limit, waiting));
   try {
     const opened = await openPlace(
       parts,
@@ -138,7 +140,7 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     if (signal.aborted) return whyStopped(signal.reason);
     throw error;
   } finally {
-    stopListening?.();
+    stopListening();
     limit.cancel();
     await recorder.close();
   }
@@ -348,6 +350,8 @@ async function keepResult(parts: RunnerParts, current: Attempt, { workspace, dir
     current.result = { ...current.result, ...changes };
   }
   current.result = { ...current.result, ...(await figuresOf(parts, current)), toolCalls: tally.toolCalls };
+  // Its files are about to go, and nobody was paid; the engine reckons with list prices.
+  if (claim.task.source === demoSource) current.result = { ...current.result, delivery: null, costUsd: 0 };
   if (workspace || current.engine.converses || current.result.tests) {
     await patiently(parts.clock, current.signal, () => parts.store.write((tx) => saveResult(tx, claim.run.id, current.result)));
   }
@@ -362,7 +366,7 @@ function brokenBy(error: unknown, log: Log): Outcome {
 
 /** What its model calls came to, by the ledger; an engine that makes them elsewhere has only its own count. */
 async function figuresOf({ models, store }: RunnerParts, { claim, tally }: Attempt): Promise<Pick<RunResult, 'tokens' | 'costUsd'>> {
-  await models?.budgets.settled(claim.run.id);
+  await models.budgets.settled(claim.run.id);
   const { calls, failedCalls, costMicroUsd, ...tokens } = await spentByRun(store.read, claim.run.id);
   return calls + failedCalls === 0 ? { tokens: tally.tokens, costUsd: tally.costUsd } : { tokens, costUsd: inUsd(costMicroUsd) };
 }

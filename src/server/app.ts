@@ -16,6 +16,7 @@ import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { channelRoutes } from './routes/channels.ts';
+import { demoRoutes } from './routes/demo.ts';
 import { docsRoutes, openApiOf } from './routes/docs.ts';
 import { eventRoutes } from './routes/events.ts';
 import { examinationRoutes } from './routes/examination.ts';
@@ -91,6 +92,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/', metricsRoutes(parts));
   app.route('/', mcpRoutes(parts, app));
   app.route('/api', taskRoutes(parts));
+  app.route('/api', demoRoutes(parts));
   app.route('/api', runRoutes(parts));
   app.route('/api', eventRoutes(parts));
   app.route('/api', queueRoutes(parts));

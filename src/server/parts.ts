@@ -50,6 +50,7 @@ export interface ServerParts {
     readonly repository: string | undefined;
     readonly trust: Trust;
   }) => Promise<Reason | undefined>;
+  readonly demos: { start(requestedBy: string): Promise<DemoStart> };
   /** The names of the engines that there are. */
   readonly engines: readonly string[];
   /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */
@@ -92,7 +93,12 @@ interface ServerFacts {
   readonly providers: readonly string[];
   readonly model: string | null;
   readonly sandbox: { readonly active: boolean; readonly summary: string; readonly remedy: string | null };
+  readonly sources: readonly string[];
 }
+
+type DemoStart =
+  | { readonly kind: 'started' | 'already'; readonly task: { readonly id: string } }
+  | { readonly kind: 'refused'; readonly reason: Reason };
 
 interface Examination {
   readonly at: number;

@@ -315,6 +315,7 @@ export const serverSchema = z
       .openapi({ description: 'Who answers for the models, in the order asked; none while agents cannot work.' }),
     model: z.string().nullable().openapi({ description: 'Null leaves the choice to the engine.' }),
     sandbox: z.object({ active: z.boolean(), summary: z.string(), remedy: z.string().nullable() }),
+    sources: z.array(z.string()).openapi({ description: 'Where work comes from by itself.' }),
   })
   .openapi('Server');
 

@@ -53,6 +53,8 @@ export interface Mirrors {
    */
   /** The git directories that there are. */
   list(): Promise<readonly string[]>;
+  /** Removes a mirror that nobody wants any more, with the results in it. Whether it is gone. */
+  drop(gitDir: string, signal: AbortSignal): Promise<boolean>;
   maintain(inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<number>;
 }
 
@@ -232,7 +234,10 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
   /** Moved away first, so that a mirror of which half is left is never taken for one. */
   const discard = async (gitDir: string, inUse: (gitDir: string) => Promise<boolean>, signal: AbortSignal): Promise<Result<boolean>> => {
     // Asked again now that it is locked: a run may have come for it meanwhile.
-    if (!(await isUnneeded(gitDir, inUse, signal))) return done(false);
+    return (await isUnneeded(gitDir, inUse, signal)) ? throwAway(gitDir, signal) : done(false);
+  };
+
+  const throwAway = async (gitDir: string, signal: AbortSignal): Promise<Result<boolean>> => {
     const gone = `${gitDir}.gone-${randomUUID()}`;
     await rename(gitDir, gone);
     return done(await removeTree(gone, parts, signal));
@@ -271,6 +276,11 @@ export async function openMirrors(parts: MirrorParts): Promise<Mirrors> {
     },
     async list() {
       return (await readdir(directory)).filter((name) => name.endsWith('.git')).map((name) => join(directory, name));
+    },
+    async drop(gitDir, signal) {
+      if (!existsSync(gitDir)) return true;
+      const gone = await alone(gitDir, signal, () => throwAway(gitDir, signal));
+      return gone.ok && gone.value;
     },
     async maintain(inUse, signal) {
       let removed = 0;

@@ -2,7 +2,7 @@ import { lstat, mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import type { Checkpoint, CheckpointPolicy } from '../domain/checkpoint.ts';
 import { idPrefixes, isId } from '../domain/id.ts';
-import type { WorkspaceRecord } from '../domain/workspace.ts';
+import { type WorkspaceRecord, workspaceStatuses } from '../domain/workspace.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
@@ -106,6 +106,11 @@ export interface Workspaces {
   close(id: string, status: 'completed' | 'error'): Promise<void>;
   find(id: string): Promise<Workspace | undefined>;
   remove(id: string, signal: AbortSignal): Promise<Removal>;
+  /**
+   * Removes all that this disk holds of a task: its workspaces, and their mirrors with the results in them when no other
+   * task has a workspace there. Whether all of it is gone.
+   */
+  forgetTask(taskId: string, signal: AbortSignal): Promise<boolean>;
   /** Ends what was abandoned and removes what is due, mirrors included. To be called now and then. */
   sweep(signal: AbortSignal): Promise<Swept>;
 }
@@ -350,6 +355,18 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     return gone;
   };
 
+  const forgetTask: Workspaces['forgetTask'] = async (taskId, signal) => {
+    const records = await listWorkspaces(store.read, { taskId, nodeId, statuses: workspaceStatuses });
+    for (const { id } of records.filter(({ removedAt }) => removedAt === null)) {
+      if ((await remove(id, signal)) === 'busy') return false;
+    }
+    for (const gitDir of new Set(records.map((record) => record.gitDir))) {
+      const others = await listWorkspaces(store.read, { nodeId, gitDir, limit: 1 });
+      if (others.length === 0 && !(await mirrors.drop(gitDir, signal))) return false;
+    }
+    return true;
+  };
+
   const sweep: Workspaces['sweep'] = async (signal) => {
     const swept = { ended: 0, removed: 0, stray: 0, mirrors: 0, checkpoints: 0 };
     for (const { workspace, since, taskClosed, succeeded } of await abandonedWorkspaces(store.read, nodeId)) {
@@ -429,6 +446,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     commit,
     close,
     remove,
+    forgetTask,
     sweep,
     find,
   };

@@ -2,7 +2,7 @@ import { noteLimits, trustIn } from '../../domain/note.ts';
 import type { RunResult } from '../../domain/result.ts';
 import type { Run } from '../../domain/run.ts';
 import { withoutSecrets } from '../../domain/secret-forms.ts';
-import { dependencyFailed, type Task, type TaskStatus } from '../../domain/task.ts';
+import { demoSource, dependencyFailed, type Task, type TaskStatus } from '../../domain/task.ts';
 import { lastWords } from '../../store/journal.ts';
 import { findResults } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
@@ -26,7 +26,10 @@ const notTheWork =
  */
 export function noteFailures({ memory, addressOf }: FailureParts): (tx: Tx, tasks: readonly Task[]) => Promise<void> {
   return async (tx, tasks) => {
-    const bad = tasks.filter(({ status, reason }) => reason !== null && reason.code !== dependencyFailed && afterFailure.includes(status));
+    const bad = tasks.filter(
+      ({ status, reason, source }) =>
+        reason !== null && reason.code !== dependencyFailed && afterFailure.includes(status) && source !== demoSource,
+    );
     if (bad.length === 0) return;
     const runs = await runsOfTasks(
       tx.db,

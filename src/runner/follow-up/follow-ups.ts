@@ -2,7 +2,7 @@ import { type Candidate, chooseOffspring, type FindingTasks, type FollowUpLimits
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Reason } from '../../domain/outcome.ts';
 import type { RunResult } from '../../domain/result.ts';
-import type { Task } from '../../domain/task.ts';
+import { demoSource, type Task } from '../../domain/task.ts';
 import type { Ask } from '../../gateway/ask.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
@@ -69,7 +69,7 @@ const mostAttempts = 3;
 
 /** Called with each change of status, in its transaction: a task that has just succeeded is to be looked at. */
 export async function followUpsOf(tx: Tx, tasks: readonly Task[], now: number): Promise<void> {
-  const done = tasks.filter(({ status, repository }) => status === 'succeeded' && repository !== null);
+  const done = tasks.filter(({ status, repository, source }) => status === 'succeeded' && repository !== null && source !== demoSource);
   if (done.length === 0) return;
   await putFollowUps(
     tx,

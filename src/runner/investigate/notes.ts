@@ -1,5 +1,6 @@
 import { type FindingCategory, worthATask } from '../../domain/finding.ts';
 import { noteLimits } from '../../domain/note.ts';
+import { demoSource } from '../../domain/task.ts';
 import type { Memory } from '../../knowledge/memory/memory.ts';
 import { canonicalAddress } from '../../workspace/repository.ts';
 import type { InvestigatorParts } from './investigator.ts';
@@ -13,6 +14,7 @@ const passing: readonly FindingCategory[] = ['test-failure', 'compile-error', 't
  */
 export function noteFindings(memory: Pick<Memory, 'remember'>): InvestigatorParts['note'] {
   return async (tx, { task, run }, { category, code, message, file, worth }) => {
+    if (task.source === demoSource) return;
     await memory.remember(tx, {
       kind: 'investigation',
       repository: task.repository === null ? null : (canonicalAddress(task.repository) ?? null),

@@ -26,6 +26,7 @@ export function serverRoutes({ version, node, describe }: ServerParts): App {
           ...rest,
           engines: [...rest.engines],
           providers: [...rest.providers],
+          sources: [...rest.sources],
         },
         200,
       );

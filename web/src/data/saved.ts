@@ -14,7 +14,7 @@ import {
 
 /** The last state, kept in the browser for the time without a server. It goes when the person logs out. */
 interface Saved {
-  readonly format: 1;
+  readonly format: 2;
   readonly asOf: number;
   readonly session: SessionView;
   readonly server: ServerView | undefined;
@@ -41,7 +41,7 @@ export async function save(state: State, transcripts: ReadonlyMap<string, Transc
     (a, b) => Number(closedStatuses.includes(a.status)) - Number(closedStatuses.includes(b.status)) || (a.id < b.id ? 1 : -1),
   );
   const saved: Saved = {
-    format: 1,
+    format: 2,
     asOf,
     session: state.session,
     server: state.server,
@@ -72,7 +72,7 @@ export async function recall(): Promise<
   if (!available()) return undefined;
   const found = await caches.match(address, { cacheName: place }).catch(() => undefined);
   const saved = (await found?.json().catch(() => undefined)) as Saved | undefined;
-  if (saved?.format !== 1) return undefined;
+  if (saved?.format !== 2) return undefined;
   const { session, server, queue, budgets, alerts, tasks, runs, transcripts, asOf } = saved;
   return {
     asOf,

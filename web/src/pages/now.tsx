@@ -13,6 +13,7 @@ import {
 } from '../data/views.ts';
 import { TaskActions } from '../parts/actions.tsx';
 import { Alerts } from '../parts/alerts.tsx';
+import { DemoButton } from '../parts/demo.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { NewTask } from '../parts/new-task.tsx';
 import { StatusBadge, StatusMark } from '../parts/status.tsx';
@@ -31,6 +32,8 @@ export function Now(): ReactNode {
   const counts = countsOf(queue);
   const { running, needy, next, recent } = useMemo(() => groupsOf([...tasks.values()]), [tasks]);
   const empty = tasks.size === 0;
+  /** Until there is work of one's own. */
+  const first = useMemo(() => [...tasks.values()].every(({ source }) => source === 'demo'), [tasks]);
 
   return (
     <div className="page">
@@ -49,7 +52,7 @@ export function Now(): ReactNode {
         </div>
       </header>
       {creating && <NewTask onClose={() => setCreating(false)} />}
-      {empty && server && <Hints server={server} first />}
+      {first && server && <Hints server={server} first />}
       {queue?.paused && (
         <p className="banner warn">
           <Icon name="pause" /> The queue is paused: what runs goes on, and nothing new is started.
@@ -75,7 +78,7 @@ export function Now(): ReactNode {
         </Section>
       )}
 
-      {!empty && server && <Hints server={server} first={false} />}
+      {!first && server && <Hints server={server} first={false} />}
 
       <Section title="Running" count={running.length}>
         {running.length === 0 ? (
@@ -283,8 +286,10 @@ function Hints({ server, first }: { readonly server: ServerView; readonly first:
   const noProvider = server.providers.length === 0;
   const noSandbox = !server.sandbox.active;
   if (!noProvider && !noSandbox && !first) return null;
+  // One who gives all work by hand misses nothing; it is told beside what has to be mended anyway.
+  const noSource = server.sources.length === 0;
   return (
-    <section className="hints" aria-label={noProvider || noSandbox ? 'What is missing here' : 'A beginning'}>
+    <section className="hints" aria-label={noProvider || noSandbox || noSource ? 'What is missing here' : 'A beginning'}>
       {noProvider && (
         <div className="hint">
           <h2>Agents cannot work yet: there is no model provider</h2>
@@ -303,13 +308,16 @@ function Hints({ server, first }: { readonly server: ServerView; readonly first:
       {(first || noProvider) && (
         <div className="hint">
           <h2>See it at work in a few seconds</h2>
-          <p>An agent repairs a sample repository, on a server of its own beside this one. No key, no network, nothing left behind.</p>
-          <CommandLine command="npx nightshift demo" />
+          <p>
+            An agent repairs a sample repository, here and now: the agent, its tools, the sandbox and the gates are real, only the model is
+            a script. No key, no cost; its files go when it is over, and what it did stays.
+          </p>
+          <DemoButton />
         </div>
       )}
-      {first && (
+      {noSource && (
         <div className="hint">
-          <h2>Work can come by itself</h2>
+          <h2>Work can come by itself: there is no source yet</h2>
           <p>
             From GitHub, TODO files and services that sign web hooks. Every open box in such a file is a task, ticked when it is done. What
             arrives is listed under <Link to="/sources">Sources</Link>.
