@@ -18,6 +18,7 @@ import { checkpoints } from './migrations/016-checkpoints.ts';
 import { findings } from './migrations/017-findings.ts';
 import { notesByKind } from './migrations/018-notes-by-kind.ts';
 import { contracts } from './migrations/019-contracts.ts';
+import { tasksByTime } from './migrations/022-tasks-by-time.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -41,6 +42,7 @@ export const migrations: readonly Migration[] = [
   findings,
   notesByKind,
   contracts,
+  tasksByTime,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,11 +1,54 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explained } from '../../test/support/asked.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import { firstState, type Priority, type Task } from '../domain/task.ts';
 import type { Store } from './store.ts';
-import { insertTasks, listTasks, type TaskFilter } from './tasks.ts';
+import { dueTasks, insertTasks, listTasks, longestWait, type TaskFilter } from './tasks.ts';
 
 const many = 25_000;
 const start = Date.UTC(2026, 0, 1);
+
+test.each([
+  ['what is due', (db: Store['read']) => dueTasks(db, start, 100)],
+  ['who has waited longest', (db: Store['read']) => longestWait(db, 'low')],
+])('%s is found without reading all that waits', async (_, ask) => {
+  for (const dialect of dialects.filter((each) => missing(each) === undefined)) {
+    const database = await createDatabase(dialect);
+    const store = await database.open();
+    try {
+      const waiting = Array.from({ length: 5_000 }, (_, i) => ({
+        ...taskNumber(i),
+        priority: 'high' as const,
+        ...(i % 2 === 0 ? { status: 'delayed' as const, notBefore: start * 2 } : { status: 'queued' as const }),
+      }));
+      await store.write((tx) => insertTasks(tx, waiting));
+      if (dialect === 'sqlite') {
+        const plan = await explained<{ detail: string }>(store, 'explain query plan', ask);
+        expect(plan.map(({ detail }) => detail)).toEqual([
+          expect.stringMatching(/USING .*INDEX tasks_(?:due|line) \(status=\? AND \w+[<>]\?\)/),
+        ]);
+      } else {
+        await sql`vacuum analyze tasks`.execute(store.read);
+        const [row] = await explained<{ 'QUERY PLAN': readonly { readonly Plan: PagesRead }[] }>(
+          store,
+          'explain (analyze, buffers, format json)',
+          ask,
+        );
+        const read = row?.['QUERY PLAN'][0]?.Plan;
+        expect((read?.['Shared Hit Blocks'] ?? 0) + (read?.['Shared Read Blocks'] ?? 0)).toBeLessThan(5);
+      }
+    } finally {
+      await store.close();
+      await database.remove();
+    }
+  }
+});
+
+interface PagesRead {
+  readonly 'Shared Hit Blocks': number;
+  readonly 'Shared Read Blocks': number;
+}
 
 /** Long lists, in which a rare match lies far down. */
 for (const dialect of dialects) {
