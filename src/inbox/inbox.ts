@@ -97,16 +97,16 @@ export function createInbox(parts: InboxParts): Inbox {
     clock,
     log,
     capacity: workers,
-    async take(free) {
+    async take(free, now) {
       const taken = await store.write(async (tx) => {
         // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
         if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
-        return takeDeliveries(tx, node, free, clock.now(), room());
+        return takeDeliveries(tx, node, free, now, room());
       });
       for (const delivery of taken) largeInHand += largeOf(delivery);
       return taken;
     },
-    nextDue: () => nextDelivery(store.read, room()),
+    nextDue: (now) => nextDelivery(store.read, now, room()),
     work: (delivery, signal) =>
       work(delivery, signal).finally(() => {
         largeInHand -= largeOf(delivery);

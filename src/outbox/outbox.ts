@@ -79,15 +79,15 @@ export function createOutbox(parts: OutboxParts): Outbox {
       clock,
       log,
       capacity: senders,
-      take: async (free) => {
+      take: async (free, now) => {
         if (restsUntil > clock.monotonic()) return [];
         return store.write(async (tx) => {
           // Whoever holds something must be watched: a node that was struck off while it was frozen puts itself back first.
           if (!(await holdNode(tx, node, 'to keep it'))) await beat(tx, node, clock.now());
-          return takeMessages(tx, node, channel.name, free, clock.now());
+          return takeMessages(tx, node, channel.name, free, now);
         });
       },
-      nextDue: () => nextMessage(store.read, channel.name, clock.now()),
+      nextDue: (now) => nextMessage(store.read, channel.name, now),
       async work(message, signal) {
         const sending = await deliver(channel, message, signal);
         const { result } = sending;

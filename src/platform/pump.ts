@@ -8,10 +8,10 @@ export interface PumpParts<Item> {
   readonly log: Log;
   /** How many items are worked on at the same time. */
   readonly capacity: number;
-  /** The next items, at most so many; from now on they are this pump's. */
-  readonly take: (free: number) => Promise<readonly Item[]>;
-  /** When something that cannot be taken yet becomes due, by the wall clock. */
-  readonly nextDue: () => Promise<number | null>;
+  /** The next items that are due at `now`, at most so many; from now on they are this pump's. */
+  readonly take: (free: number, now: number) => Promise<readonly Item[]>;
+  /** When the next of those becomes due that were not at `now`, by the wall clock. */
+  readonly nextDue: (now: number) => Promise<number | null>;
   /** Does one item to its end, or gives it up when the signal aborts. */
   readonly work: (item: Item, signal: AbortSignal) => Promise<void>;
 }
@@ -54,17 +54,20 @@ export class Pump<Item> {
     const { name, clock, log, capacity, take, nextDue } = this.parts;
     this.cancel();
     let waitMs = safetyMs;
+    // What becomes due between taking and asking when the next is due was in time for neither, so both go by one time.
+    let now = clock.now();
     try {
       while (this.again && !this.stopping.signal.aborted) {
         // Items that end together end one after the other in this turn of the loop: take all their places at once.
         await new Promise((resolve) => setImmediate(resolve));
         this.again = false;
         const free = capacity - this.working.size;
-        const items = free > 0 ? await take(free) : [];
+        now = clock.now();
+        const items = free > 0 ? await take(free, now) : [];
         for (const item of items) this.begin(item);
         if (items.length > 0) this.again = true;
       }
-      const due = await nextDue();
+      const due = await nextDue(now);
       if (due !== null) waitMs = Math.min(waitMs, Math.max(1, due - clock.now()));
       if (this.working.size >= capacity) waitMs = safetyMs;
     } catch (error) {

@@ -135,13 +135,14 @@ export async function takeDeliveries(tx: Tx, node: string, limit: number, now: n
   return rows.map(toDelivery).sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** When the next delivery is due; those under way are left out only once they are settled. */
-export async function nextDelivery(db: Kysely<Schema>, room: LargeRoom): Promise<number | null> {
+/** When the next delivery becomes due after `now`; of those under way nothing is said. */
+export async function nextDelivery(db: Kysely<Schema>, now: number, room: LargeRoom): Promise<number | null> {
   let query = db
     .selectFrom('inbox')
     .select((select) => select.fn.min('not_before').as('next'))
     .where('state', '=', received)
-    .where('holder', 'is', null);
+    .where('holder', 'is', null)
+    .where('not_before', '>', now);
   if (room.bytes <= 0) query = query.where('body_size', '<', room.large);
   return (await query.executeTakeFirst())?.next ?? null;
 }

@@ -173,7 +173,7 @@ export async function takeMessages(tx: Tx, node: string, channel: string, limit:
   return rows.map((row) => ({ ...toMessage(row), doubtful: doubted.has(row.id) }));
 }
 
-/** When the next message may go; of those under way nothing is said. */
+/** When the next message may go that may not at `now`; of those under way nothing is said. */
 export async function nextMessage(db: Kysely<Schema>, channel: string, now: number): Promise<number | null> {
   const row = await db
     .selectFrom('outbox')
