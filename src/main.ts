@@ -10,6 +10,7 @@ import type { BackupParts, Manifest } from './backup/backup.ts';
 import { restore } from './backup/restore.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
+import { tracesOf } from './config/traces.ts';
 import { withoutSecrets } from './config/without-secrets.ts';
 import { createDemos } from './demo/demos.ts';
 import { type Limits, microUsd } from './domain/budget.ts';
@@ -60,6 +61,7 @@ import type { App } from './server/env.ts';
 import { Feed } from './server/feed.ts';
 import { metricsApp } from './server/metrics/own-port.ts';
 import { openPages } from './server/pages/pages.ts';
+import { watchJournal } from './server/watch-journal.ts';
 import type { Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
@@ -69,6 +71,7 @@ import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import { findProfile } from './store/profiles.ts';
 import type { Store } from './store/store.ts';
+import type { Tracing, TracingParts } from './tracing/tracing.ts';
 import { canonicalAddress } from './workspace/repository.ts';
 import { repositoryPattern } from './workspace/repository-pattern.ts';
 
@@ -189,6 +192,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       run: microUsd(config.runBudgetUsd),
       conversation: config.conversationWarnTokens,
     };
+    const tracing = await openTracing(config, { store, clock, log, node: home.nodeId, version });
     const runsDirectory = join(config.home, 'runs');
     const equipment = await equip(
       {
@@ -225,7 +229,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         keepRunsMs: config.keepRunsDays === 0 ? null : config.keepRunsDays * 86_400_000,
         limits,
         prices: config.prices,
-        onBooked: (entry) => oversight.booked(entry),
+        onBooked(entry) {
+          oversight.booked(entry);
+          tracing?.booked(entry);
+        },
+        onDelivered: (delivery) => tracing?.delivered(delivery),
       },
     );
     undo.push(() => equipment.stop());
@@ -249,6 +257,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const feed = new Feed(store, clock, log);
     await feed.start();
     undo.push(() => feed.stop());
+    if (tracing) {
+      const watching = watchJournal(feed, tracing.observe, log);
+      undo.push(() => watching.stop().then(tracing.stop));
+    }
     const oversight = oversee({
       ...{ config, store, clock, log, version, limits, feed, outbox, providers, providersNow },
       node: home.nodeId,
@@ -299,6 +311,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         keyLimit: rateLimit(clock, config.keyRequestsPerMinute),
         addressLimit: rateLimit(clock, config.addressRequestsPerMinute),
       },
+      traceRequest: tracing?.request,
       sessions,
       streams,
       audit,
@@ -465,6 +478,14 @@ function backupPartsOf(config: Config, clock: Clock): BackupParts {
 /** Puts a backup into the home, which must be empty. */
 export const restoreBackup = (config: Config, file: string, signal: AbortSignal): Promise<Manifest> =>
   restore({ ...backupPartsOf(config, systemClock), file, home: config.home, databaseUrl: config.databaseUrl }, signal);
+
+/** Nothing of it is even loaded where nobody asked for it. */
+async function openTracing(config: Config, parts: Omit<TracingParts, 'settings'>): Promise<Tracing | undefined> {
+  const settings = tracesOf(config);
+  if (settings === undefined) return undefined;
+  const { startTracing } = await import('./tracing/tracing.ts');
+  return startTracing({ ...parts, settings });
+}
 
 async function openPgBoss(store: Store, log: Log): Promise<Line> {
   const { pgBossLine } = await import('./queue/pg-boss.ts');

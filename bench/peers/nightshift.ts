@@ -65,6 +65,7 @@ export async function nightshiftWithRunner(place: Place, concurrency: number): P
       limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },
       prices: {},
       onBooked: () => undefined,
+      onDelivered: () => undefined,
     },
   );
   const close = async (): Promise<void> => {

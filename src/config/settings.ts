@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { alertNames } from '../domain/alert.ts';
 import { findingTasks } from '../domain/follow-up.ts';
 import { reviewVerdicts } from '../domain/review.ts';
+import { samplers } from '../domain/sampler.ts';
 import { tiers } from '../domain/tier.ts';
 import { logLevels } from '../platform/log.ts';
 import { hooks, locateHooks, locateTodos, scheduleSchema, todoFiles, webhookSchema, whole, word } from './structured.ts';
@@ -93,6 +94,73 @@ export const settings = {
     allowed: 'at least 16 printable characters without spaces',
     about: 'what opens /metrics at METRICS_PORT, and nothing else',
     secret: true,
+  },
+  otelDisabled: {
+    default: false,
+    env: 'OTEL_SDK_DISABLED',
+    schema: z.union([z.boolean(), z.stringbool()]),
+    allowed: 'true or false',
+    about: 'no traces, whatever else is set',
+  },
+  otelTracesExporter: {
+    env: 'OTEL_TRACES_EXPORTER',
+    schema: z.enum(['otlp', 'none']),
+    allowed: 'otlp or none',
+    about: 'whether traces are sent; naming an endpoint is enough',
+  },
+  otelEndpoint: {
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'OpenTelemetry collector that traces are sent to, at /v1/traces',
+  },
+  otelTracesEndpoint: {
+    env: 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    schema: url(/^https?$/),
+    allowed: 'an http(s) URL',
+    about: 'the same, in full',
+  },
+  otelProtocol: {
+    default: 'http/json',
+    env: 'OTEL_EXPORTER_OTLP_PROTOCOL',
+    schema: z.string(),
+    allowed: 'http/json',
+    about: 'how traces are sent',
+  },
+  otelHeaders: {
+    env: 'OTEL_EXPORTER_OTLP_HEADERS',
+    schema: z.string(),
+    allowed: 'name=value pairs with commas between them',
+    about: 'headers for the collector, such as its key',
+    secret: true,
+  },
+  otelTracesHeaders: {
+    env: 'OTEL_EXPORTER_OTLP_TRACES_HEADERS',
+    schema: z.string(),
+    allowed: 'name=value pairs with commas between them',
+    about: 'the same, for traces alone',
+    secret: true,
+  },
+  otelServiceName: { env: 'OTEL_SERVICE_NAME', schema: z.string().min(1), allowed: 'a name', about: 'what the server is called in traces' },
+  otelResourceAttributes: {
+    env: 'OTEL_RESOURCE_ATTRIBUTES',
+    schema: z.string(),
+    allowed: 'name=value pairs with commas between them',
+    about: 'what else traces say of the server',
+  },
+  otelTracesSampler: {
+    default: 'parentbased_always_on',
+    env: 'OTEL_TRACES_SAMPLER',
+    schema: z.enum(samplers),
+    allowed: samplers.join(', '),
+    about: 'which traces are sent',
+  },
+  otelTracesSamplerArg: {
+    default: 1,
+    env: 'OTEL_TRACES_SAMPLER_ARG',
+    schema: z.coerce.number().min(0).max(1),
+    allowed: 'a share from 0 to 1',
+    about: 'how many of them, for samplers by ratio',
   },
   databaseUrl: {
     env: 'DATABASE_URL',

@@ -7,6 +7,7 @@ import { append } from '../store/journal.ts';
 import { holdProfiles } from '../store/profiles.ts';
 import type { Tx } from '../store/store.ts';
 import { findOpenByKey, insertDependencies, insertTasks, lockStatuses, readySince } from '../store/tasks.ts';
+import { insertTraces } from '../store/traces.ts';
 import type { Line, Refusal, Submission, Wish } from './queue.ts';
 
 const defaultMaxAttempts = 3;
@@ -74,6 +75,12 @@ export async function enqueue(
     tx,
     drafts.flatMap(({ wish, task }) =>
       task && stored.has(task.id) ? [...new Set(wish.dependsOn)].map((dependsOn) => ({ taskId: task.id, dependsOn })) : [],
+    ),
+  );
+  await insertTraces(
+    tx,
+    drafts.flatMap(({ wish: { traceparent }, task }) =>
+      traceparent !== undefined && task && stored.has(task.id) ? [{ taskId: task.id, traceparent }] : [],
     ),
   );
   await append(tx, events, now);

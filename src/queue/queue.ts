@@ -35,6 +35,8 @@ export interface Wish {
   readonly parentTaskId?: string;
   readonly maxAttempts?: number;
   readonly needsApproval?: boolean;
+  /** Of the request that asks for it, where traces are kept. */
+  readonly traceparent?: string;
 }
 
 export type Submission =

@@ -60,6 +60,7 @@ export interface EquipmentSettings {
   readonly prices: Readonly<Record<string, PriceSetting>>;
   /** Told of each model call once it is in the ledger. */
   readonly onBooked: (entry: LedgerEntry) => void;
+  readonly onDelivered: RunnerParts['onDelivered'];
 }
 
 interface Base {
@@ -198,6 +199,7 @@ export async function equip(base: Base, settings: EquipmentSettings): Promise<Eq
 
   return {
     runner: {
+      onDelivered: settings.onDelivered,
       ...base,
       hooks,
       git,

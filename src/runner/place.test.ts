@@ -80,6 +80,7 @@ beforeEach(async () => {
       limits: { day: null, ceiling: null, proactive: null, run: null, conversation: null },
       prices: {},
       onBooked: () => undefined,
+      onDelivered: () => undefined,
     },
   );
   repository = mkdtempSync(join(tmpdir(), 'nightshift-place-'));

@@ -43,6 +43,13 @@ export interface RunnerParts extends PlaceParts, DeliveryParts, HookParts, Recor
   readonly maxRounds: number;
   /** A checkpoint after so many tool calls; 0 for none. */
   readonly checkpointEvery: number;
+  /** Told how long it took to bring a run's work to where it is wanted. */
+  readonly onDelivered: (delivery: {
+    readonly runId: string;
+    readonly at: number;
+    readonly durationMs: number;
+    readonly ok: boolean;
+  }) => void;
 }
 
 /** A run while it lasts: what it is, where it writes, and what has come of it so far. */
@@ -172,6 +179,7 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
   if (claim.task.deliverable === 'review') return review(current, place, outcome);
   if (!place.workspace) return outcome;
 
+  const began = parts.clock.monotonic();
   const delivered = await deliver(
     parts,
     claim,
@@ -179,6 +187,7 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
     { patchFile: current.patchFile, notGreen: current.result.notGreen },
     signal,
   );
+  parts.onDelivered({ runId: claim.run.id, at: parts.clock.now(), durationMs: parts.clock.monotonic() - began, ok: delivered.ok });
   // What was committed is there whatever comes of the run, and who looks for it has to find it.
   current.result = { ...current.result, ...delivered.result };
   if (signal.aborted) return whyStopped(signal.reason);

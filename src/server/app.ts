@@ -37,6 +37,7 @@ import { taskRoutes } from './routes/tasks.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { workspaceRoutes } from './routes/workspaces.ts';
+import { traced } from './trace.ts';
 
 const maxBodyBytes = 1024 * 1024;
 
@@ -50,6 +51,7 @@ export function createApp(parts: ServerParts): App {
     if (requirement) context.set('requirement', requirement);
     await next();
   });
+  if (parts.traceRequest) for (const path of ['/api/*', '/webhook/*', '/mcp']) app.use(path, traced(parts.traceRequest));
   app.onError((error, context) => problemOf(context, error, parts.log));
   app.notFound((context) => {
     const { method, path } = context.req;

@@ -16,6 +16,8 @@ export interface AppEnv {
     /** Absent before the door. */
     caller?: Caller;
     credential?: Credential;
+    /** Where its span stands; absent where no traces are kept. */
+    traceparent?: string;
     /** The code of what it was refused with. */
     refusal?: string;
     /** What a refusal says besides, for clients that look for it under the names of another runtime. */

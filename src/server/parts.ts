@@ -20,6 +20,7 @@ import type { Feed } from './feed.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Pages } from './pages/pages.ts';
 import type { ProvidersState } from './providers-state.ts';
+import type { TraceRequest } from './trace.ts';
 
 export interface ServerParts {
   readonly store: Store;
@@ -37,6 +38,7 @@ export interface ServerParts {
   readonly feed: Feed;
   readonly metrics: Metrics;
   readonly access: AccessParts;
+  readonly traceRequest: TraceRequest | undefined;
   readonly sessions: Sessions;
   readonly streams: OpenStreams;
   readonly audit: Pick<Audit, 'record'>;

@@ -18,7 +18,22 @@ export function watchJournal(feed: Feed, read: (events: readonly JournalEvent[])
         await feed.changed(feed.end, 1_000, stopping.signal);
       }
     }
+    await readTheRest();
   })();
+
+  /** What was stored before the end belongs to it: the runs that a stop ends, most of all. */
+  async function readTheRest(): Promise<void> {
+    try {
+      for (;;) {
+        const next = await feed.next(position, () => true);
+        if (next.events.length === 0) return;
+        await read(next.events);
+        position = next.position;
+      }
+    } catch (error) {
+      log.warn({ err: error }, 'the last events of the journal could not be read');
+    }
+  }
   return {
     async stop() {
       stopping.abort();

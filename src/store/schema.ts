@@ -29,6 +29,7 @@ export interface Schema {
   follow_ups: { run_id: string; task_id: string; attempts: number; holder: string | null; created_at: number };
   offspring: { key: string; task_id: string; run_id: string; created_at: number };
   inbox: InboxTable;
+  task_traces: { task_id: string; traceparent: string };
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
   rounds: RoundTable;

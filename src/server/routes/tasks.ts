@@ -28,6 +28,7 @@ import {
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+import { traceOf } from '../trace.ts';
 import { taskSchema, taskView } from '../views.ts';
 
 const tags = ['Tasks'];
@@ -299,6 +300,7 @@ function wishOf(given: z.infer<typeof newTaskSchema>, context: Context<AppEnv>):
     ...(named as Pick<Wish, 'title'>),
     source: 'api',
     requestedBy: context.get('user'),
+    ...traceOf(context),
     trust: trustIn(context.get('caller')),
     priority,
     ...(notBefore === undefined ? {} : { notBefore: Date.parse(notBefore) }),

@@ -16,6 +16,7 @@ import { freeText, isProfileName, oneLine, repositorySchema } from '../../inputs
 import type { ServerParts } from '../../parts.ts';
 import { json } from '../../responses.ts';
 import { newRouter } from '../../router.ts';
+import { traceOf } from '../../trace.ts';
 import { notFound, refusals } from './dialect.ts';
 import { openExecutions, settlingMs } from './executions.ts';
 import {
@@ -82,7 +83,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     async (context) => {
       const { workerId, workItemId, prompt, repository } = context.req.valid('json');
       const worker = await requireWorker(workerId);
-      const by = { user: context.get('user'), trust: trustIn(context.get('caller')) };
+      const by = { user: context.get('user'), trust: trustIn(context.get('caller')), trace: traceOf(context) };
       const id =
         workItemId === undefined
           ? await executePrompt(worker, prompt ?? '', repository, by)
@@ -245,6 +246,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
         source,
         requestedBy: createdBy,
         trust: trustIn(context.get('caller')),
+        ...traceOf(context),
         priority: priorityOf[type],
         labels: [type],
         needsApproval: true,
@@ -353,7 +355,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
     worker: Profile,
     prompt: string,
     repository: string | undefined,
-    { user, trust }: { readonly user: string; readonly trust: Trust },
+    { user, trust, trace }: { readonly user: string; readonly trust: Trust; readonly trace: ReturnType<typeof traceOf> },
   ): Promise<string> {
     await refuseUnfit({ engine: undefined, profile: worker.name, repository, trust });
     const submission = await queue.submit({
@@ -363,6 +365,7 @@ export function agentRuntimeRoutes({ store, queue, clock, removeWorkspace, refus
       source,
       requestedBy: user,
       trust,
+      ...trace,
       priority: 'medium',
       ...(repository === undefined ? {} : { repository }),
     });
