@@ -12,14 +12,18 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { failure, GitWorld, git, value, write } from '../../test/support/git-world.ts';
 import type { Checkpoint, Rewinding } from '../domain/checkpoint.ts';
+import { systemClock } from '../platform/clock.ts';
 import { checkpointsOfRun } from '../store/checkpoints.ts';
+import { takeFiles } from './checkpoint.ts';
 import type { CheckpointWish } from './checkpoints.ts';
+import { createGit, type Git } from './git.ts';
 import type { Workspace } from './workspace.ts';
 
 const start = { 'a.txt': 'a\n', 'src/b.txt': 'b\n', 'gone.txt': 'x\n', '.gitignore': 'out/\n*.log\nnode_modules/\n' };
@@ -103,6 +107,41 @@ describe('a checkpoint', () => {
     const before = rewound.kind === 'rewound' ? rewound.before : null;
     expect(await rewind(before as Checkpoint)).toMatchObject({ kind: 'rewound' });
     expect(everything()).toEqual(later);
+  });
+
+  test('sees what was changed at the same size, in the second of the last look, while the list of files was written', async () => {
+    /** By second and size alone, so that the times below are all that git can tell by. */
+    const bySecond = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'core.checkStat', GIT_CONFIG_VALUE_0: 'minimal' };
+    const real = createGit({ clock: systemClock, path: process.env['PATH'] ?? '', env: bySecond });
+    const second = new Date(Math.floor(Date.now() / 1_000) * 1_000 - 60_000);
+    const writeThen = (content: string): void => {
+      writeFileSync(path('x.log'), content);
+      utimesSync(path('x.log'), second, second);
+    };
+    const logOf = async (git: Git): Promise<string> => {
+      const { ignored } = value(await takeFiles(git, workspace, { live: true }, world.stop.signal));
+      return git(workspace.gitDir, 'cat-file', 'blob', `${ignored}:x.log`);
+    };
+    writeThen('one');
+    write(workspace.tree, { 'y.log': 'y' });
+    expect(await logOf(real)).toBe('one');
+    utimesSync(join(workspace.path, 'ignored-index'), second, second);
+
+    rmSync(path('y.log'));
+    let dropped = 0;
+    const withAnAgent: Git = {
+      ...real,
+      run(call, signal) {
+        if (call.args.includes('--index-info')) {
+          dropped += 1;
+          writeThen('two');
+        }
+        return real.run(call, signal);
+      },
+    };
+    await logOf(withAnAgent);
+    expect(dropped).toBe(1);
+    expect(await logOf(real)).toBe('two');
   });
 
   test('follows what becomes ignored and what is ignored no more', async () => {

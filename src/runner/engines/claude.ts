@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as AgentSdk from '@anthropic-ai/claude-agent-sdk';
-import type { HookCallback, Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
+import type { Options, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk';
 import { failed, type Outcome } from '../../domain/outcome.ts';
 import { taskPrompt, withContract } from '../../domain/prompt.ts';
-import type { Clock } from '../../platform/clock.ts';
+import { type Clock, wait } from '../../platform/clock.ts';
 import { sweepRun } from '../clear-away.ts';
+import type { ToolCall as ToolUse } from '../hooks/hook.ts';
 import { sdkHooks } from './claude/hooks.ts';
 import { createNarrator } from './claude/narrator.ts';
 import { createPositions, type Positions } from './claude/position.ts';
@@ -95,7 +96,14 @@ async function* converse(
   let thrown: string | undefined;
   let lastRetryMs: number | undefined;
   try {
-    const options = optionsFor(parts, request, conversation, sessionId, agent, hooksFor(request, conversation, positions, conceal, signal));
+    const options = optionsFor(
+      parts,
+      request,
+      conversation,
+      sessionId,
+      agent,
+      hooksFor(parts, request, conversation, positions, conceal, signal),
+    );
     const warm = await sdk.startup({ options: { ...options, ...ownTools(sdk, conversation) } });
     const prompt = conversation.prompt ?? (resumed ? goOn : withContract(taskPrompt(request.task), request.task.doneWhen));
     for await (const message of warm.query(prompt)) {
@@ -231,27 +239,29 @@ function sessionOf(
   return resumeAt === undefined ? { resume } : { resume, resumeSessionAt: resumeAt, forkSession: true, sessionId };
 }
 
-/** Seconds that a tool may be held up. */
-const longestHold = 120;
+/** How long a tool may be held up. */
+const longestHoldMs = 120_000;
 
-/** What hooks want to be told of and asked, and before each tool the chance to keep things as they are. */
+/** What hooks want to be told of and asked, and before each tool that they do not refuse the chance to keep things as they are. */
 function hooksFor(
+  { clock }: ClaudeParts,
   { watch }: EngineRequest,
   { beforeTool }: ConversationRequest,
   positions: Positions,
   conceal: (text: string) => string,
   signal: AbortSignal,
 ): NonNullable<Options['hooks']> {
-  const watched = watch === undefined ? {} : sdkHooks(watch, conceal);
-  if (!beforeTool) return watched;
-  const ask: HookCallback = async (input) => {
-    if (input.hook_event_name !== 'PreToolUse') return {};
-    // What subagents do is no part of the conversation that a position is in.
-    if (input.agent_id === undefined) await positions.reached(input.tool_use_id, signal);
-    await beforeTool({ tool: input.tool_name, input: input.tool_input });
-    return {};
-  };
-  return { ...watched, PreToolUse: [...(watched.PreToolUse ?? []), { hooks: [ask], timeout: longestHold }] };
+  const beforeUse =
+    beforeTool &&
+    (async ({ call, name, input, bySubagent }: ToolUse): Promise<void> => {
+      // What subagents do is no part of the conversation that a position is in.
+      if (!bySubagent) await positions.reached(call, signal);
+      const used = new AbortController();
+      const held = beforeTool({ tool: name, input });
+      await Promise.race([held, wait(clock, longestHoldMs, AbortSignal.any([signal, used.signal]))]);
+      used.abort();
+    });
+  return sdkHooks({ watch, beforeUse }, conceal);
 }
 
 function environment(

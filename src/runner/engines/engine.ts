@@ -66,7 +66,7 @@ export interface ConversationRequest {
   onSession?(sessionId: string): Promise<void>;
   /** Told of each message after which the session can be gone on with, see `resumeAt`. */
   onPosition?(messageId: string): void;
-  /** Awaited before a tool is used. Whatever comes of it, the tool is used. */
+  /** Awaited before a tool is used that no hook refused, with the input that it will get. Must not reject. */
   beforeTool?(call: ToolCall): Promise<void>;
 }
 

@@ -35,11 +35,22 @@ async function performed(turns: readonly object[], ...list: readonly Hook[]) {
     record: async (event) => void told.push(event),
     signal: new AbortController().signal,
   });
-  const { outcome } = await perform(engine, { ...stage.request, watch });
+  const before: unknown[] = [];
+  const { conversation } = stage.request;
+  if (!conversation) throw new Error('no conversation');
+  const beforeTool = async ({ input }: { readonly input: unknown }): Promise<void> => void before.push(input);
+  const { outcome } = await perform(engine, { ...stage.request, watch, conversation: { ...conversation, beforeTool } });
   await watch.end();
   /** What the model was shown last. */
   const shown = JSON.stringify(stage.asked.at(-1)?.message.messages);
-  return { outcome, told, shown, directory: stage.request.directory, credential: stage.request.conversation?.model.credential ?? '' };
+  return {
+    outcome,
+    told,
+    shown,
+    before,
+    directory: stage.request.directory,
+    credential: stage.request.conversation?.model.credential ?? '',
+  };
 }
 
 const hook = <P extends WorkPoint>(on: P, run: Hook<P>['run'], more: Partial<Hook> = {}): Hook =>
@@ -83,7 +94,7 @@ test('a model that cannot go on ends the turn with an error', async () => {
 });
 
 test('a refused tool is not used, the model sees why, and the run goes on', async () => {
-  const { outcome, told, shown, directory } = await performed(
+  const { outcome, told, shown, before, directory } = await performed(
     [bash('touch pushed.txt'), { say: 'Then not.' }],
     hook('pre-tool', ({ tool }) => ({
       allow: !String((tool.input as { command: string }).command).includes('pushed'),
@@ -93,6 +104,7 @@ test('a refused tool is not used, the model sees why, and the run goes on', asyn
   expect(outcome).toEqual({ kind: 'succeeded', summary: 'Then not.' });
   expect(existsSync(join(directory, 'pushed.txt'))).toBe(false);
   expect(shown).toContain('The hook pre-tool refused it: never push');
+  expect(before).toEqual([]); // what is not used is worth no checkpoint
   expect(told).toEqual([
     {
       type: 'run.denied',
@@ -111,9 +123,14 @@ test('a tool gets what hooks put in place of its input, one after the other, and
       },
       { id },
     );
-  const { told, shown, directory } = await performed([bash('echo > order.txt begin'), { say: 'Done.' }], append('one'), append('two'));
+  const { told, shown, before, directory } = await performed(
+    [bash('echo > order.txt begin'), { say: 'Done.' }],
+    append('one'),
+    append('two'),
+  );
   expect(readFileSync(join(directory, 'order.txt'), 'utf8')).toBe('begin one two\n');
   expect(shown).toContain('said one said two');
+  expect(before).toMatchObject([{ command: 'echo > order.txt begin one two' }]);
   expect(told).toMatchObject([
     { type: 'run.rewritten', data: { tool: 'Bash', by: ['hook one', 'hook two'], input: { command: 'echo > order.txt begin one two' } } },
   ]);

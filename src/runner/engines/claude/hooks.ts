@@ -1,6 +1,6 @@
 import type { HookCallback, HookInput, Options, SyncHookJSONOutput } from '@anthropic-ai/claude-agent-sdk';
 import type { WorkPoint } from '../../../domain/hook.ts';
-import type { ToolCall, ToolEnd, Watch } from '../../hooks/hook.ts';
+import type { ToolCall, ToolEnd, ToolVerdict, Watch } from '../../hooks/hook.ts';
 import { resultText, shownInput, trimmed } from '../../shown.ts';
 
 /** What a hook is shown of a tool's output, and of each long field of its input. */
@@ -12,11 +12,17 @@ const sdkTimeoutSeconds = 3_600;
 
 type Input<E extends HookInput['hook_event_name']> = Extract<HookInput, { hook_event_name: E }>;
 
+export interface Listening {
+  readonly watch: Watch | undefined;
+  /** Awaited before a tool that nobody refused is used, with the input that it will get. Must not reject. */
+  readonly beforeUse: ((tool: ToolCall) => Promise<void>) | undefined;
+}
+
 /**
  * The SDK's hook events in our words. Only those are asked for that somebody wants: each costs the agent's program a
  * question and an answer. `conceal` goes over everything that an agent or a tool wrote.
  */
-export function sdkHooks(watch: Watch, conceal: (text: string) => string): NonNullable<Options['hooks']> {
+export function sdkHooks({ watch, beforeUse }: Listening, conceal: (text: string) => string): NonNullable<Options['hooks']> {
   const shown = (text: string, limit: number): string => trimmed(conceal(text), limit);
   const end = (input: Input<'PostToolUse'> | Input<'PostToolUseFailure'>, failed: boolean, output: string): ToolEnd => ({
     ...callOf(input, shownInput(input.tool_input, shown, inputLimit, inputLimit / 2)),
@@ -26,12 +32,13 @@ export function sdkHooks(watch: Watch, conceal: (text: string) => string): NonNu
     durationMs: input.duration_ms === undefined ? null : Math.round(input.duration_ms),
   });
   const tell = async (moment: Parameters<Watch['tell']>[0]): Promise<SyncHookJSONOutput> => {
-    await watch.tell(moment);
+    await watch?.tell(moment);
     return {};
   };
   const all: readonly (readonly [WorkPoint, NonNullable<Options['hooks']>])[] = [
     ['thinking-start', on('UserPromptSubmit', ({ prompt }) => tell({ point: 'thinking-start', prompt: shown(prompt, promptLimit) }))],
-    ['pre-tool', on('PreToolUse', (input) => asked(watch, callOf(input, withoutSecret(input.tool_input, conceal))))],
+    // One answer for both: the SDK asks all of its hooks at once, and each about the input that the model gave.
+    ['pre-tool', on('PreToolUse', (input) => asked({ watch, beforeUse }, callOf(input, withoutSecret(input.tool_input, conceal))))],
     [
       'tool-complete',
       {
@@ -56,7 +63,8 @@ export function sdkHooks(watch: Watch, conceal: (text: string) => string): NonNu
       },
     ],
   ];
-  return Object.assign({}, ...all.flatMap(([point, hooks]) => (watch.wants(point) ? hooks : [])));
+  const wants = (point: WorkPoint): boolean => watch?.wants(point) === true || (point === 'pre-tool' && beforeUse !== undefined);
+  return Object.assign({}, ...all.flatMap(([point, hooks]) => (wants(point) ? hooks : [])));
 }
 
 function on<E extends HookInput['hook_event_name']>(
@@ -67,13 +75,14 @@ function on<E extends HookInput['hook_event_name']>(
   return { [event]: [{ hooks: [callback], timeout: sdkTimeoutSeconds }] };
 }
 
-async function asked(watch: Watch, tool: ToolCall): Promise<SyncHookJSONOutput> {
-  const verdict = await watch.ask({ point: 'pre-tool', tool });
+async function asked({ watch, beforeUse }: Listening, tool: ToolCall): Promise<SyncHookJSONOutput> {
+  const verdict: ToolVerdict = watch?.wants('pre-tool') ? await watch.ask({ point: 'pre-tool', tool }) : { allow: true };
   if (!verdict.allow) {
     return {
       hookSpecificOutput: { hookEventName: 'PreToolUse', permissionDecision: 'deny', permissionDecisionReason: verdict.reason },
     };
   }
+  await beforeUse?.(verdict.input ? { ...tool, input: verdict.input } : tool);
   if (!verdict.input) return {};
   const said = verdict.reason === undefined ? '' : ` ${verdict.reason}`;
   return {
