@@ -1,7 +1,10 @@
 import type { Reason } from './outcome.ts';
 
-/** When one is made: the gates were green, so many tool calls have passed, a command may destroy something, a rewind replaces files. */
-export const checkpointKinds = ['green', 'calls', 'risky', 'rewind'] as const;
+/**
+ * When one is made: the gates were green, so many tool calls have passed, a command may destroy something, the run was cut
+ * short and another shall go on, a rewind replaces files.
+ */
+export const checkpointKinds = ['green', 'calls', 'risky', 'cut', 'rewind'] as const;
 export type CheckpointKind = (typeof checkpointKinds)[number];
 
 /** Where a conversation stood. Without a message it had only begun. */

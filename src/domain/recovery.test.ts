@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NextAttempt } from './next-attempt.ts';
 import { failed, type Setback } from './outcome.ts';
-import { type History, planRecovery, type Recovery } from './recovery.ts';
+import { goesOnFrom, type History, planRecovery, type Recovery } from './recovery.ts';
 import { stopRules } from './round.ts';
 
 const fails = (code: string, retryable = false): Setback => failed(code, `It ended with ${code}.`, retryable) as Setback;
@@ -94,6 +94,11 @@ describe('a run that took too long', () => {
   });
 });
 
+test('what was done last is worth keeping where the next attempt goes on among the files', () => {
+  const kept = catalogue.filter(([, setback]) => goesOnFrom(setback)).map(([, { reason }]) => reason.code);
+  expect(kept).toEqual(['timeout', 'prompt-too-long']);
+});
+
 describe('another way', () => {
   test('names the one that led nowhere, and has a bigger model', () => {
     const recovery = plan(stuck('no-progress'));
@@ -135,6 +140,9 @@ describe('a conversation that is too long', () => {
   test('is begun anew among the files of the last checkpoint, with its note', () => {
     const recovery = plan(fails('prompt-too-long'), { checkpoints: [at('one'), at('two')] });
     expect(recovery).toMatchObject({ kind: 'alternative', plan: { checkpoint: 'two', newConversation: true, tier: null } });
-    expect(recovery.kind === 'alternative' && recovery.plan.background).toContain('too long for the model');
+    const background = recovery.kind === 'alternative' ? recovery.plan.background : '';
+    expect(background).toContain('too long for the model');
+    expect(background).toContain('- Note of one.');
+    expect(background).not.toContain('Note of two.'); // that one is told by whoever goes on from it
   });
 });

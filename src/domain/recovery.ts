@@ -82,6 +82,9 @@ const again = ({ setback, backoffMs }: History): Recovery => ({
   afterMs: (setback.kind === 'failed' ? setback.afterMs : undefined) ?? backoffMs,
 });
 
+/** Whether the next attempt goes on among the files of a run that ended like this, so that what was done last is worth keeping. */
+export const goesOnFrom = (setback: Setback): boolean => ['more-time', 'a-new-conversation'].includes(remedyOf(setback));
+
 /** Without a point in its conversation there is nothing to go on from. */
 function onFromThere(history: History): Recovery {
   const from = history.checkpoints.findLast(({ session }) => session !== null && session.messageId !== null);
@@ -114,13 +117,18 @@ function anotherWay({ setback, planned, checkpoints, tier }: History): NextAttem
   };
 }
 
-/** The files stay; of what was said only the note of the last checkpoint, which whoever goes on from one is told. */
+/** How many notes of checkpoints stand for a conversation. */
+const notesTold = 6;
+
+/** The files stay; of what was said only the notes of the checkpoints. That of the last one is told to whoever goes on from it. */
 function inANewConversation({ planned, checkpoints }: History): NextAttempt {
+  const noted = checkpoints.slice(-notesTold, -1).map(({ note }) => note);
   return {
     checkpoint: checkpoints.at(-1)?.id ?? null,
     background: told(
       planned,
       'An earlier attempt at this task was broken off because its conversation had become too long for the model.',
+      ...(noted.length === 0 ? [] : [`What was noted on its way:\n${noted.map((note) => `- ${note}`).join('\n')}`]),
       'Take small steps: look at parts of files, not at whole ones, and keep the output of commands short.',
     ),
     tier: planned?.tier ?? null,

@@ -135,7 +135,13 @@ export async function conversationOf(
   return { resume: session.sessionId, ...(plan?.takenBy === null && plan.background !== null ? { prompt: plan.background } : {}) };
 }
 
-const putBack = ({ number, note }: Checkpoint): string =>
+const putBack = ({ number, note, kind }: Checkpoint): string => (kind === 'cut' ? stoppedHere(note) : putBackTo(number, note));
+
+const stoppedHere = (note: string): string =>
+  `You were stopped here (${note}). Your last step may be half done, and is no part of this conversation. Look at the state of the ` +
+  'workspace, then go on with the task from there.';
+
+const putBackTo = (number: number, note: string): string =>
   `The files were put back to how they were at this point (checkpoint ${number}: ${note}). What you did after it is undone, and is no part ` +
   'of this conversation. Only installed packages, and files too big to be kept, are as they became. Look at the state of the workspace, ' +
   'then go on with the task from there.';

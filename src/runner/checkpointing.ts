@@ -21,6 +21,8 @@ export interface Checkpointing {
   beforeTool(call: ToolCall): Promise<void>;
   /** All gates are green, after so many rounds. */
   green(round: number, verdicts: readonly GateVerdict[]): Promise<void>;
+  /** The run was cut short, and nobody is at work any more. */
+  cut(why: string, signal: AbortSignal): Promise<void>;
 }
 
 const longestNote = 500;
@@ -31,17 +33,17 @@ export function createCheckpointing(parts: CheckpointingParts, signal: AbortSign
   let gates: readonly GateState[] = [];
   const told = new Set<string>();
 
-  const keep = async (kind: CheckpointKind, why: string): Promise<void> => {
-    if (!workspace || signal.aborted) return;
+  const keep = async (kind: CheckpointKind, why: string, until = signal): Promise<void> => {
+    if (!workspace || until.aborted) return;
     calls = 0;
     const words = parts.lastWords().replaceAll(/\s+/g, ' ').trim();
     const note = words === '' ? why : `${why} The agent: ${words}`;
     const wish = { kind, note: shortened(note), session: parts.position(), gates };
-    const problem = await workspaces.checkpoints.keep(workspace, wish, signal).then(
+    const problem = await workspaces.checkpoints.keep(workspace, wish, until).then(
       (kept) => (kept.ok ? undefined : kept.failure.message),
       (error: unknown) => (error instanceof Error ? error.message : String(error)),
     );
-    if (problem === undefined || told.has(problem) || signal.aborted) return;
+    if (problem === undefined || told.has(problem) || until.aborted) return;
     told.add(problem);
     parts.tell(`No checkpoint could be made: ${problem}`);
   };
@@ -58,6 +60,7 @@ export function createCheckpointing(parts: CheckpointingParts, signal: AbortSign
       gates = verdicts.map(({ gate, passed }) => ({ gate, passed }));
       await keep('green', `Gates green after round ${round}.`);
     },
+    cut: (why, until) => keep('cut', why, until),
   };
 }
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { backoffMs } from '../domain/backoff.ts';
 import { inUsd } from '../domain/budget.ts';
 import { type GateVerdict, notGreenIn } from '../domain/gate.ts';
-import { failed, hostUnfit, isHostUnfit, type Outcome } from '../domain/outcome.ts';
+import { failed, hostUnfit, isHostUnfit, isSetback, type Outcome } from '../domain/outcome.ts';
+import { goesOnFrom } from '../domain/recovery.ts';
 import type { Reminder } from '../domain/reminder.ts';
 import { noResult, type RunResult, type TestReport } from '../domain/result.ts';
 import { demoSource } from '../domain/task.ts';
@@ -132,10 +133,12 @@ async function attempt(parts: RunnerParts, claim: Claim, hooks: HooksOfRun, stop
     );
     if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
     const { place } = opened;
-    const outcome = await work(parts, current, place)
+    const checkpointing = createCheckpointing(checkpointingParts(parts, current, place), signal);
+    const outcome = await work(parts, current, place, checkpointing)
       .catch((error: unknown) => (signal.aborted ? whyStopped(signal.reason) : brokenBy(error, log)))
       .finally(() => sweepRun(run.id));
     try {
+      if (engine.converses && isSetback(outcome) && goesOnFrom(outcome)) await checkpointing.cut(outcome.reason.message, stop);
       await keepResult(parts, current, place, outcome);
       await hooks.after(outcome, place, current.result);
     } finally {
@@ -160,7 +163,7 @@ function keptAfter(outcome: Outcome, signal: AbortSignal): Parameters<Place['lea
 }
 
 /** The story itself. What an engine calls done counts only when the gates are green and its work is where it belongs. */
-async function work(parts: RunnerParts, current: Attempt, place: Place): Promise<Outcome> {
+async function work(parts: RunnerParts, current: Attempt, place: Place, checkpointing: Checkpointing): Promise<Outcome> {
   const { claim, signal } = current;
   if (place.notice !== undefined) await record(current, { type: 'run.notice', data: { text: place.notice } });
   if (place.model !== undefined) await record(current, { type: 'run.model', data: place.model });
@@ -171,7 +174,6 @@ async function work(parts: RunnerParts, current: Attempt, place: Place): Promise
 
   const opened = await openGating(gatingParts(parts, current, place), signal);
   if (!opened.ok) return signal.aborted ? whyStopped(signal.reason) : opened.outcome;
-  const checkpointing = createCheckpointing(checkpointingParts(parts, current, place), signal);
   const { outcome, verdicts } = await workInRounds(roundsParts(parts, current, place, opened.gating, checkpointing), signal);
   current.result = { ...current.result, tests: testsIn(verdicts), notGreen: notGreenIn(verdicts) };
   if (signal.aborted) return whyStopped(signal.reason);

@@ -118,8 +118,8 @@ describe('a checkpoint', () => {
       writeFileSync(path('x.log'), content);
       utimesSync(path('x.log'), second, second);
     };
-    const logOf = async (git: Git): Promise<string> => {
-      const { ignored } = value(await takeFiles(git, workspace, { live: true }, world.stop.signal));
+    const logOf = async (by: Git): Promise<string> => {
+      const { ignored } = value(await takeFiles(by, workspace, { live: true }, world.stop.signal));
       return git(workspace.gitDir, 'cat-file', 'blob', `${ignored}:x.log`);
     };
     writeThen('one');

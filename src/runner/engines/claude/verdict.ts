@@ -38,10 +38,12 @@ const ended = (said: string): Outcome =>
     ? failed('no-result', 'The agent ended without an answer.', true)
     : { kind: 'succeeded', summary: shortened(said, 2_000) };
 
+/** The last is what comes of a conversation that is as long as before soon after each summary of it. */
+const overflows: readonly SDKResultMessage['terminal_reason'][] = ['prompt_too_long', 'blocking_limit', 'rapid_refill_breaker'];
+
 function refusalOf({ lastRetryMs }: Evidence, result: SDKResultMessage, said: string): Outcome {
   const status = ('api_error_status' in result ? result.api_error_status : undefined) ?? statusIn(said);
-  const tooLong = result.terminal_reason === 'prompt_too_long' || result.terminal_reason === 'blocking_limit' || status === 413;
-  if (tooLong || /prompt is too long/i.test(said)) {
+  if (overflows.includes(result.terminal_reason) || status === 413 || /prompt is too long/i.test(said)) {
     return failed('prompt-too-long', 'The conversation no longer fits into the model. Split the task, or start it over.');
   }
   const detail = shortened(said);
