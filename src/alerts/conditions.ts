@@ -87,7 +87,7 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
         const since = await longestRun(store.read);
         if (since === null || clock.now() - since <= above * 1_000) return null;
         return {
-          title: `A run has lasted ${Math.round((clock.now() - since) / minute)} minutes`,
+          title: `A run has lasted ${minutes(clock.now() - since)}`,
           text: '`nightshift tasks --status running` shows which; `nightshift logs -f RUN` what it does; `nightshift cancel TASK` ends it.',
         };
       },
@@ -150,7 +150,7 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
         const failed = calls.within(5, 'failed');
         return failed > above
           ? {
-              title: `${failed} model calls failed within five minutes`,
+              title: `${counted(failed, ['model call', 'model calls'])} failed within five minutes`,
               text: 'Agents wait and go on by themselves. `nightshift status` shows the breakers.',
             }
           : null;
@@ -299,8 +299,8 @@ async function stuck(
 ): Promise<Trouble | null> {
   const late = (await reading).filter((each) => each.state === state && clock.now() - each.since > above * 1_000);
   if (late.length === 0) return null;
-  const minutes = Math.round((clock.now() - Math.min(...late.map(({ since }) => since))) / minute);
-  return { title: `${title} for ${minutes} minutes (${late.map(({ name }) => name).join(', ')})`, text: `\`${command}\`` };
+  const longest = clock.now() - Math.min(...late.map(({ since }) => since));
+  return { title: `${title} for ${minutes(longest)} (${late.map(({ name }) => name).join(', ')})`, text: `\`${command}\`` };
 }
 
 async function waitingForPerson(
@@ -316,5 +316,7 @@ async function waitingForPerson(
   if (count <= above) return null;
   return { title: `${counted(count, what)} could not be ${done} (${found.map((each) => `${each.name}: ${each.count}`).join(', ')})`, text };
 }
+
+const minutes = (ms: number): string => counted(Math.round(ms / minute), ['minute', 'minutes']);
 
 const counted = (count: number, [one, many]: readonly [one: string, many: string]): string => `${count} ${count === 1 ? one : many}`;

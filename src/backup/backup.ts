@@ -21,12 +21,16 @@ export interface BackupParts {
   readonly withoutSecrets: (settings: string) => string;
   /** With one, secrets go along, sealed with it; without one they are left out. */
   readonly passphrase: string | undefined;
-  /** How many stay; older ones are removed when a new one is whole. */
+  /** How many stay of each kind; older ones are removed when a new one is whole. */
   readonly keep: number;
 }
 
+/** Made by itself, or because somebody asked: neither kind pushes out the other. */
+export type BackupKind = 'scheduled' | 'by-hand';
+
 export interface Backup {
   readonly file: string;
+  readonly kind: BackupKind;
   readonly bytes: number;
   readonly madeAt: number;
 }
@@ -44,13 +48,13 @@ export interface Manifest {
 export const databaseFile = { sqlite: 'nightshift.db', postgres: 'nightshift.dump' } as const;
 /** What of the home is worth keeping; mirrors and workspaces are made again. */
 const records = ['runs', 'sessions'] as const;
-const named = /^nightshift-(\d{8})T(\d{6})Z\.tar\.gz$/;
+const named = /^nightshift-(\d{8})T(\d{6})Z(-by-hand)?\.tar\.gz$/;
 
 /**
  * Makes a backup while everything goes on. The database is as it was at one moment; files that are written meanwhile may
  * be cut short. It has its name only when all of it is on the disk. Throws `Unusable` with what is missing.
  */
-export async function backUp(parts: BackupParts, signal: AbortSignal): Promise<Backup> {
+export async function backUp(parts: BackupParts, kind: BackupKind, signal: AbortSignal): Promise<Backup> {
   const { home, directory, clock, databaseUrl } = parts;
   const madeAt = clock.now();
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -64,10 +68,11 @@ export async function backUp(parts: BackupParts, signal: AbortSignal): Promise<B
     const sealed = await putSettings(parts, staging);
     const manifest: Manifest = { format: 1, version: parts.version, schema: parts.schema, database, madeAt, sealed };
     await writeFile(join(staging, 'manifest.json'), JSON.stringify(manifest, null, 2));
-    const file = join(directory, `nightshift-${new Date(madeAt).toISOString().replaceAll(/[-:]|\.\d+/g, '')}.tar.gz`);
+    const time = new Date(madeAt).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+    const file = join(directory, `nightshift-${time}${kind === 'by-hand' ? '-by-hand' : ''}.tar.gz`);
     const bytes = await pack(parts, staging, file, signal);
-    await prune(parts);
-    return { file, bytes, madeAt };
+    await prune(parts, kind);
+    return { file, kind, bytes, madeAt };
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
@@ -83,7 +88,7 @@ export async function listBackups(directory: string): Promise<readonly Backup[]>
     names.map(async (name) => {
       const file = join(directory, name);
       const facts = await stat(file).catch(() => undefined);
-      return facts?.isFile() ? [{ file, bytes: facts.size, madeAt: timeOf(name) }] : [];
+      return facts?.isFile() ? [{ file, bytes: facts.size, ...told(name) }] : [];
     }),
   );
   return found.flat();
@@ -145,8 +150,9 @@ async function pack({ home, clock, path }: BackupParts, staging: string, file: s
   }
 }
 
-async function prune({ directory, keep }: BackupParts): Promise<void> {
-  for (const { file } of (await listBackups(directory)).slice(keep)) {
+async function prune({ directory, keep }: BackupParts, kind: BackupKind): Promise<void> {
+  const alike = (await listBackups(directory)).filter((each) => each.kind === kind);
+  for (const { file } of alike.slice(keep)) {
     await rm(file, { force: true });
     await rm(checksumOf(file), { force: true });
   }
@@ -164,8 +170,9 @@ async function clearAbandoned(directory: string, now: number): Promise<void> {
   }
 }
 
-function timeOf(name: string): number {
-  const [, date = '', time = ''] = named.exec(name) ?? [];
+function told(name: string): Pick<Backup, 'madeAt' | 'kind'> {
+  const [, date = '', time = '', byHand] = named.exec(name) ?? [];
   const at = (text: string, from: number): string => text.slice(from, from + 2);
-  return Date.parse(`${date.slice(0, 4)}-${at(date, 4)}-${at(date, 6)}T${at(time, 0)}:${at(time, 2)}:${at(time, 4)}Z`);
+  const madeAt = Date.parse(`${date.slice(0, 4)}-${at(date, 4)}-${at(date, 6)}T${at(time, 0)}:${at(time, 2)}:${at(time, 4)}Z`);
+  return { madeAt, kind: byHand === undefined ? 'scheduled' : 'by-hand' };
 }

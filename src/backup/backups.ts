@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { Unusable } from '../domain/errors.ts';
 import type { Log } from '../platform/log.ts';
 import { regularly } from '../platform/regularly.ts';
-import { type Backup, type BackupParts, backUp, listBackups } from './backup.ts';
+import { type Backup, type BackupKind, type BackupParts, backUp, listBackups } from './backup.ts';
 
 export interface Backups {
   /** Made now; whoever asks while one is being made gets that one. */
@@ -27,11 +27,11 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
   let failure: string | null = null;
   let making: Promise<Backup> | undefined;
 
-  async function make(): Promise<Backup> {
+  async function make(kind: BackupKind): Promise<Backup> {
     try {
       await requireRoom(parts);
       const begun = clock.monotonic();
-      const made = await backUp(parts, stopping.signal);
+      const made = await backUp(parts, kind, stopping.signal);
       failure = null;
       log.info({ ...made, ms: Math.round(clock.monotonic() - begun) }, 'a backup was made');
       return made;
@@ -41,8 +41,8 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
     }
   }
 
-  const once = (): Promise<Backup> => {
-    making ??= make().finally(() => {
+  const once = (kind: BackupKind): Promise<Backup> => {
+    making ??= make(kind).finally(() => {
       making = undefined;
     });
     return making;
@@ -53,14 +53,14 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
     lookEveryMs,
     async () => {
       if (everyHours === 0) return;
-      if (clock.now() - (await lastTime(parts)) >= everyHours * 3_600_000) await once();
+      if (clock.now() - (await lastTime(parts)) >= everyHours * 3_600_000) await once('scheduled');
     },
     (error) => {
       if (!stopping.signal.aborted) log.error({ err: error }, 'a backup could not be made; trying again in ten minutes');
     },
   );
   return {
-    make: once,
+    make: () => once('by-hand'),
     list: () => listBackups(directory),
     async ageMs() {
       const [newest] = await listBackups(directory);
@@ -77,9 +77,9 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
   };
 }
 
-/** When the newest was made; before the first, when the home was: a new one holds nothing worth keeping yet. */
+/** When the last was made by itself; before the first, when the home was: a new one holds nothing worth keeping yet. */
 async function lastTime({ home, directory }: BackupParts): Promise<number> {
-  const [newest] = await listBackups(directory);
+  const newest = (await listBackups(directory)).find(({ kind }) => kind === 'scheduled');
   return newest?.madeAt ?? (await stat(join(home, 'node-id'))).mtimeMs;
 }
 

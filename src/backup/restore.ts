@@ -6,6 +6,7 @@ import { Unusable } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { openStore } from '../store/open.ts';
 import { prepareRestored } from '../store/restored.ts';
+import { finishRestore, giveUpRestore, takeForRestore } from '../store/restoring.ts';
 import { checksumOf, databaseFile, type Manifest, sha256 } from './backup.ts';
 import { run } from './program.ts';
 import { unseal } from './sealed.ts';
@@ -51,11 +52,13 @@ export async function restore(parts: RestoreParts, signal: AbortSignal): Promise
     await run({ argv: ['tar', '--extract', '--gzip', '--no-same-owner', '--file', file, '--directory', staging], path, clock }, signal);
     const manifest = await readManifest(staging, parts);
     if (manifest.sealed) await openSecrets(staging, parts);
-    await putDatabase(staging, manifest, parts, signal);
-    for (const name of ['manifest.json', 'secrets.sealed', databaseFile.postgres]) await rm(join(staging, name), { force: true });
-    await chmod(staging, 0o700);
-    if (existsSync(home)) await rmdir(home);
-    await rename(staging, home);
+    await whole(manifest.database === 'postgres' ? parts.databaseUrl : undefined, async () => {
+      await putDatabase(staging, manifest, parts, signal);
+      for (const name of ['manifest.json', 'secrets.sealed', databaseFile.postgres]) await rm(join(staging, name), { force: true });
+      await chmod(staging, 0o700);
+      if (existsSync(home)) await rmdir(home);
+      await rename(staging, home);
+    });
     return manifest;
   } finally {
     await rm(staging, { recursive: true, force: true });
@@ -74,8 +77,7 @@ async function checkSum(file: string): Promise<void> {
 }
 
 async function readManifest(staging: string, { schema, databaseUrl }: RestoreParts): Promise<Manifest> {
-  const text = await readFile(join(staging, 'manifest.json'), 'utf8').catch(() => '{}');
-  const parsed = manifestSchema.safeParse(JSON.parse(text));
+  const parsed = manifestSchema.safeParse(await readJson(join(staging, 'manifest.json')));
   if (!parsed.success) throw new Unusable('no-backup', 'This file is no backup of Nightshift.');
   const manifest = parsed.data;
   if (manifest.schema > schema) {
@@ -90,6 +92,15 @@ async function readManifest(staging: string, { schema, databaseUrl }: RestorePar
   return manifest;
 }
 
+/** Undefined when it is not there, or is none. */
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
 async function openSecrets(staging: string, { passphrase }: RestoreParts): Promise<void> {
   if (passphrase === undefined) return;
   const text = await unseal(await readFile(join(staging, 'secrets.sealed')), passphrase);
@@ -101,10 +112,24 @@ async function openSecrets(staging: string, { passphrase }: RestoreParts): Promi
 async function putDatabase(staging: string, { database }: Manifest, parts: RestoreParts, signal: AbortSignal): Promise<void> {
   const { databaseUrl, clock } = parts;
   if (database === 'postgres') await restorePostgres(String(databaseUrl), join(staging, databaseFile.postgres), parts, signal);
-  const store = await openStore({ home: staging, databaseUrl });
+  const store = await openStore({ home: staging, databaseUrl, restoring: true });
   try {
     await store.write((tx) => prepareRestored(tx, clock.now()));
   } finally {
     await store.close();
   }
+}
+
+/** Makes a database ready to be restored into, and either everybody's or as empty as it was. What is in no such database needs none of it. */
+async function whole(databaseUrl: string | undefined, restoring: () => Promise<void>): Promise<void> {
+  if (databaseUrl === undefined) return restoring();
+  await takeForRestore(databaseUrl);
+  try {
+    await restoring();
+  } catch (error) {
+    // Where even that fails, what is in it stays closed to servers, and the next restore clears it away.
+    await giveUpRestore(databaseUrl).catch(() => undefined);
+    throw error;
+  }
+  await finishRestore(databaseUrl);
 }

@@ -34,7 +34,7 @@ interface Tools {
 export const dumpPostgres = (url: string, into: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> =>
   run({ argv: ['pg_dump', '--format=custom', '--no-owner', '--no-privileges', `--file=${into}`], path, clock, env: whereOf(url) }, signal);
 
-/** Into a database that is empty. All of it or nothing. */
+/** Into a database that was taken for it. All of it or nothing. */
 export const restorePostgres = (url: string, from: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> => {
   const env = whereOf(url);
   const argv = [
@@ -49,11 +49,11 @@ export const restorePostgres = (url: string, from: string, { clock, path }: Tool
   return run({ argv, path, clock, env }, signal);
 };
 
-/** In the environment, since everybody on the machine can read an argument. */
-function whereOf(address: string): Record<string, string> {
+/** In the environment, since everybody on the machine can read an argument. IPv6 has brackets in an address alone. */
+export function whereOf(address: string): Record<string, string> {
   const url = new URL(address);
   const parts = {
-    PGHOST: url.searchParams.get('host') ?? decodeURIComponent(url.hostname),
+    PGHOST: url.searchParams.get('host') ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1'),
     PGPORT: url.port,
     PGUSER: decodeURIComponent(url.username),
     PGPASSWORD: decodeURIComponent(url.password),

@@ -57,8 +57,18 @@ export function clockTime(iso: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
-export const bytes = (count: number): string =>
-  count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : `${Math.round(count / 2 ** 20)} MB`;
+/** `812 B`, `11 KB`, `3.4 MB`, `57 MB`, `1.2 GB`. */
+export function bytes(count: number): string {
+  const [unit, size] = byteUnits.find(([, least]) => count >= least) ?? (['B', 1] as const);
+  const many = count / size;
+  return `${many.toFixed(many < 10 && size > 2 ** 10 ? 1 : 0)} ${unit}`;
+}
+
+const byteUnits = [
+  ['GB', 2 ** 30],
+  ['MB', 2 ** 20],
+  ['KB', 2 ** 10],
+] as const;
 
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 

@@ -110,6 +110,7 @@ interface Examination {
 
 interface BackupFacts {
   readonly file: string;
+  readonly kind: 'scheduled' | 'by-hand';
   readonly bytes: number;
   readonly madeAt: number;
 }

@@ -5,6 +5,7 @@ import { NightshiftError, StoreUnavailable, Unusable } from '../domain/errors.ts
 import { systemClock, wait } from '../platform/clock.ts';
 import { withoutPassword } from '../platform/url.ts';
 import { migrate } from './migrate.ts';
+import { isBeingRestored } from './restoring.ts';
 import type { Schema } from './schema.ts';
 import { CommitNews, type Store, type Topic, type Tx, topics } from './store.ts';
 import { translating } from './translating.ts';
@@ -18,7 +19,7 @@ const conflictTries = 8;
  * The scale-out store. PostgreSQL groups commits itself, so each change is a transaction of its own;
  * one that loses a race (serialisation, deadlock) is run again.
  */
-export async function openPostgres(url: string): Promise<Store> {
+export async function openPostgres(url: string, restoring = false): Promise<Store> {
   const pool = new pg.Pool({
     connectionString: url,
     max: 12,
@@ -34,7 +35,7 @@ export async function openPostgres(url: string): Promise<Store> {
   // The same for one that breaks while it is lent out; whoever has it learns of it from its query.
   pool.on('connect', (client) => client.on('error', () => undefined));
   try {
-    await prepare(pool);
+    await prepare(pool, restoring);
   } catch (cause) {
     await pool.end();
     throw unusable(url, cause);
@@ -182,11 +183,17 @@ export function executorOn(db: Kysely<Schema>): SqlExecutor {
   };
 }
 
-async function prepare(pool: pg.Pool): Promise<void> {
+async function prepare(pool: pg.Pool, restoring: boolean): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query('begin');
     await client.query('select pg_advisory_xact_lock($1)', [migrationLock]);
+    if (!restoring && (await isBeingRestored(client))) {
+      throw new Unusable(
+        'restore-unfinished',
+        'A restore into this database has not come to its end. Run `nightshift restore` again; it begins anew.',
+      );
+    }
     await migrate({
       dialect: 'postgres',
       run: async (statement) => void (await client.query(statement)),

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { appendFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { restoreBackup } from '../../src/main.ts';
 import { openStore } from '../../src/store/open.ts';
+import { takeForRestore } from '../../src/store/restoring.ts';
 import { type Api, startTestServer, type TestServer, testToken } from '../support/server.ts';
 import { until } from '../support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../support/stores.ts';
@@ -163,6 +164,71 @@ for (const dialect of dialects) {
   });
 }
 
+describe.skipIf(missing('postgres'))('a database that a backup goes into', () => {
+  const databases: TestDatabase[] = [];
+  const never = new AbortController().signal;
+  let server: TestServer | undefined;
+
+  afterEach(async () => {
+    await server?.running.stop();
+    server = undefined;
+    for (const database of databases.splice(0)) await database.remove();
+  });
+
+  async function create(): Promise<TestDatabase & { readonly databaseUrl: string }> {
+    const database = await createDatabase('postgres');
+    databases.push(database);
+    return { ...database, databaseUrl: String(database.databaseUrl) };
+  }
+  const configFor = ({ home, databaseUrl }: { home: string; databaseUrl: string }, file: string) =>
+    restoreBackup(loadConfig({ env: {}, flags: { home: join(home, 'restored'), databaseUrl }, cwd: home }).config, file, never);
+  async function backedUp(): Promise<{ file: string; id: string }> {
+    server = await startTestServer(await create());
+    const { id } = await server.api.submit({ title: 'waits', body: 'true', needsApproval: true });
+    return { file: (await server.api.call<Backup>('POST', '/api/backups')).body.file, id };
+  }
+
+  test('is closed to servers after a restore that was killed, and the next one begins anew', async () => {
+    const { file, id } = await backedUp();
+    const target = await create();
+    await takeForRestore(target.databaseUrl);
+    const halfway = await openStore({ ...target, restoring: true });
+    await halfway.write(async (tx) => void (await tx.db.insertInto('settings').values({ key: 'left', value: 'behind' }).execute()));
+    await halfway.close();
+    await expect(target.open()).rejects.toMatchObject({ code: 'restore-unfinished' });
+    await configFor(target, file);
+    const store = await target.open();
+    try {
+      expect(await store.read.selectFrom('tasks').select('id').execute()).toEqual([{ id }]);
+      expect(await store.read.selectFrom('settings').select('key').where('key', '=', 'left').execute()).toEqual([]);
+    } finally {
+      await store.close();
+    }
+  });
+
+  test('is as empty as before when the restore fails, and one that holds something is left alone', async () => {
+    const { file, id } = await backedUp();
+    const target = await create();
+    // The home cannot be put where it belongs once the database is filled.
+    const inTheWay = join(target.home, 'restored');
+    const restoring = configFor(target, file);
+    await until('the restore to have begun', () => readdirSync(target.home).some((name) => name.startsWith('.nightshift-restoring-')));
+    mkdirSync(inTheWay);
+    writeFileSync(join(inTheWay, 'file'), '');
+    await expect(restoring).rejects.toThrow('ENOTEMPTY');
+    await rm(inTheWay, { recursive: true });
+    await configFor(target, file);
+
+    const used = await create();
+    const store = await used.open();
+    await store.write(async (tx) => void (await tx.db.insertInto('settings').values({ key: 'kept', value: 'yes' }).execute()));
+    await expect(configFor(used, file)).rejects.toMatchObject({ code: 'database-in-use' });
+    expect(await store.read.selectFrom('settings').select('value').where('key', '=', 'kept').execute()).toEqual([{ value: 'yes' }]);
+    await store.close();
+    expect(id).toMatch(/^tsk_/);
+  });
+});
+
 describe('a backup', () => {
   let database: TestDatabase;
   let server: TestServer;
@@ -192,13 +258,17 @@ describe('a backup', () => {
       const found = await list();
       return found.length === 1 && found;
     });
+    expect(first).toMatchObject({ kind: 'scheduled' });
     // Their names have seconds in them.
-    const second = await until('another name', async () => {
+    const second = await make();
+    const third = await until('another name', async () => {
       const made = await make();
-      return made.file !== first?.file && made;
+      return made.file !== second.file && made;
     });
-    expect(await list()).toMatchObject([{ file: second.file }]);
-    expect(existsSync(String(first?.file))).toBe(false);
+    // However many somebody makes by hand, those that come by themselves stay.
+    expect((await list()).map(({ file }) => file)).toEqual(expect.arrayContaining([first?.file, third.file]));
+    expect(await list()).toHaveLength(2);
+    expect(existsSync(second.file)).toBe(false);
   });
 
   test('that was damaged, or is none, is refused, and so is a home that is in use; nothing is left behind', async () => {
@@ -216,6 +286,9 @@ describe('a backup', () => {
     await expect(restoreBackup(config, file, never)).rejects.toMatchObject({ code: 'backup-damaged' });
     const other = join(database.home, 'other.tar.gz');
     mkdirSync(join(database.home, 'nothing'));
+    spawnSync('tar', ['-czf', other, '-C', join(database.home, 'nothing'), '.']);
+    await expect(restoreBackup(config, other, never)).rejects.toMatchObject({ code: 'no-backup' });
+    writeFileSync(join(database.home, 'nothing', 'manifest.json'), '{ "format": 1, ');
     spawnSync('tar', ['-czf', other, '-C', join(database.home, 'nothing'), '.']);
     await expect(restoreBackup(config, other, never)).rejects.toMatchObject({ code: 'no-backup' });
     expect(existsSync(home)).toBe(false);

@@ -117,7 +117,7 @@ describe.skipIf(missingPromtool || missingAmtool)('a real Prometheus and a real 
     expect(raised).toMatchObject({
       status: 'firing',
       labels: { severity: 'info', status: 'awaiting-approval' },
-      annotations: { summary: '1 tasks wait for a person (awaiting-approval)' },
+      annotations: { summary: '1 task waits for a person (awaiting-approval)' },
     });
     await api.call('POST', `/api/tasks/${id}/approve`);
     await api.becomes(id, 'succeeded');

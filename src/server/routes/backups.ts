@@ -7,10 +7,11 @@ import { newRouter } from '../router.ts';
 
 const tags = ['Server'];
 const backupSchema = z
-  .object({ file: z.string(), bytes: z.int(), madeAt: z.string().openapi({ format: 'date-time' }) })
+  .object({ file: z.string(), kind: z.enum(['scheduled', 'by-hand']), bytes: z.int(), madeAt: z.string().openapi({ format: 'date-time' }) })
   .openapi('Backup', { description: 'On the disk of this node.' });
-const shown = ({ file, bytes, madeAt }: { file: string; bytes: number; madeAt: number }) => ({
+const shown = ({ file, kind, bytes, madeAt }: Awaited<ReturnType<ServerParts['backups']['make']>>) => ({
   file,
+  kind,
   bytes,
   madeAt: new Date(madeAt).toISOString(),
 });
@@ -41,7 +42,7 @@ export function backupRoutes({ backups }: ServerParts): App {
       path: '/backups',
       tags,
       summary: 'Make a backup now; answers when it is whole',
-      description: 'The oldest makes room for it, so whoever may do this may do away with all that there were.',
+      description: 'The oldest that was made by hand makes room for it; those that the server makes by itself stay.',
       responses: { 201: json(backupSchema, 'It is on the disk.'), ...answers(401, 409, 413) },
     }),
     async (context) => {
