@@ -317,6 +317,10 @@ describe('settings with a structure', () => {
   test.each([
     ['schedules: nightly', 'schedules: Invalid input'],
     [
+      'webhooks: [{name: a, secret: 12345678x, signature: standard-webhooks, task: {title: x}}]',
+      'webhooks[0].secret: must be whsec_ and 24 to 64 bytes in base64, as the service shows it',
+    ],
+    [
       'webhooks: [{name: a, secret: 12345678x, task: {title: x, engine: command, body: "{{run}}"}}]',
       'webhooks[0].task.body: has {{…}}, so what is posted would be run as a command',
     ],

@@ -4,6 +4,7 @@ import { hookPoints, workPoints } from '../domain/hook.ts';
 import { catchUps, faultOf } from '../domain/rhythm.ts';
 import { priorities, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
+import { signatureForms, standardKey } from '../domain/webhook-signature.ts';
 
 /** The settings that have a structure of their own, as they stand in nightshift.yaml. */
 
@@ -52,6 +53,7 @@ export const webhookSchema = z
   .strictObject({
     name: word,
     secret: z.string().min(8),
+    signature: z.enum(signatureForms).default('body'),
     signatureHeader: z
       .string()
       .regex(/^[a-z0-9-]{1,60}$/i)
@@ -74,7 +76,11 @@ export const webhookSchema = z
       labels: z.array(z.string().min(1).max(100)).max(50).exactOptional(),
     }),
   })
-  .superRefine(({ trust, repositories, task }, context) => {
+  .superRefine(({ secret, signature, trust, repositories, task }, context) => {
+    if (signature === 'standard-webhooks' && standardKey(secret) === undefined) {
+      const message = 'must be whsec_ and 24 to 64 bytes in base64, as the service shows it';
+      context.addIssue({ code: 'custom', path: ['secret'], message });
+    }
     // Whoever signs passes on what others wrote, and none of those is to choose what is run here or what is read.
     if (task.engine === 'command' && isFilled(task.body)) {
       context.addIssue({ code: 'custom', path: ['task', 'body'], message: 'has {{…}}, so what is posted would be run as a command' });

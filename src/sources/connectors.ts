@@ -19,7 +19,7 @@ export async function connectorsOf(
   const { todoFiles, memoryMcpUrl: url, memoryMcpApiKey: key, pollInterval, webhooks } = settings;
   const connectors: Connector[] = webhooks.map((webhook) => ({
     source: webhookSource(webhook, parts.repositoryPattern),
-    door: webhookDoor(webhook),
+    door: webhookDoor(webhook, parts.clock),
   }));
   if (todoFiles.length > 0) connectors.push((await import('./todo/connector.ts')).todoConnector(todoFiles, parts));
   if (url !== undefined) {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { ManualClock } from '../../../test/support/clock.ts';
 import type { Delivery } from '../../domain/mail.ts';
 import { repositoryPattern } from '../../workspace/repository-pattern.ts';
 import { fill } from './fill.ts';
@@ -8,6 +9,7 @@ import { type WebhookSetting, webhookDoor, webhookSource } from './webhook.ts';
 const setting: WebhookSetting = {
   name: 'sentry',
   secret: 'shared',
+  signature: 'body',
   signatureHeader: 'x-signature',
   when: { action: 'created' },
   about: '{{issue.id}}',
@@ -32,7 +34,8 @@ const read = (value: unknown, changed: Partial<WebhookSetting> = {}) =>
   );
 
 describe('the way in', () => {
-  const admit = (headers: Record<string, string>, body = posted(issue)) => webhookDoor(setting).admit((name) => headers[name], body);
+  const admit = (headers: Record<string, string>, body = posted(issue)) =>
+    webhookDoor(setting, new ManualClock()).admit((name) => headers[name], body);
   const json = { 'content-type': 'application/json; charset=utf-8' };
 
   test('is open to what carries the signature, however it is written', () => {
@@ -57,6 +60,58 @@ describe('the way in', () => {
     expect(keyOf({ 'idempotency-key': 'abc' })).toBe('abc');
     expect(keyOf({ 'x-request-id': 'made by a proxy' })).toBe(keyOf({ 'x-request-id': 'made-by-it-again' }));
     expect(keyOf({ 'idempotency-key': 'with spaces in it' })).toBe(keyOf({}));
+  });
+
+  test('does not take a name that is not signed for a new delivery', () => {
+    expect(admit({ ...json, 'x-signature': sign(posted(issue)), 'webhook-id': 'another' })).toMatchObject({ onceByContent: true });
+  });
+});
+
+describe('the way in for standard webhooks', () => {
+  // The example of the standard's own libraries.
+  const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+  const example = {
+    'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+    'webhook-timestamp': '1614265330',
+    'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
+    'content-type': 'application/json',
+  };
+  const clock = new ManualClock(1_614_265_330_000);
+  const admit = (headers: Readonly<Record<string, string | undefined>>, body = '{"test": 2432232314}', at = clock) =>
+    webhookDoor({ ...setting, secret, signature: 'standard-webhooks' }, at).admit((name) => headers[name], Buffer.from(body));
+
+  test('is open to what is signed with its id and its time, by that id', () => {
+    expect(admit(example)).toMatchObject({ ok: true, key: example['webhook-id'], onceByContent: false });
+    const two = `v1,${Buffer.alloc(32).toString('base64')} v1a,x ${example['webhook-signature']}`;
+    expect(admit({ ...example, 'webhook-signature': two })).toMatchObject({ ok: true });
+    expect(admit({ ...example, 'idempotency-key': 'another' })).toMatchObject({ key: example['webhook-id'] });
+  });
+
+  test.each([
+    ['missing-signature', { 'webhook-id': undefined }],
+    ['missing-signature', { 'webhook-timestamp': undefined }],
+    ['missing-signature', { 'webhook-signature': undefined }],
+    ['wrong-signature', { 'webhook-id': 'msg_another' }],
+    ['wrong-signature', { 'webhook-timestamp': '1614265331' }],
+    ['wrong-signature', { 'webhook-signature': example['webhook-signature'].replace('v1,', 'v2,') }],
+    ['wrong-signature', { 'webhook-signature': '' }],
+    ['not-json', { 'content-type': 'text/plain' }],
+  ])('is closed with %s: %j', (code, changed) => {
+    expect(admit({ ...example, ...changed })).toMatchObject({ ok: false, code });
+  });
+
+  test('is closed to another content, and to another time than ours', () => {
+    expect(admit(example, '{"test": 2432232315}')).toMatchObject({ ok: false, status: 401, code: 'wrong-signature' });
+    for (const [seconds, ok] of [
+      [299, true],
+      [-299, true],
+      [301, false],
+      [-301, false],
+    ] as const) {
+      expect(admit(example, undefined, new ManualClock(1_614_265_330_000 + seconds * 1_000))).toMatchObject(
+        ok ? { ok } : { ok, code: 'wrong-time' },
+      );
+    }
   });
 });
 

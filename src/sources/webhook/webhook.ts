@@ -1,16 +1,18 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Priority, Trust } from '../../domain/task.ts';
 import type { Tier } from '../../domain/tier.ts';
+import { type SignatureForm, signsBody, signsStandard, standardKey, type Verdict } from '../../domain/webhook-signature.ts';
 import type { Admission, Door, Reading, Source } from '../../inbox/source.ts';
+import type { Clock } from '../../platform/clock.ts';
 import { fill } from './fill.ts';
 
 /** A way in for any service that can post JSON and sign it. Texts may hold `{{path.to.a.value}}` of what it posts. */
 export interface WebhookSetting {
   readonly name: string;
-  /** What the sender signs with: an HMAC-SHA256 of the body, in hexadecimal. */
   readonly secret: string;
-  /** The header that carries the signature. */
+  readonly signature: SignatureForm;
+  /** The header that carries the signature of the body. */
   readonly signatureHeader: string;
   /** Only deliveries in which these paths have these values are work. */
   readonly when: Readonly<Record<string, string>>;
@@ -42,35 +44,32 @@ const webhookSourceOf = (name: string): string => `webhook:${name}`;
 /** Only what stays the same when a delivery comes again: many proxies give every request an id of its own. */
 const deliveryHeaders = ['idempotency-key', 'webhook-id'];
 
-/** Lets in what carries the signature. A sender that names its deliveries is recognised by that, others by their content. */
-export function webhookDoor({ name, secret, signatureHeader }: WebhookSetting): Door {
+/**
+ * Lets in what carries the signature. A sender that names its deliveries is recognised by that, others by their content; where
+ * the name is not signed, anybody who has seen a delivery could send it again under another, so its content decides besides.
+ */
+export function webhookDoor({ name, secret, signature, signatureHeader }: WebhookSetting, clock: Pick<Clock, 'now'>): Door {
+  const key = signature === 'standard-webhooks' ? standardKey(secret) : undefined;
+  const judge = (header: (name: string) => string | undefined, body: Buffer): Verdict => {
+    if (!key) return signsBody(secret, body, header(signatureHeader), signatureHeader);
+    const [id, timestamp, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map(header);
+    return signsStandard(key, { id, timestamp, signatures }, body, clock.now());
+  };
   return {
     source: webhookSourceOf(name),
     admit(header, body): Admission {
-      const given = header(signatureHeader);
-      if (given === undefined)
-        return { ok: false, status: 401, code: 'missing-signature', message: `The delivery carries no ${signatureHeader}.` };
-      if (!isSignedBy(secret, body, given)) {
-        return {
-          ok: false,
-          status: 401,
-          code: 'wrong-signature',
-          message: 'The signature does not fit the content. Check that both sides have the same secret.',
-        };
-      }
+      const verdict = judge(header, body);
+      if (!verdict.ok) return { ...verdict, status: 401 };
       if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(header('content-type') ?? '')) {
         return { ok: false, status: 415, code: 'not-json', message: 'Deliveries have to be application/json.' };
       }
-      const named = deliveryHeaders.map(header).find((value) => value !== undefined && /^[\x21-\x7e]{1,200}$/.test(value));
-      return { ok: true, key: named ?? createHash('sha256').update(body).digest('hex'), kind: 'delivery', headers: {} };
+      const named = (key ? ['webhook-id'] : deliveryHeaders)
+        .map(header)
+        .find((value) => value !== undefined && /^[\x21-\x7e]{1,200}$/.test(value));
+      const known = named ?? createHash('sha256').update(body).digest('hex');
+      return { ok: true, key: known, kind: 'delivery', headers: {}, onceByContent: key === undefined };
     },
   };
-}
-
-function isSignedBy(secret: string, body: Buffer, given: string): boolean {
-  const expected = createHmac('sha256', secret).update(body).digest();
-  const claimed = Buffer.from(given.replace(/^sha256=/i, ''), 'hex');
-  return claimed.length === expected.length && timingSafeEqual(claimed, expected);
 }
 
 /** What a delivery means: the task of the settings, with its values filled in. They are from elsewhere, and said to be. */
