@@ -7,7 +7,7 @@ import { git } from '../../test/support/git-world.ts';
 import { noResult } from '../domain/result.ts';
 import { sampleRepository } from '../main.ts';
 import type { Run, StreamedEvent, Task } from './api.ts';
-import { outcomeFields } from './outcome.ts';
+import { outcomeFields, reviewLines } from './outcome.ts';
 import { printPatch, styledPatch } from './patch.ts';
 import type { Session } from './session.ts';
 import { describe as tell } from './story.ts';
@@ -171,6 +171,23 @@ describe('what came of a run', () => {
       cost: '$1.23: 1,500 tokens read (500 of them cached), 20 written, 1 tool call',
     });
     expect(outcome({ delivery: { kind: 'pushed', branch: 'b' } })).toEqual({ delivered: 'pushed as b' });
+  });
+
+  test('tells its review, in words that cannot command the terminal', () => {
+    const review: NonNullable<Run['review']> = {
+      verdict: 'request-changes',
+      summary: 'It squeaks.\nMore than before.',
+      comments: [
+        { path: 'src/gate\x1b[2J.ts', line: 12, startLine: 10, side: 'new', text: 'Oil\r\nthis.\u202e' },
+        { path: 'old.ts', line: 3, side: 'old', text: 'Keep it.' },
+      ],
+    };
+    expect(reviewLines(review, plain)).toEqual([
+      'It asks for changes.',
+      ...['It squeaks.', 'More than before.'],
+      ...['', 'src/gate.ts:10–12', '  Oil', '  this.\ufffd'],
+      ...['', 'old.ts:3 (taken out)', '  Keep it.'],
+    ]);
   });
 
   test('tells its rounds, and in each what was not simply green', () => {

@@ -1,5 +1,5 @@
 import type { Run } from './api.ts';
-import { oneLine } from './legible.ts';
+import { block, oneLine } from './legible.ts';
 import type { Screen } from './terminal.ts';
 import { plural } from './wording.ts';
 
@@ -21,6 +21,25 @@ export function outcomeFields(run: Run, paint: Screen['paint']): readonly Field[
     ['cost', costOf(run)],
   ];
 }
+
+const verdicts: Readonly<Record<NonNullable<Run['review']>['verdict'], string>> = {
+  approve: 'It approves.',
+  comment: 'It neither approves nor asks for changes.',
+  'request-changes': 'It asks for changes.',
+};
+
+/** What a review says, and below it what it says about lines. */
+export function reviewLines({ verdict, summary, comments }: NonNullable<Run['review']>, paint: Screen['paint']): readonly string[] {
+  const said = comments.flatMap(({ path, line, startLine, side, text }) => {
+    const lines = startLine === undefined ? `${line}` : `${startLine}–${line}`;
+    const where = `${oneLine(path)}:${lines}${side === 'old' ? ' (taken out)' : ''}`;
+    return ['', paint('bold', where), ...textLines(text).map((each) => `  ${each}`)];
+  });
+  const style = verdict === 'approve' ? 'green' : verdict === 'comment' ? 'yellow' : 'red';
+  return [paint(style, verdicts[verdict]), ...textLines(summary), ...said];
+}
+
+const textLines = (text: string): readonly string[] => block(text).trimEnd().split('\n');
 
 function fileFields({ filesChanged }: Run, paint: Screen['paint']): readonly Field[] {
   const shown = filesChanged.slice(0, shownFiles).map((file) => {

@@ -6,7 +6,7 @@ import { exits, Failure } from './failure.ts';
 import { history } from './follow.ts';
 import { taskOrRunId } from './ids.ts';
 import { block, oneLine, truncate } from './legible.ts';
-import { type Field, outcomeFields } from './outcome.ts';
+import { type Field, outcomeFields, reviewLines } from './outcome.ts';
 import { printPatch } from './patch.ts';
 import { choicesFor } from './resolve.ts';
 import { type Define, examples, type Session } from './session.ts';
@@ -100,6 +100,7 @@ async function showTask(session: Session, flags: ClientFlags, client: Client, id
     'What came of it',
     came.map(([name, value]) => `${screen.paint('dim', name.padEnd(9))} ${value}`),
   );
+  if (last?.review) section(screen, 'Review', reviewLines(last.review, screen.paint));
   section(screen, 'It is for you to say', choicesFor(task));
   section(screen, 'Recently', eventLines(screen, events).slice(-shownEvents));
 }
@@ -126,6 +127,7 @@ async function showRun(session: Session, flags: ClientFlags, client: Client, id:
     ['session', run.sessionId],
     ...outcomeFields(run, screen.paint),
   ]);
+  if (run.review) section(screen, 'Review', reviewLines(run.review, screen.paint));
 }
 
 function taskFields(task: Task, now: number): readonly Field[] {
