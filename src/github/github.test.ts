@@ -291,6 +291,12 @@ describe('GitHub', () => {
       ['issues', { ...about, action: 'assigned', issue, assignee: { login: 'nightshift[bot]' } }, 'done'],
       ['issues', { ...about, action: 'assigned', issue, assignee: { login: 'nightshift[bot]' }, once: 'more' }, 'ignored'],
       ['issues', { ...about, action: 'labeled', issue, label: { name: 'nightshift' } }, 'done'],
+      // What the list of events told a moment ago, with its own time.
+      [
+        'issues',
+        { ...about, action: 'labeled', issue: { ...issue, updated_at: '2026-01-01T00:00:02Z' }, label: { name: 'nightshift' } },
+        'ignored',
+      ],
       ['issues', { ...about, action: 'labeled', issue, label: { name: 'bug' } }, 'ignored'],
       // A template gave the label, in the name of a stranger.
       [

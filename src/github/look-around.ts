@@ -1,7 +1,5 @@
 import { z } from 'zod';
 import type { Inbox } from '../inbox/inbox.ts';
-import { knownTriggers } from '../store/inbox.ts';
-import type { Store } from '../store/store.ts';
 import { type Answer, at, type Call, listAll, repo } from './client.ts';
 import { githubSource } from './door.ts';
 import { mentions } from './mention.ts';
@@ -14,7 +12,6 @@ interface Look {
   readonly ask: (request: Call) => Promise<Answer>;
   readonly policy: GitHubPolicy;
   readonly inbox: Pick<Inbox, 'receive'>;
-  readonly store: Store;
   readonly repository: string;
   /** The time of the last look. */
   readonly since: string;
@@ -31,8 +28,6 @@ interface Missed {
 type Found = readonly Missed[] | undefined;
 
 const maxPages = 100;
-/** A label that was delivered carries the time of its issue, which may be a moment beside its own. */
-const sameMomentSeconds = 30;
 
 /**
  * What has happened in a repository since the last look, for a token that may not see deliveries: read from GitHub's lists and
@@ -133,8 +128,6 @@ async function givings(look: Look): Promise<Found> {
       const action = actionOf(item, look.policy);
       if (action === undefined) return [];
       const isPull = isSet(item.issue.pull_request);
-      const thread = `${look.repository}/${isPull ? 'pull' : 'issue'}/${item.issue.number}/${action}/`;
-      if (await isKnownMoment(look, thread, item.created_at)) return [];
       const { label, assignee, requested_reviewer } = item;
       const sender = action === 'review_requested' ? (item.review_requester ?? item.actor) : item.actor;
       const given = { action, label, assignee, requested_reviewer, sender };
@@ -153,15 +146,6 @@ function actionOf({ event, label, assignee, requested_reviewer }: z.output<typeo
   if (event === 'labeled' && same(label?.name, policy.label)) return event;
   if (event === 'assigned' && isUs(assignee?.login, policy)) return event;
   return event === 'review_requested' && isUs(requested_reviewer?.login, policy) ? event : undefined;
-}
-
-/** Whether the same was delivered: then it made its task under a name with nearly the same time in it. */
-async function isKnownMoment({ store }: Look, prefix: string, when: string): Promise<boolean> {
-  const names = Array.from({ length: 2 * sameMomentSeconds + 1 }, (_, index) => {
-    const moment = new Date(Date.parse(when) + (index - sameMomentSeconds) * 1_000);
-    return `${prefix}${moment.toISOString().replace(/\.\d+Z$/, 'Z')}`;
-  });
-  return (await knownTriggers(store.read, githubSource, names)).size > 0;
 }
 
 /** Reviews have no list of a whole repository: those of the pull requests that something has happened to. */

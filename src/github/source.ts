@@ -95,6 +95,7 @@ function work(trigger: Trigger, thread: Thread, delivery: Delivery, policy: GitH
   const fork = trigger.isPull && (pull === null || isFromFork(pull));
   const wanted: Wanted = {
     trigger: trigger.key,
+    aliases: trigger.aliases,
     address,
     wish: {
       title: titleOf(trigger),

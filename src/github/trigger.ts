@@ -7,6 +7,8 @@ import type { GitHubPolicy } from './settings.ts';
 export interface Trigger {
   /** Names it for ever; the same comment never makes two tasks. */
   readonly key: string;
+  /** Other names under which it may be known already. */
+  readonly aliases: readonly string[];
   readonly repository: Repository;
   /** The issue or pull request, or null for a branch that has none. */
   readonly number: number | null;
@@ -126,7 +128,9 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
       sender,
       content: { author: issue.user, association: issue.author_association },
       request: `Resolve this issue: ${issue.title}\n\n${issue.body}`,
-      trigger: { ...trigger, key: `${thread}/${action}/${issue.updated_at}` },
+      what: `${thread}/${action}`,
+      when: issue.updated_at,
+      trigger,
     });
   },
 
@@ -151,7 +155,9 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
       content: { author: pull.user, association: pull.author_association },
       request: `${asked ? 'Review' : 'Finish'} this pull request: ${pull.title}\n\n${pull.body}`,
       wants: asked ? 'review' : 'changes',
-      trigger: { ...about, key: `${thread}/${action}/${pull.updated_at}` },
+      what: `${thread}/${action}`,
+      when: pull.updated_at,
+      trigger: about,
     });
   },
 
@@ -184,6 +190,7 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
       trigger: {
         // Once for each commit, however many jobs of it fail.
         key: `${repository.full_name}/workflow/${branch}/${run.head_sha}`,
+        aliases: [],
         repository,
         number: run.pull_requests[0]?.number ?? null,
         isPull: run.pull_requests.length > 0,
@@ -203,7 +210,7 @@ const judges: { readonly [K in EventKind]: (payload: Payload<K>, policy: GitHubP
   },
 };
 
-type Seed = Omit<Trigger, 'request' | 'wants' | 'by' | 'trust' | 'needsApproval'>;
+type Seed = Omit<Trigger, 'aliases' | 'request' | 'wants' | 'by' | 'trust' | 'needsApproval'>;
 
 /** Somebody wrote something: it counts if it speaks to us, and did not do so before it was edited. */
 function spoken(
@@ -231,6 +238,7 @@ function spoken(
     kind: 'trigger',
     trigger: {
       ...trigger,
+      aliases: [],
       request,
       wants: trigger.isPull && asksForReview(request) ? 'review' : 'changes',
       by: author.login,
@@ -251,18 +259,40 @@ function given(
     readonly content: { readonly author: Person | null | undefined; readonly association: string };
     readonly request: string;
     readonly wants?: Deliverable;
-    readonly trigger: Seed;
+    readonly what: string;
+    readonly when: string;
+    readonly trigger: Omit<Seed, 'key'>;
   },
 ): Verdict {
-  const { sender, content, request, wants = 'changes', trigger } = thing;
+  const { sender, content, request, wants = 'changes', what, when, trigger } = thing;
   if (!sender || isMachine(sender, policy)) return ignored('bot', 'Bots set nothing going.');
   const trusted = mayAsk(content.author?.login ?? '', content.association, policy);
   const ownDoing = same(sender.login, content.author?.login ?? '') && !trusted;
   if (ownDoing && policy.others === 'ignore') return ignored('not-allowed', `${sender.login} may not set Nightshift to work here.`);
   return {
     kind: 'trigger',
-    trigger: { ...trigger, request, wants, by: sender.login, trust: trusted ? 'known' : 'untrusted', needsApproval: ownDoing },
+    trigger: {
+      ...trigger,
+      key: `${what}/${when}`,
+      aliases: momentsAround(when).map((moment) => `${what}/${moment}`),
+      request,
+      wants,
+      by: sender.login,
+      trust: trusted ? 'known' : 'untrusted',
+      needsApproval: ownDoing,
+    },
   };
+}
+
+/** A label has no id in its delivery, but the time of its issue, which may be a moment beside the one that GitHub lists it with. */
+const sameMomentSeconds = 30;
+
+function momentsAround(when: string): readonly string[] {
+  const middle = Date.parse(when);
+  if (Number.isNaN(middle)) return [];
+  return Array.from({ length: 2 * sameMomentSeconds + 1 }, (_, index) =>
+    new Date(middle + (index - sameMomentSeconds) * 1_000).toISOString().replace(/\.\d+Z$/, 'Z'),
+  );
 }
 
 /** Its first words ask for a review; to see to the one that somebody gave is something else. */

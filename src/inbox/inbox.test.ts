@@ -151,6 +151,19 @@ for (const dialect of dialects) {
       expect(await titles()).toEqual(['the same comment']);
     });
 
+    test('makes no second task of what it knows by another name, also when both come at once', async () => {
+      meaning = ({ key }) => {
+        const { wanted } = work(`at ${key}`) as Extract<Reading, { kind: 'work' }>;
+        return { kind: 'work', wanted: wanted.map((each) => ({ ...each, aliases: ['at 1', 'at 2', 'at 3'] })) };
+      };
+      const { inbox } = await open('nod_a');
+      await inbox.start();
+      await Promise.all(['1', '2', '3'].map((key) => inbox.receive(arrival(key))));
+      const ignored = await settled('ignored', 2);
+      expect(ignored[0]?.reason?.code).toBe('already-taken-up');
+      expect(await titles()).toHaveLength(1);
+    });
+
     test('gives up on what the store will never take, shows why, and goes on with the rest', async () => {
       meaning = ({ key }) => work(key, key.startsWith('poison') ? { trust: null as never } : {});
       const { inbox } = await open('nod_a');

@@ -161,12 +161,11 @@ export function createInbox(parts: InboxParts): Inbox {
 
   async function accept(tx: Tx, delivery: Delivery, wanted: readonly Wanted[], now: number): Promise<void> {
     // Of two deliveries of one trigger at the same moment the later one fails on its origin, and is run again.
-    const known = await knownTriggers(
-      tx.db,
-      delivery.source,
-      wanted.map(({ trigger }) => trigger),
-    );
-    const fresh = wanted.filter(({ trigger }) => !known.has(trigger));
+    const namesOf = ({ trigger, aliases = [] }: Wanted): readonly string[] => [trigger, ...aliases];
+    // That one name is as good as another is not seen to by any index.
+    if (wanted.some(({ aliases = [] }) => aliases.length > 0)) await tx.lock('origins');
+    const known = await knownTriggers(tx.db, delivery.source, wanted.flatMap(namesOf));
+    const fresh = wanted.filter((each) => !namesOf(each).some((name) => known.has(name)));
     if (fresh.length === 0) return settleDelivery(tx, delivery.id, { state: 'ignored', reason: takenUp, taskIds: [] }, now);
 
     const submissions = await queue.enqueue(

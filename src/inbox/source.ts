@@ -24,6 +24,8 @@ export interface Wanted {
   readonly wish: Wish;
   /** What set it off, named for ever within the source: the same trigger never makes two tasks. */
   readonly trigger: string;
+  /** Other names under which it may have been taken up. */
+  readonly aliases?: readonly string[];
   /** What is needed to answer. */
   readonly address: unknown;
 }

@@ -10,7 +10,7 @@ import type { Schema } from './schema.ts';
 export const topics = ['journal', 'line', 'control', 'inbox', 'outbox', 'access', 'follow-ups'] as const;
 export type Topic = (typeof topics)[number];
 
-export type LockName = 'dependencies' | 'queue-schema' | 'schedules' | 'todo' | 'memory' | 'alerts' | 'offspring';
+export type LockName = 'dependencies' | 'queue-schema' | 'schedules' | 'todo' | 'memory' | 'alerts' | 'offspring' | 'origins';
 
 /** An open write transaction. Nothing but queries may be awaited while one is open. */
 export interface Tx {
