@@ -142,15 +142,16 @@ export function createOutbox(parts: OutboxParts): Outbox {
         tx,
         all.map(({ message }) => message),
       );
-      for (const { message, result } of all) await record(tx, message, result);
+      const sent = all.flatMap(({ message, result }) => (result.kind === 'sent' ? { message, ref: result.ref } : []));
+      await markSent(tx, sent, node, clock.now());
+      for (const { message, result } of all) if (result.kind !== 'sent') await recordFailure(tx, message, result);
       return all.map(() => undefined);
     });
   /** What ends while a commit is under way shares the next one. */
   const recordTogether = gather(recordAll);
 
-  async function record(tx: Tx, message: Message, result: Sending): Promise<void> {
+  async function recordFailure(tx: Tx, message: Message, result: Exclude<Sending, { readonly kind: 'sent' }>): Promise<void> {
     const now = clock.now();
-    if (result.kind === 'sent') return markSent(tx, message, node, result.ref, now);
     const reason: Reason = { code: result.code, message: result.message };
     if (result.kind === 'refused' || message.attempts >= maxAttempts) {
       if (!(await markDead(tx, message, node, reason))) return;

@@ -67,9 +67,9 @@ export class Pump<Item> {
         for (const item of items) this.begin(item);
         if (items.length > 0) this.again = true;
       }
-      const due = await nextDue(now);
+      // With all hands full, the next end of one looks again.
+      const due = this.working.size < capacity ? await nextDue(now) : null;
       if (due !== null) waitMs = Math.min(waitMs, Math.max(1, due - clock.now()));
-      if (this.working.size >= capacity) waitMs = safetyMs;
     } catch (error) {
       log.warn({ err: error }, `${name}: cannot look for work; trying again`);
     }

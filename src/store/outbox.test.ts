@@ -90,15 +90,25 @@ for (const dialect of dialects) {
         return taken.length;
       }
 
-      async function sent(at: number): Promise<void> {
-        const [{ message, node: by }] = inHand.splice(at, 1) as [(typeof inHand)[number]];
-        await store.write(async (tx) => {
-          await holdLines(tx, [message]);
-          await markSent(tx, message, by, 'ref', now);
-        });
-        out.push(`${message.id} ${message.revision}`);
-        said.add(message.id);
-        without(message.recipient, message.id);
+      /** Those that one node says were sent are marked in one go. */
+      async function sent(all: readonly (typeof inHand)[number][]): Promise<void> {
+        for (const by of new Set(all.map(({ node }) => node))) {
+          const messages = all.flatMap(({ message, node }) => (node === by ? message : []));
+          await store.write(async (tx) => {
+            await holdLines(tx, messages);
+            await markSent(
+              tx,
+              messages.map((message) => ({ message, ref: 'ref' })),
+              by,
+              now,
+            );
+          });
+          for (const { id, revision, recipient } of messages) {
+            out.push(`${id} ${revision}`);
+            said.add(id);
+            without(recipient, id);
+          }
+        }
       }
 
       async function one(next: Step): Promise<void> {
@@ -146,7 +156,7 @@ for (const dialect of dialects) {
       async function finish(how: 'sent' | 'postpone' | 'dead', which: number): Promise<void> {
         if (inHand.length === 0) return;
         const at = which % inHand.length;
-        if (how === 'sent') return sent(at);
+        if (how === 'sent') return sent(which % 2 === 0 ? inHand.splice(at, 1) : inHand.splice(0));
         const [{ message, node: by }] = inHand.splice(at, 1) as [(typeof inHand)[number]];
         const reason = { code: 'away', message: 'nobody answers' };
         await store.write(async (tx) => {
@@ -159,7 +169,7 @@ for (const dialect of dialects) {
 
       for (const next of steps) await one(next);
       for (;;) {
-        while (inHand.length > 0) await sent(0);
+        await sent(inHand.splice(0));
         if ((await take('nod_a', 10)) > 0) continue;
         const due = await nextMessage(store.read, channel, now);
         if (due === null) break;

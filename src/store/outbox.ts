@@ -99,7 +99,7 @@ async function putMessage(
     .returning(['id', 'channel', 'recipient'])
     .executeTakeFirst();
   // The new text may have taken one that led its line out of it.
-  if (stored && stored.id !== id) await nextLeads(tx, stored);
+  if (stored && stored.id !== id) await nextLeads(tx, [stored]);
 }
 
 interface Line {
@@ -125,19 +125,14 @@ async function holdLineOf(tx: Tx, id: string): Promise<Line | undefined> {
   return line;
 }
 
-/** Whoever took a message out of its line lets the first of those that still wait lead it. */
-async function nextLeads(tx: Tx, { channel, recipient }: Line): Promise<void> {
-  const first = tx.db
-    .selectFrom('outbox')
-    .select('id')
-    .where('state', '=', waiting)
-    .where('channel', '=', channel)
-    .where('recipient', '=', recipient)
-    .where((where) => where.not(beside))
-    .orderBy('place')
-    .orderBy('id')
-    .limit(1);
-  await tx.db.updateTable('outbox').set({ leads: 1 }).where('id', 'in', first).where('leads', '=', 0).execute();
+/** Whoever took messages out of their lines lets the first of those that still wait lead each. */
+async function nextLeads(tx: Tx, lines: readonly Line[]): Promise<void> {
+  const held = sql.join(lines.map(({ channel, recipient }) => sql`(cast(${channel} as text), cast(${recipient} as text))`));
+  const firsts = sql<string>`(select (
+      select id from outbox as first where state = ${waiting} and channel = line.column1 and recipient = line.column2
+        and not ${beside} order by place, id limit 1
+    ) from (values ${held}) as line)`;
+  await tx.db.updateTable('outbox').set({ leads: 1 }).where('id', 'in', firsts).where('leads', '=', 0).execute();
 }
 
 /**
@@ -187,27 +182,48 @@ export async function nextMessage(db: Kysely<Schema>, channel: string, now: numb
   return row?.next ?? null;
 }
 
-/** It is known outside under `ref` now. If its text has changed meanwhile, it goes out once more. Its line is held. */
-export async function markSent(tx: Tx, message: Message, node: string, ref: string | null, now: number): Promise<void> {
+export interface SentMessage {
+  readonly message: Message;
+  /** Under which it is known outside. */
+  readonly ref: string | null;
+}
+
+/** They are known outside now. Whose text has changed meanwhile goes out once more. Their lines are held. */
+export async function markSent(tx: Tx, sent: readonly SentMessage[], node: string, now: number): Promise<void> {
+  if (sent.length === 0) return;
+  const rows = sql.join(
+    sent.map(({ message, ref }) => sql`(cast(${message.id} as text), cast(${message.revision} as integer), cast(${ref} as text))`),
+  );
+  const unchanged = sql<boolean>`outbox.revision = said.revision`;
   await tx.db
     .updateTable('outbox')
+    .from(sql<Said>`(select column1 as id, column2 as revision, column3 as ref from (values ${rows}) as given)`.as('said'))
     .set({
-      state: sql<MessageState>`case when revision = ${message.revision} then 'sent' else state end`,
-      leads: sql<number>`case when revision = ${message.revision} then 0 else leads end`,
-      sent_revision: message.revision,
-      ref,
+      state: sql<MessageState>`case when ${unchanged} then 'sent' else state end`,
+      leads: sql<number>`case when ${unchanged} then 0 else leads end`,
+      sent_revision: sql<number>`said.revision`,
+      ref: sql<string | null>`said.ref`,
       reason: null,
       attempts: 0,
       doubtful: 0,
       holder: null,
-      not_before: sql<number>`case when revision = ${message.revision} then ${sql.lit(now)} else ${sql.lit(now)} + pause end`,
+      not_before: sql<number>`case when ${unchanged} then ${sql.lit(now)} else ${sql.lit(now)} + pause end`,
       sent_at: now,
     })
-    .where('id', '=', message.id)
+    .whereRef('outbox.id', '=', 'said.id')
     .where('holder', '=', node)
     .execute();
-  await nextLeads(tx, message);
+  await nextLeads(
+    tx,
+    sent.map(({ message }) => message),
+  );
   tx.touch('outbox');
+}
+
+interface Said {
+  readonly id: string;
+  readonly revision: number;
+  readonly ref: string | null;
 }
 
 /** Not this time. `doubtful` when it may have arrived all the same. */
@@ -240,7 +256,7 @@ export async function markDead(tx: Tx, message: Message, node: string, reason: R
     .where('id', '=', message.id)
     .where('holder', '=', node)
     .executeTakeFirst();
-  await nextLeads(tx, message);
+  await nextLeads(tx, [message]);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
 }
@@ -269,7 +285,7 @@ export async function resendMessage(tx: Tx, id: string, from: readonly MessageSt
     .where('id', '=', id)
     .where('state', 'in', from)
     .executeTakeFirst();
-  await nextLeads(tx, line);
+  await nextLeads(tx, [line]);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
 }
@@ -285,7 +301,7 @@ export async function discardMessage(tx: Tx, id: string, from: readonly MessageS
     .where('state', 'in', from)
     .where((where) => where.or([where('holder', 'is', null), where('holder', 'not in', where.selectFrom('nodes').select('nodes.id'))]))
     .executeTakeFirst();
-  await nextLeads(tx, line);
+  await nextLeads(tx, [line]);
   tx.touch('outbox');
   return result.numUpdatedRows > 0n;
 }
