@@ -52,7 +52,7 @@ export interface Oversight {
   readonly alertNames: readonly string[];
   /** Told of each model call of this node once it is in the ledger. */
   booked(entry: LedgerEntry): void;
-  /** From here on people are told. */
+  /** From here on the server examines itself, and people are told. */
   start(): void;
   stop(): Promise<void>;
 }
@@ -110,6 +110,7 @@ export function oversee(parts: OversightParts): Oversight {
       if (isProvidersFailure(entry.end)) calls.saw('failed');
     },
     start() {
+      health.start();
       alerting = watchOver({ store, clock, log, node, outbox: parts.outbox, channels: parts.channels, conditions });
     },
     async stop() {
@@ -128,7 +129,8 @@ function checkParts(parts: OversightParts, backups: Backups): Parameters<typeof 
     home: config.home,
     path: backup.path,
     sandboxRequired: config.sandbox === 'require',
-    findDamage: async (signal) => (config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), signal) : undefined),
+    findDamage: async (signal) =>
+      config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), clock, signal) : undefined,
     reachProviders: (signal) => Promise.all(providers.map(async (each) => ({ name: each.name, trouble: await reach(each, signal) }))),
     backupsWanted: config.backupHours > 0,
   };

@@ -63,7 +63,7 @@ export async function backUp(parts: BackupParts, kind: BackupKind, signal: Abort
   try {
     const database = databaseUrl === undefined ? 'sqlite' : 'postgres';
     const into = join(staging, databaseFile[database]);
-    if (databaseUrl === undefined) await snapshotSqlite(join(home, 'nightshift.db'), into, signal);
+    if (databaseUrl === undefined) await snapshotSqlite(join(home, 'nightshift.db'), into, parts, signal);
     else await dumpPostgres(databaseUrl, into, parts, signal);
     const sealed = await putSettings(parts, staging);
     const manifest: Manifest = { format: 1, version: parts.version, schema: parts.schema, database, madeAt, sealed };

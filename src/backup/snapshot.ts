@@ -1,34 +1,28 @@
-import { Worker } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
 import { Unusable } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { run } from './program.ts';
 
+interface Tools {
+  readonly clock: Clock;
+  readonly path: string;
+}
+
+const copier = fileURLToPath(new URL('./snapshot-copy.ts', import.meta.url));
+
 /**
- * The database as it is at one moment, compacted. In a thread of its own, since SQLite copies without giving way; writers
+ * The database as it is at one moment, compacted. In a process of its own, since SQLite copies without giving way; writers
  * go on meanwhile.
  */
-export async function snapshotSqlite(database: string, into: string, signal: AbortSignal): Promise<void> {
+export async function snapshotSqlite(database: string, into: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const worker = new Worker(new URL('./snapshot-thread.ts', import.meta.url), { workerData: { database, into } });
-  const stop = (): void => void worker.terminate();
-  signal.addEventListener('abort', stop, { once: true });
   try {
-    await new Promise<void>((resolve, reject) => {
-      worker.once('error', reject);
-      worker.once('exit', (code) => (code === 0 ? resolve() : reject(new Error('The copy of the database was ended.'))));
-    });
+    await run({ argv: [process.execPath, copier, database, into], path, clock }, signal);
   } catch (cause) {
     signal.throwIfAborted();
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new Unusable('backup-failed', `The database could not be copied: ${why}. Is there room on the disk?`, cause);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
-}
-
-interface Tools {
-  readonly clock: Clock;
-  readonly path: string;
 }
 
 export const dumpPostgres = (url: string, into: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> =>

@@ -16,6 +16,7 @@ test('looks at once and then every so often, by itself', async () => {
     { clock, limitMs: 1_000, checks: [{ name: 'counted', examine: async () => ok('counted', String(++looks)) }] },
     60_000,
   );
+  health.start();
   await health.examine();
   expect(looks).toBe(1);
   // The next look is set when the one before is over and done with.

@@ -1,6 +1,6 @@
 import { type Finding, failure } from '../domain/examination.ts';
 import { type Clock, wait } from '../platform/clock.ts';
-import { regularly } from '../platform/regularly.ts';
+import { type Regular, regularly } from '../platform/regularly.ts';
 
 /** A look at one thing that the server cannot do without, or that an owner would want to know of. */
 export interface Check {
@@ -21,6 +21,8 @@ export interface Health {
   readonly last: Examination | null;
   /** Looks at everything now; who asks while somebody looks gets what that comes to. */
   examine(): Promise<Examination>;
+  /** From here on it looks by itself. */
+  start(): void;
   stop(): Promise<void>;
 }
 
@@ -31,7 +33,7 @@ interface HealthParts {
   readonly limitMs: number;
 }
 
-/** Looks by itself every so often; 0 is never. */
+/** Looks by itself every so often once it is started; 0 is never. */
 export function watchHealth(parts: HealthParts, everyMs: number): Health {
   const { clock, checks, limitMs } = parts;
   const stopping = new AbortController();
@@ -51,20 +53,16 @@ export function watchHealth(parts: HealthParts, everyMs: number): Health {
     return looking;
   };
 
-  const scheduled =
-    everyMs === 0
-      ? undefined
-      : regularly(
-          clock,
-          everyMs,
-          async () => void (await examine()),
-          () => undefined,
-        );
+  let scheduled: Regular | undefined;
   return {
     get last() {
       return last;
     },
     examine,
+    start() {
+      const work = async (): Promise<void> => void (await examine());
+      if (everyMs > 0) scheduled = regularly(clock, everyMs, work, () => undefined);
+    },
     async stop() {
       stopping.abort('stopping');
       await scheduled?.stop();
