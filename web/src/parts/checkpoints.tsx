@@ -11,6 +11,7 @@ const kinds: Readonly<Record<CheckpointView['kind'], readonly [word: string, ton
   green: ['Gates green', 'good'],
   calls: ['On the way', 'calm'],
   risky: ['Before a risky command', 'warn'],
+  cut: ['Cut short', 'warn'],
   rewind: ['Before a rewind', 'calm'],
 };
 
