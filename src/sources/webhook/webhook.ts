@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Priority, Trust } from '../../domain/task.ts';
 import type { Tier } from '../../domain/tier.ts';
-import { type SignatureForm, signsBody, signsStandard, standardKey, type Verdict } from '../../domain/webhook-signature.ts';
+import { type SignatureForm, standardKey } from '../../domain/webhook-signature.ts';
 import type { Admission, Door, Reading, Source } from '../../inbox/source.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { fill } from './fill.ts';
+import { signsBody, signsStandard, type Verdict } from './signature.ts';
 
 /** A way in for any service that can post JSON and sign it. Texts may hold `{{path.to.a.value}}` of what it posts. */
 export interface WebhookSetting {
