@@ -34,6 +34,8 @@ import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
 import { startReaper } from './platform/reaper.ts';
 import { sweep } from './platform/subprocess.ts';
+import { createPush, tellBrowsers } from './push/push.ts';
+import { pushKeyIn } from './push/vapid.ts';
 import { Dispatcher } from './queue/dispatcher.ts';
 import { createQueue } from './queue/durable-queue.ts';
 import type { CannotRun } from './queue/enqueue.ts';
@@ -145,8 +147,15 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       ...(await connectorsOf(config, { store, clock, newId, log, repositoryPattern })),
     ];
     const alerts = alertChannels(config, { clock, node: home.nodeId });
-    const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts];
+    const token = currentToken(config.home, config.token);
+    const pushParts = {
+      ...{ store, clock, key: pushKeyIn(config.home, config.pushKey), ownerKey: token, ownServices: config.pushServices },
+      contact: config.alertEmail === undefined ? 'https://nightshift.example' : `mailto:${config.alertEmail}`,
+    };
+    const push = createPush(pushParts);
+    const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts, push.channel];
     const outbox = createOutbox({ ...mail, channels });
+    const tell = tellBrowsers(pushParts, outbox);
     const announcer = createAnnouncer(
       outbox,
       connectors.flatMap(({ reporter }) => reporter ?? []),
@@ -170,9 +179,11 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       chance: Math.random,
       defaultEngine: defaultEngine ?? null,
       cannotRun,
+      asked: tell,
       async changed(tx, tasks) {
         await announcer.changed(tx, tasks);
         await failures(tx, tasks);
+        await tell(tx, tasks);
         if (config.findings.tasks !== 'off' && providers.length > 0) await followUpsOf(tx, tasks, clock.now());
       },
     });
@@ -282,7 +293,6 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       env: { PATH: searchPath(), HOME: homedir(), [nodeMarker]: boot },
     });
     undo.push(() => pages.stop());
-    const token = currentToken(config.home, config.token);
     const sessions = createSessions(token, { store, clock, newId });
     const identities = createIdentities({ store, clock, log, sessions, ownerKey: token });
     undo.push(() => identities.stop());
@@ -326,6 +336,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
         return refusesWork(equipment.runner.sandbox, { converses, repository: repository ?? null, trust });
       },
       demos,
+      push,
       engines: [...engines.keys()],
       // Whoever asked may go away meanwhile; files that are half put back are of no use to anybody.
       rewind: (runId, checkpointId, by) =>

@@ -21,6 +21,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   knowledge: [...base, 'store'],
   runner: [...base, 'store', 'queue', 'workspace', 'sandbox', 'gateway', 'gates', 'knowledge'],
   demo: [...base, 'store', 'queue', 'workspace'],
+  // Browsers, told through the outbox.
+  push: [...base, 'store', 'outbox'],
   // Where work comes from.
   sources: [...base, 'store', 'queue', 'inbox', 'outbox'],
   // How the owner is told.
@@ -65,6 +67,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'knowledge',
       'runner',
       'demo',
+      'push',
       'server',
       'config',
       'home',

@@ -190,6 +190,20 @@ export const settings = {
     allowed: 'origins like https://tools.example, with commas between them',
     about: 'pages elsewhere that may call the API, with a key',
   },
+  pushKey: {
+    env: 'NIGHTSHIFT_PUSH_KEY',
+    schema: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+    allowed: 'a private key of the curve P-256, 32 bytes in base64url',
+    about: 'by which push services know this server; without it, one is made and kept in the home',
+    secret: true,
+  },
+  pushServices: {
+    default: [],
+    env: 'NIGHTSHIFT_PUSH_SERVICES',
+    schema: manyOf(origin),
+    allowed: 'origins like https://push.example, with commas between them',
+    about: 'push services of your own, which may be at private addresses and without TLS',
+  },
   keyRequestsPerMinute: {
     default: 6_000,
     env: 'NIGHTSHIFT_KEY_REQUESTS_PER_MINUTE',

@@ -11,6 +11,7 @@ import {
   awaitsDecision,
   isWaiting,
   leastTrusted,
+  needsPerson,
   notEscalated,
   type Priority,
   rankOf,
@@ -50,6 +51,8 @@ export interface QueueParts {
   readonly cannotRun?: CannotRun;
   /** Told of tasks that come to another status, in the transaction of that change. */
   readonly changed?: Surroundings['changed'];
+  /** Told, in their transaction, of new tasks that wait for a person from the start. */
+  readonly asked?: Surroundings['changed'];
 }
 
 type Make = (tx: Tx, task: Task) => Promise<TaskChange | Refusal>;
@@ -60,8 +63,15 @@ export function createQueue(parts: QueueParts): Queue {
   const { store, line, clock, newId, cannotRun = () => undefined } = parts;
   const surroundings: Surroundings = { line, changed: parts.changed ?? (async () => undefined) };
 
-  const enqueueIn = (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> =>
-    enqueue(tx, { line, newId, cannotRun }, wishes, clock.now());
+  const enqueueIn = async (tx: Tx, wishes: readonly Wish[]): Promise<readonly Submission[]> => {
+    const submissions = await enqueue(tx, { line, newId, cannotRun }, wishes, clock.now());
+    const created = submissions.flatMap((submission) => (submission.kind === 'created' ? submission.task : []));
+    await parts.asked?.(
+      tx,
+      created.filter(({ status }) => needsPerson.includes(status)),
+    );
+    return submissions;
+  };
 
   async function claimIn(tx: Tx, node: string, capacity: number): Promise<readonly Claim[]> {
     if ((await readSetting(tx.db, pausedKey)) !== undefined) return [];

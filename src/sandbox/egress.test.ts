@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { missingSandbox, openTestSandbox } from '../../test/support/sandbox.ts';
 import { temporaryHome } from '../../test/support/stores.ts';
+import { isPrivate } from '../platform/address.ts';
 import { silentLog } from '../platform/log.ts';
-import { type Egress, isPrivate, parseRule, type Rule, startEgress } from './egress.ts';
+import { type Egress, parseRule, type Rule, startEgress } from './egress.ts';
 
 describe('rules of egress', () => {
   test.each([

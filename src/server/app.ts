@@ -29,6 +29,7 @@ import { noteRoutes } from './routes/notes.ts';
 import { outboxRoutes } from './routes/outbox.ts';
 import { profileRoutes } from './routes/profiles.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { pushRoutes } from './routes/push.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { serverRoutes } from './routes/server.ts';
@@ -113,6 +114,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', examinationRoutes(parts));
   app.route('/api', serverRoutes(parts));
   app.route('/api', sessionRoutes(parts));
+  app.route('/api', pushRoutes(parts));
   app.route(
     '/api',
     keyRoutes(parts, () => requirements.groups),

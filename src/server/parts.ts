@@ -53,6 +53,17 @@ export interface ServerParts {
     readonly trust: Trust;
   }) => Promise<Reason | undefined>;
   readonly demos: { start(requestedBy: string): Promise<DemoStart> };
+  /** Browsers that are told also when no page is open, by their session. */
+  readonly push: {
+    readonly publicKey: string;
+    /** Why it cannot be, or undefined when it is. */
+    subscribe(
+      sessionId: string,
+      given: { readonly endpoint: string; readonly p256dh: string; readonly auth: string },
+    ): Promise<string | undefined>;
+    unsubscribe(sessionId: string): Promise<void>;
+    isSubscribed(sessionId: string): Promise<boolean>;
+  };
   /** The names of the engines that there are. */
   readonly engines: readonly string[];
   /** Removes a workspace's files from this node's disk; its row stays. `busy` while its run is live, or when they cannot be removed. */

@@ -19,6 +19,7 @@ import { findings } from './migrations/017-findings.ts';
 import { notesByKind } from './migrations/018-notes-by-kind.ts';
 import { contracts } from './migrations/019-contracts.ts';
 import { tasksByTime } from './migrations/022-tasks-by-time.ts';
+import { push } from './migrations/025-push.ts';
 import { traces } from './migrations/027-traces.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
@@ -45,6 +46,7 @@ export const migrations: readonly Migration[] = [
   contracts,
   tasksByTime,
   traces,
+  push,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

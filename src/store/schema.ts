@@ -68,7 +68,17 @@ export interface Schema {
   alert_silences: { name: string; until: number; set_by: string };
   api_keys: ApiKeyTable;
   sessions: { id: string; key_id: string | null; created_at: number; expires_at: number };
+  push_subscriptions: PushSubscriptionTable;
   audit_log: AuditTable;
+}
+
+export interface PushSubscriptionTable {
+  session_id: string;
+  endpoint: string;
+  p256dh: string;
+  auth: string;
+  mark: string;
+  created_at: number;
 }
 
 export interface TaskTable {

@@ -143,6 +143,9 @@ test('a key that is held to something reaches that, to read or to change as it s
       // Of everybody.
       'GET /api/docs',
       'GET /api/openapi.json',
+      'DELETE /api/push',
+      'GET /api/push',
+      'PUT /api/push',
       'DELETE /api/session',
       'GET /api/session',
       'POST /api/session/code',

@@ -1,0 +1,46 @@
+import type { Kysely } from 'kysely';
+import type { PushSubscription } from '../domain/push.ts';
+import type { PushSubscriptionTable, Schema } from './schema.ts';
+import type { Tx } from './store.ts';
+
+/** The one of its session, and the one of its endpoint: a browser that signed in anew is told once. */
+export async function saveSubscription(tx: Tx, subscription: PushSubscription, now: number): Promise<void> {
+  const { sessionId, endpoint, p256dh, auth, mark } = subscription;
+  await tx.db
+    .deleteFrom('push_subscriptions')
+    .where((or) => or.or([or('session_id', '=', sessionId), or('endpoint', '=', endpoint)]))
+    .execute();
+  await tx.db.insertInto('push_subscriptions').values({ session_id: sessionId, endpoint, p256dh, auth, mark, created_at: now }).execute();
+}
+
+/** Of sessions that still last. */
+export async function listSubscriptions(db: Kysely<Schema>, mark: string, now: number): Promise<readonly PushSubscription[]> {
+  const rows = await living(db, now).where('mark', '=', mark).orderBy('session_id').execute();
+  return rows.map(toSubscription);
+}
+
+export async function findSubscription(db: Kysely<Schema>, sessionId: string, now: number): Promise<PushSubscription | undefined> {
+  const row = await living(db, now).where('session_id', '=', sessionId).executeTakeFirst();
+  return row && toSubscription(row);
+}
+
+/** Only that one: its session may have another by now. */
+export async function forgetSubscription(tx: Tx, sessionId: string, endpoint?: string): Promise<void> {
+  const ended = tx.db.deleteFrom('push_subscriptions').where('session_id', '=', sessionId);
+  await (endpoint === undefined ? ended : ended.where('endpoint', '=', endpoint)).execute();
+}
+
+const living = (db: Kysely<Schema>, now: number) =>
+  db
+    .selectFrom('push_subscriptions')
+    .innerJoin('sessions', 'sessions.id', 'push_subscriptions.session_id')
+    .selectAll('push_subscriptions')
+    .where('sessions.expires_at', '>', now);
+
+const toSubscription = ({ session_id, endpoint, p256dh, auth, mark }: PushSubscriptionTable): PushSubscription => ({
+  sessionId: session_id,
+  endpoint,
+  p256dh,
+  auth,
+  mark,
+});
