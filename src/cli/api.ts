@@ -213,6 +213,39 @@ interface Spent extends TokenUsage {
   readonly costUsd: number;
 }
 
+interface Ends {
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly cancelled: number;
+}
+
+interface Work {
+  readonly finished: number;
+  readonly alone: number;
+  readonly autonomy: number | null;
+}
+
+export interface Trends {
+  readonly from: string;
+  readonly to: string;
+  readonly days: readonly (Ends & { readonly day: string })[];
+  readonly weeks: readonly (Work & { readonly week: string })[];
+  readonly sources: readonly (Ends & Work & { readonly source: string; readonly success: number | null })[];
+  readonly total: Ends & Work & { readonly success: number | null };
+}
+
+export interface GateTrend {
+  readonly days: readonly {
+    readonly day: string;
+    readonly runs: number;
+    readonly findings: number;
+    readonly complex: number;
+    readonly red: number;
+    readonly redBefore: number;
+    readonly coverage: number | null;
+  }[];
+}
+
 export interface Usage {
   readonly from: string;
   readonly to: string;

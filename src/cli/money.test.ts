@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Desk } from '../../test/support/cli.ts';
-import type { Budget, Task, Usage } from './api.ts';
+import type { Budget, Task, Trends, Usage } from './api.ts';
 import { amount } from './wording.ts';
 
 let desk: Desk;
@@ -42,6 +42,15 @@ describe('budget', () => {
 test('usage shows what there was, which is nothing yet', async () => {
   expect(await desk.json<Usage>('usage', '--by', 'model')).toMatchObject({ by: 'model', items: [], total: { calls: 0, costUsd: 0 } });
   expect((await desk.call(['usage', '--summary', '--to', '2026-02-01'])).out).toBe('2026-02-01: no model calls.\n');
+});
+
+test('trends show how tasks ended, week by week, day by day and by source', async () => {
+  expect((await desk.json<Trends>('trends')).weeks).toHaveLength(12);
+  const { out } = await desk.call(['trends', '--by', 'day', '--from', '2026-02-01', '--to', '2026-02-02']);
+  expect(out).toBe('2026-02-01\t0\t0\t0\n2026-02-02\t0\t0\t0\n');
+  expect((await desk.call(['trends', '--from', '2026-02-02', '--to', '2026-02-08'])).out).toBe('2026-02-02\t0\t0\t-\n');
+  expect((await desk.call(['trends', '--by', 'gates'])).out).toBe('');
+  expect(await desk.call(['trends', '--repository', 'x'])).toMatchObject({ code: 2 });
 });
 
 test('amounts are as exact as they need to be', () => {

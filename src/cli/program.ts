@@ -45,6 +45,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'resume', summary: 'start work again', load: () => import('./resume.ts') },
     { name: 'budget', summary: 'show the budgets, or set one', load: () => import('./budget.ts') },
     { name: 'usage', summary: 'show what model calls came to', load: () => import('./usage.ts') },
+    { name: 'trends', summary: 'show how tasks ended over time, and what gates said', load: () => import('./trends.ts') },
   ],
   'Mail:': [
     { name: 'inbox', summary: 'what arrived, and what became of it', load: () => import('./inbox.ts') },

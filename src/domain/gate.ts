@@ -39,6 +39,11 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
+export interface LineCoverage {
+  readonly covered: number;
+  readonly measured: number;
+}
+
 /** What does not count as red and is not green either: whoever is told that a run is done is told of it too. */
 export interface NotGreen {
   readonly gate: string;
@@ -60,6 +65,8 @@ export interface GateVerdict {
   readonly command: readonly string[] | null;
   readonly exitCode: number | null;
   readonly counts: TestCounts | null;
+  /** Of the lines that the change adds; only where a report of the tests has told. */
+  readonly coverage?: LineCoverage;
   /** The end of what the command printed, when it said no. */
   readonly output: string | null;
   /** Equal for the same error; null for a gate that said yes. */

@@ -144,6 +144,7 @@ test('a task whose budget begins anew by itself waits for that, and the attempt 
     notBefore: null,
     cancelRequestedAt: null,
     closedAt: null,
+    helped: false,
   };
   const settled = (outcome: Exclude<Outcome, Setback>) => advance(running, { type: 'settled', outcome }, 100);
   expect(settled({ kind: 'over-budget', reason, until: 900 })).toMatchObject({

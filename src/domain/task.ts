@@ -85,6 +85,8 @@ export interface TaskState {
   readonly notBefore: number | null;
   readonly cancelRequestedAt: number | null;
   readonly closedAt: number | null;
+  /** A person had to say how it goes on, once at least: see `domain/trend.ts`. */
+  readonly helped: boolean;
 }
 
 export type TaskChange =
@@ -129,6 +131,7 @@ export function firstState(wish: {
     notBefore: wish.notBefore,
     cancelRequestedAt: null,
     closedAt: null,
+    helped: false,
   };
   return wish.needsApproval ? state : lineUp(state, wish.now);
 }
@@ -139,7 +142,7 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
     case 'approved':
       if (state.status !== 'awaiting-approval')
         return refuse('not-awaiting-approval', `The task is ${state.status}; only one that awaits approval can be approved.`);
-      return to(lineUp({ ...state, reason: null }, now));
+      return to(lineUp({ ...state, reason: null, helped: true }, now));
 
     case 'dependency-succeeded': {
       const waited = { ...state, waitingFor: Math.max(0, state.waitingFor - 1) };
@@ -200,11 +203,12 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
     case 'cancel-requested':
       if (isClosed(state.status)) return refuse('already-over', `The task is already ${state.status}.`);
       if (state.status === 'running') return to({ ...state, cancelRequestedAt: state.cancelRequestedAt ?? now });
-      return to(close({ ...state, cancelRequestedAt: now }, 'cancelled', now, null));
+      // Who calls off what waits for an answer has answered.
+      return to(close({ ...state, cancelRequestedAt: now, helped: state.helped || awaitsDecision(state.status) }, 'cancelled', now, null));
 
     case 'withdrawn':
       if (!awaitsDecision(state.status)) return refuse('not-escalated', notEscalated(state.status));
-      return to(close(state, 'cancelled', now, change.reason));
+      return to(close({ ...state, helped: true }, 'cancelled', now, change.reason));
 
     case 'retried':
       if (!isRetryable(state.status))
@@ -212,7 +216,13 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
           'not-retryable',
           `The task is ${state.status}; only one that failed, was cancelled, is delayed, went over its budget or was escalated can be retried.`,
         );
-      return to(lineUp({ ...reopened(state), waitingFor: change.waitingFor, notBefore: null }, now));
+      // Whoever takes up early what would have been tried again by itself is only in a hurry.
+      return to(
+        lineUp(
+          { ...reopened(state), waitingFor: change.waitingFor, notBefore: null, helped: state.helped || state.status !== 'delayed' },
+          now,
+        ),
+      );
   }
 }
 

@@ -19,21 +19,23 @@ export const coverageGate = (leastPercent: number): Gate => ({
   id: 'coverage',
   kind: 'coverage',
   async check(scene) {
-    const coverage = await readReport(scene);
-    if (!coverage) return evidence({ passed: true, summary: 'The tests left no report of coverage by lines.' });
+    const report = await readReport(scene);
+    if (!report) return evidence({ passed: true, summary: 'The tests left no report of coverage by lines.' });
     const measured = (scene.change?.lines ?? [])
       .filter(({ kind }) => kind === 'added')
       .flatMap(({ path, line }) => {
-        const hits = coverage.get(path)?.get(line);
+        const hits = report.get(path)?.get(line);
         return hits === undefined ? [] : [{ path, line, hits }];
       });
     const missed = measured.filter(({ hits }) => hits === 0);
     const percent = measured.length === 0 ? 100 : Math.floor((100 * (measured.length - missed.length)) / measured.length);
     const summary = `${percent} % of ${measured.length} changed lines are covered by tests`;
-    if (measured.length < fewestLines) return evidence({ passed: true, summary: `${summary}: too few to judge.` });
-    if (percent >= leastPercent) return evidence({ passed: true, summary: `${summary}.` });
+    const coverage = { covered: measured.length - missed.length, measured: measured.length };
+    if (measured.length < fewestLines) return evidence({ passed: true, summary: `${summary}: too few to judge.`, coverage });
+    if (percent >= leastPercent) return evidence({ passed: true, summary: `${summary}.`, coverage });
     return evidence({
       passed: false,
+      coverage,
       summary: `${summary}; at least ${leastPercent} % are asked for.`,
       findings: missed.slice(0, 20).map(({ path, line }) => ({ path, line, text: 'is run by no test' })),
       signature: 'coverage',

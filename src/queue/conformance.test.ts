@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
+import { utcDay } from '../domain/budget.ts';
 import type { Profile } from '../domain/profile.ts';
 import type { Task, Trust } from '../domain/task.ts';
 import { createIds } from '../platform/ids.ts';
@@ -13,6 +14,7 @@ import { deleteProfile, insertProfile, replaceSettings } from '../store/profiles
 import { findRun, runsOfTasks } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
 import { findTask } from '../store/tasks.ts';
+import { endsBetween } from '../store/trends.ts';
 import { createQueue } from './durable-queue.ts';
 import { Liveness } from './liveness.ts';
 import { pgBossLine } from './pg-boss.ts';
@@ -555,6 +557,61 @@ for (const dialect of dialects) {
         await queue.cancel(id, 'owner');
         expect(await queue.retry(id)).toMatchObject({ ok: true, task: { status: 'queued', attempts: 0, cancelRequestedAt: null } });
         expect((await claimOne()).task.id).toBe(id);
+      });
+    });
+
+    describe('what ended is counted', () => {
+      const counted = async (): Promise<unknown> =>
+        (await endsBetween(store.read, '2000-01-01', '2100-01-01')).map(({ day, source, status, helped, tasks }) =>
+          [day, source, status, helped ? 'helped' : 'alone', tasks].join(' '),
+        );
+
+      test('by day, source and status, and whether a person had to help', async () => {
+        const first = utcDay(clock.now());
+        await submit('one', { source: 'github' });
+        await submit('two');
+        await succeed(await claimOne());
+        await succeed(await claimOne());
+        const asked = await submit('ask first', { needsApproval: true });
+        await queue.approve(asked.id, 'ann');
+        await succeed(await claimOne());
+        const { id } = await submit('never mind');
+        await queue.cancel(id, 'ann');
+        expect(await counted()).toEqual([
+          `${first} api cancelled alone 1`,
+          `${first} api succeeded alone 1`,
+          `${first} api succeeded helped 1`,
+          `${first} github succeeded alone 1`,
+        ]);
+      });
+
+      test('once, on the day on which it has ended for good', async () => {
+        const { id } = await submit('again');
+        await queue.cancel(id, 'ann');
+        clock.advance(86_400_000);
+        await queue.retry(id);
+        expect(await counted()).toEqual([]);
+        await succeed(await claimOne());
+        expect(await counted()).toEqual([`${utcDay(clock.now())} api succeeded helped 1`]);
+      });
+
+      test('and what is called off while it waits for an answer, or taken over, was not done alone', async () => {
+        for (const end of [
+          (id: string) => queue.cancel(id, 'ann'),
+          (id: string) => queue.resolve(id, { choice: 'take-over', note: null }, 'ann'),
+        ]) {
+          const { id } = await submit('stuck', { maxAttempts: 1 });
+          await settle(await claimOne(), { kind: 'over-budget', reason: { code: 'over-budget', message: 'It is used up.' } });
+          expect(await end(id)).toMatchObject({ ok: true, task: { status: 'cancelled' } });
+        }
+        expect(await counted()).toEqual([`${utcDay(clock.now())} api cancelled helped 2`]);
+      });
+
+      test('but a person who is only in a hurry has not helped', async () => {
+        const { id } = await submit('soon', { notBefore: clock.now() + 60_000 });
+        await queue.retry(id);
+        await succeed(await claimOne());
+        expect(await counted()).toEqual([`${utcDay(clock.now())} api succeeded alone 1`]);
       });
     });
 

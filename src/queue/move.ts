@@ -4,6 +4,7 @@ import { advance, dependencyFailed, isClosed, rankOf, type Task, type TaskChange
 import { append } from '../store/journal.ts';
 import type { Tx } from '../store/store.ts';
 import { dependenciesOfMany, dependentsOf, findOpenByKey, lockStatuses, lockTasks, readySince, saveStates } from '../store/tasks.ts';
+import { countEnds } from '../store/trends.ts';
 import type { Line } from './queue.ts';
 
 export interface Move {
@@ -61,6 +62,7 @@ export async function move(tx: Tx, { line, changed }: Surroundings, moves: reado
 
   const changes = [...tasks.values()].map((after) => ({ before: before.get(after.id) as Task, after }));
   await saveStates(tx, changes, now);
+  await countEnds(tx, changes);
   await append(tx, events, now);
   await keepInLine(tx, line, changes);
   await changed(

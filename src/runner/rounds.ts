@@ -15,6 +15,8 @@ export interface RoundsParts {
   readonly clock: Clock;
   readonly taskId: string;
   readonly runId: string;
+  /** The address of what it works on, in one form for all ways of writing it. */
+  readonly repository: string | null;
   readonly gating: Gating;
   /** Whether it is an agent that works; any other engine cannot be told anything more, and has one round. */
   readonly byAgent: boolean;
@@ -90,7 +92,7 @@ function promptAfterInterruption(rounds: readonly DecidedRound[], limits: RoundL
 }
 
 async function keepRound(
-  { store, clock, taskId, runId, session }: RoundsParts,
+  { store, clock, taskId, runId, session, repository }: RoundsParts,
   round: DecidedRound,
   decision: Decision,
   signal: AbortSignal,
@@ -101,7 +103,7 @@ async function keepRound(
   const event: NewEvent = { type: 'run.round', data: { number, tree, decision: decision.kind, rule, red, excused }, taskId, runId };
   await patiently(clock, signal, () =>
     store.write(async (tx) => {
-      await insertRound(tx, runId, session(), round);
+      await insertRound(tx, runId, session(), repository, round);
       await append(tx, [event], clock.now());
     }),
   );

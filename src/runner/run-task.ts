@@ -18,6 +18,7 @@ import type { Ran, StopCause } from '../queue/dispatcher.ts';
 import type { Claim, Queue } from '../queue/queue.ts';
 import { spentByRun } from '../store/ledger.ts';
 import { saveResult } from '../store/results.ts';
+import { canonicalAddress } from '../workspace/repository.ts';
 import { artifactLimits, keepArtifacts } from './artifacts.ts';
 import { type Checkpointing, type CheckpointingParts, createCheckpointing } from './checkpointing.ts';
 import { sweepRun } from './clear-away.ts';
@@ -229,6 +230,7 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     gating,
     taskId: claim.task.id,
     runId: claim.run.id,
+    repository: place.workspace ? (canonicalAddress(place.workspace.repository) ?? null) : null,
     byAgent: engine.converses,
     rounds: parts.maxRounds,
     milliseconds: 0.9 * limit.ms,

@@ -35,6 +35,7 @@ import { runRoutes } from './routes/runs.ts';
 import { serverRoutes } from './routes/server.ts';
 import { sessionRoutes, signInRoutes } from './routes/session.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { trendRoutes } from './routes/trends.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { workspaceRoutes } from './routes/workspaces.ts';
@@ -105,6 +106,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', agentRuntimeRoutes(parts));
   app.route('/api', budgetRoutes(parts));
   app.route('/api', usageRoutes(parts));
+  app.route('/api', trendRoutes(parts));
   app.route('/api', providerRoutes(parts));
   app.route('/api', inboxRoutes(parts));
   app.route('/api', outboxRoutes(parts));

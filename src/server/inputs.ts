@@ -152,3 +152,13 @@ export function decodeCursor(list: string, cursor: string | undefined, valid: (p
 
 /** A day of the calendar, in UTC. */
 export const daySchema = z.iso.date().openapi({ example: '2026-11-21' });
+
+export const dayMs = 86_400_000;
+const longestDays = 366;
+
+/** Days that are looked back on in one go, both included. */
+export function checkRange(from: string, to: string): void {
+  const days = (Date.parse(to) - Date.parse(from)) / dayMs + 1;
+  if (days < 1) throw new Refused(422, 'bad-range', 'The first day comes after the last.');
+  if (days > longestDays) throw new Refused(422, 'bad-range', `That is ${days} days; at most ${longestDays} can be looked at in one go.`);
+}

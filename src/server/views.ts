@@ -74,6 +74,10 @@ const verdictSchema = z
     command: z.array(z.string()).nullable(),
     exitCode: z.number().int().nullable(),
     counts: countsSchema,
+    coverage: z
+      .object({ covered: z.number().int(), measured: z.number().int() })
+      .optional()
+      .openapi({ description: 'Lines that the change adds, where the tests left a report of them.' }),
     output: z.string().nullable().openapi({ description: 'The end of what a red command printed.' }),
     signature: z.string().nullable().openapi({ description: 'Equal for the same error.' }),
     durationMs: z.number().int(),
@@ -256,6 +260,73 @@ export const usageSchema = z
     truncated: z.boolean().openapi({ description: `There are more than ${mostUsageItems}; these are the dearest.` }),
   })
   .openapi('Usage');
+
+const share = z.number().min(0).max(1).nullable();
+const ends = { succeeded: z.number().int(), failed: z.number().int(), cancelled: z.number().int() };
+const work = {
+  finished: z.number().int().openapi({ description: 'Succeeded or failed, or called off after a person had had to help.' }),
+  alone: z.number().int().openapi({ description: 'Succeeded without a person.' }),
+  autonomy: share.openapi({ description: '`alone` of `finished`; null where nothing was finished.' }),
+};
+const success = { success: share.openapi({ description: 'Of those that succeeded or failed.' }) };
+
+export const trendsSchema = z
+  .object({
+    from: z.iso.date(),
+    to: z.iso.date(),
+    days: z.array(z.object({ day: z.iso.date(), ...ends })).openapi({ description: 'Tasks that ended, by the UTC day on which they did.' }),
+    weeks: z.array(z.object({ week: z.iso.date().openapi({ description: 'Its Monday.' }), ...work })),
+    sources: z.array(
+      z.object({
+        source: z.string(),
+        ...ends,
+        ...work,
+        ...success,
+        weeks: z.array(share).openapi({ description: 'Its `success` week by week, as in `weeks`.' }),
+      }),
+    ),
+    total: z.object({ ...ends, ...work, ...success }),
+  })
+  .openapi('Trends');
+
+export const gateTrendSchema = z
+  .object({
+    from: z.iso.date(),
+    to: z.iso.date(),
+    repository: z.string().nullable(),
+    days: z.array(
+      z.object({
+        day: z.iso.date(),
+        runs: z
+          .number()
+          .int()
+          .openapi({ description: 'Runs whose gates were asked for the last time that day; the rest adds up over these.' }),
+        findings: z.number().int().openapi({ description: 'What the gates found, also those that passed.' }),
+        complex: z.number().int().openapi({ description: 'Functions that are too complex.' }),
+        red: z.number().int().openapi({ description: 'Gates that were red when the run was over.' }),
+        redBefore: z.number().int().openapi({ description: 'Gates that had been red before the agent came.' }),
+        coverage: share.openapi({ description: 'Of the changed lines that were measured, those that tests have run.' }),
+      }),
+    ),
+    repositories: z
+      .array(z.object({ repository: z.string(), runs: z.number().int() }))
+      .openapi({ description: 'Those that there is something to be told of, the busiest first.' }),
+  })
+  .openapi('GateTrend');
+
+export const runSpendingSchema = z
+  .object({
+    items: z.array(
+      z.object({
+        at: z.iso.datetime(),
+        calls: z.number().int(),
+        inputTokens: z.number().int().openapi({ description: 'With those from the cache and into it.' }),
+        outputTokens: z.number().int(),
+        costUsd: z.number(),
+      }),
+    ),
+  })
+  .openapi('RunSpending');
 
 const scopesSchema = z.array(z.string()).nullable().openapi({ description: 'Like `tasks:read`; null for everything that the role may.' });
 
@@ -441,6 +512,9 @@ export type ServerView = z.infer<typeof serverSchema>;
 export type CheckpointView = z.infer<typeof checkpointSchema>;
 export type WorkspaceView = z.infer<typeof workspaceSchema>;
 export type BudgetView = z.infer<typeof budgetSchema>;
+export type TrendsView = z.infer<typeof trendsSchema>;
+export type GateTrendView = z.infer<typeof gateTrendSchema>;
+export type RunSpendingView = z.infer<typeof runSpendingSchema>;
 export type UsageView = z.infer<typeof usageSchema>;
 export type SessionView = z.infer<typeof sessionSchema>;
 export type KeyView = z.infer<typeof keySchema>;

@@ -210,6 +210,28 @@ export async function spentByRun(db: Kysely<Schema>, runId: string): Promise<Spe
   return toSpending(rows[0]);
 }
 
+export interface SpendingAt extends Pick<Spending, 'calls' | 'inputTokens' | 'outputTokens' | 'costMicroUsd'> {
+  readonly at: number;
+}
+
+/** How a run's calls came to that, in order; of very many, those of a while together, and no more than `most` such whiles. */
+export async function spendingOfRun(db: Kysely<Schema>, runId: string, most: number): Promise<readonly SpendingAt[]> {
+  const span = await db
+    .selectFrom('token_ledger')
+    .select([sql<number | null>`min(at)`.as('first'), sql<number | null>`max(at)`.as('last')])
+    .where('run_id', '=', runId)
+    .executeTakeFirst();
+  if (span === undefined || span.first === null || span.last === null) return [];
+  const { first } = span;
+  const width = Math.max(1, Math.ceil((span.last - first + 1) / most));
+  const read = sql`input_tokens + cache_read_tokens + cache_write_tokens`;
+  const { rows } = await sql<SpendingAt>`
+    select max(at) as at, count(*) as calls, cast(sum(${read}) as bigint) as "inputTokens",
+      cast(sum(output_tokens) as bigint) as "outputTokens", cast(sum(cost_micro_usd) as bigint) as "costMicroUsd"
+    from token_ledger where run_id = ${runId} group by cast((at - ${first}) / ${width} as bigint) order by max(at)`.execute(db);
+  return rows;
+}
+
 /** PostgreSQL adds bigints up to a numeric, which would come back as text. */
 const sumOf = (column: string) => sql`cast(coalesce(sum(${sql.ref(column)}), 0) as bigint) as ${sql.ref(column)}`;
 const sums = sql.join(sumColumns.map(sumOf));

@@ -21,6 +21,7 @@ import { contracts } from './migrations/019-contracts.ts';
 import { tasksByTime } from './migrations/022-tasks-by-time.ts';
 import { push } from './migrations/025-push.ts';
 import { traces } from './migrations/027-traces.ts';
+import { trends } from './migrations/024-trends.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -47,6 +48,7 @@ export const migrations: readonly Migration[] = [
   tasksByTime,
   traces,
   push,
+  trends,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -3,8 +3,16 @@ import type { GateVerdict } from '../domain/gate.ts';
 import type { DecidedRound } from '../domain/round.ts';
 import type { RoundTable, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
+import { countGates } from './trends.ts';
 
-export async function insertRound(tx: Tx, runId: string, sessionId: string | null, round: DecidedRound): Promise<void> {
+/** With `repository`, what its gates said is added to what they have said so far, once the run is at its end. */
+export async function insertRound(
+  tx: Tx,
+  runId: string,
+  sessionId: string | null,
+  repository: string | null,
+  round: DecidedRound,
+): Promise<void> {
   await tx.db
     .insertInto('rounds')
     .values({
@@ -18,6 +26,7 @@ export async function insertRound(tx: Tx, runId: string, sessionId: string | nul
       at: round.at,
     })
     .execute();
+  if (repository !== null && round.decision !== 'continue') await countGates(tx, repository, round.verdicts, round.at);
 }
 
 export async function roundsOfRun(db: Kysely<Schema>, runId: string): Promise<readonly DecidedRound[]> {

@@ -70,6 +70,8 @@ export interface Schema {
   sessions: { id: string; key_id: string | null; created_at: number; expires_at: number };
   push_subscriptions: PushSubscriptionTable;
   audit_log: AuditTable;
+  ends_by_day: { day: string; source: string; status: TaskStatus; helped: number; tasks: number };
+  gates_by_day: GateSums & { day: string; repository: string };
 }
 
 export interface PushSubscriptionTable {
@@ -115,6 +117,7 @@ export interface TaskTable {
   deliverable: Deliverable;
   branch: string | null;
   parent_task_id: string | null;
+  helped: number;
 }
 
 export interface FindingTable {
@@ -363,6 +366,17 @@ export interface ApiKeyTable {
   rotated_at: number | null;
   revoked_at: number | null;
   last_used_at: number | null;
+}
+
+/** What the gates said when they were asked for the last time in a run, added up. */
+export interface GateSums {
+  runs: number;
+  red: number;
+  red_before: number;
+  findings: number;
+  complex: number;
+  covered_lines: number;
+  measured_lines: number;
 }
 
 interface AuditTable {

@@ -355,6 +355,7 @@ const columnsButBody = [
   'deliverable',
   'branch',
   'parent_task_id',
+  'helped',
 ] as const satisfies readonly (keyof TaskTable)[];
 
 const listedBodyLength = 2_000;
@@ -371,6 +372,7 @@ function stateColumns(before: Task, after: TaskState, now: number): Partial<Task
     not_before: after.notBefore,
     cancel_requested_at: after.cancelRequestedAt,
     closed_at: after.closedAt,
+    helped: after.helped ? 1 : 0,
     updated_at: now,
     ...(after.notBefore === before.notBefore
       ? {}
@@ -413,6 +415,7 @@ function toRow(task: Task): TaskTable {
     deliverable: task.deliverable,
     branch: task.branch,
     parent_task_id: task.parentTaskId,
+    helped: task.helped ? 1 : 0,
   };
 }
 
@@ -450,6 +453,7 @@ function toTask(row: TaskTable): Task {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     closedAt: row.closed_at,
+    helped: row.helped === 1,
   };
 }
 

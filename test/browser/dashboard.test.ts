@@ -717,6 +717,7 @@ const past = {
   attempts: 1,
   maxAttempts: 3,
   losses: 0,
+  helped: false,
   waitingFor: 0,
   notBefore: null,
   cancelRequestedAt: null,

@@ -250,5 +250,6 @@ function task(id: string, now: number): Parameters<typeof insertTasks>[1][number
     createdAt: now,
     updatedAt: now,
     closedAt: null,
+    helped: false,
   };
 }

@@ -1,9 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import { inUsd } from '../../domain/budget.ts';
 import type { Checkpoint, Rewinding } from '../../domain/checkpoint.ts';
 import { Refused } from '../../domain/errors.ts';
 import type { Run } from '../../domain/run.ts';
 import { checkpointsOfRun } from '../../store/checkpoints.ts';
-import { spentByRun } from '../../store/ledger.ts';
+import { spendingOfRun, spentByRun } from '../../store/ledger.ts';
 import { findResult } from '../../store/results.ts';
 import { roundsOfRun } from '../../store/rounds.ts';
 import { findRun } from '../../store/runs.ts';
@@ -13,8 +14,10 @@ import type { ServerParts } from '../parts.ts';
 import { artifactsOf, openArtifact, openRecord, type RecordFile } from '../records.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { type CheckpointView, checkpointSchema, runSchema, runView } from '../views.ts';
+import { type CheckpointView, checkpointSchema, runSchema, runSpendingSchema, runView } from '../views.ts';
 
+/** As many points as a screen is wide. */
+const mostSpendingItems = 400;
 const idParam = z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) });
 
 export function runRoutes({ store, rewind, outputFile, records, node }: ServerParts): App {
@@ -64,6 +67,35 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
         roundsOfRun(store.read, run.id),
       ]);
       return context.json(runView(run, outputFile(run.id), result, artifacts, spent, rounds), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      'x-role': 'viewer',
+      path: '/runs/{id}/spending',
+      tags: ['Runs'],
+      summary: 'What its model calls came to, in the order in which they were made',
+      description: 'Of a run of very many calls, those of a while are told together.',
+      request: { params: idParam },
+      responses: { 200: json(runSpendingSchema, 'By the ledger, not added up.'), ...answers(401, 404, 503) },
+    }),
+    async (context) => {
+      const run = await known(context.req.valid('param').id);
+      const items = await spendingOfRun(store.read, run.id, mostSpendingItems);
+      return context.json(
+        {
+          items: items.map(({ at, calls, inputTokens, outputTokens, costMicroUsd }) => ({
+            at: new Date(at).toISOString(),
+            calls,
+            inputTokens,
+            outputTokens,
+            costUsd: inUsd(costMicroUsd),
+          })),
+        },
+        200,
+      );
     },
   );
 

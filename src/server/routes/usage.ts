@@ -1,19 +1,16 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { inUsd, utcDay } from '../../domain/budget.ts';
-import { Refused } from '../../domain/errors.ts';
 import { type Spending, summaryOf, usageDimensions } from '../../domain/spending.ts';
 import { limitsIn } from '../../store/budgets.ts';
 import { usageBy, usageIn } from '../../store/ledger.ts';
 import type { App } from '../env.ts';
-import { daySchema } from '../inputs.ts';
+import { checkRange, dayMs, daySchema } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 import { mostUsageItems, tokensView, usageSchema } from '../views.ts';
 
 const tags = ['Usage'];
-const dayMs = 86_400_000;
-const longestDays = 366;
 
 export function usageRoutes({ store, clock, limits }: ServerParts): App {
   const router = newRouter();
@@ -77,12 +74,6 @@ export function usageRoutes({ store, clock, limits }: ServerParts): App {
     },
   );
   return router;
-}
-
-function checkRange(from: string, to: string): void {
-  const days = (Date.parse(to) - Date.parse(from)) / dayMs + 1;
-  if (days < 1) throw new Refused(422, 'bad-range', 'The first day comes after the last.');
-  if (days > longestDays) throw new Refused(422, 'bad-range', `That is ${days} days; at most ${longestDays} can be looked at in one go.`);
 }
 
 const view = ({ calls, failedCalls, costMicroUsd, ...tokens }: Spending) => ({
