@@ -39,7 +39,7 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
-export interface LineCoverage {
+interface LineCoverage {
   readonly covered: number;
   readonly measured: number;
 }
