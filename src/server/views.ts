@@ -305,7 +305,9 @@ export const gateTrendSchema = z
         complex: z.number().int().openapi({ description: 'Functions that are too complex.' }),
         red: z.number().int().openapi({ description: 'Gates that were red when the run was over.' }),
         redBefore: z.number().int().openapi({ description: 'Gates that had been red before the agent came.' }),
-        coverage: share.openapi({ description: 'Of the changed lines that were measured, those that tests have run.' }),
+        coveredLines: z.number().int(),
+        measuredLines: z.number().int().openapi({ description: 'Changed lines of which a report of the tests has told.' }),
+        coverage: share.openapi({ description: '`coveredLines` of `measuredLines`.' }),
       }),
     ),
     repositories: z

@@ -11,10 +11,13 @@ import { Tasks } from './pages/tasks.tsx';
 import { Usage } from './pages/usage.tsx';
 import { Workspaces } from './pages/workspaces.tsx';
 import { Icon, type IconName, Logo } from './parts/icons.tsx';
+import { Lazily, lazyPart } from './parts/lazily.tsx';
 import { Empty } from './parts/text.tsx';
 import { Toasts } from './parts/toast.tsx';
 import { Link, type Route, routeOf, usePath } from './router.tsx';
 import { clockTime } from './text/time.ts';
+
+const trends = lazyPart(async () => (await import('./pages/trends.tsx')).Trends);
 
 export function App(): ReactNode {
   const session = useLive((state) => state.session);
@@ -58,6 +61,7 @@ const nav: readonly NavItem[] = [
 
 /** On a phone the bar at the foot has no room for these. */
 const later: readonly NavItem[] = [
+  { to: '/trends', name: 'Trends', icon: 'trend', pages: ['trends'] },
   { to: '/usage', name: 'Usage', icon: 'budget', pages: ['usage'] },
   { to: '/workspaces', name: 'Workspaces', icon: 'folder', pages: ['workspaces'] },
   { to: '/settings', name: 'Settings', icon: 'settings', pages: ['settings'] },
@@ -69,6 +73,7 @@ const titles: Readonly<Record<Route['page'], string>> = {
   run: 'Run',
   sources: 'Sources',
   notes: 'Notes',
+  trends: 'Trends',
   usage: 'Usage',
   workspaces: 'Workspaces',
   settings: 'Settings',
@@ -159,6 +164,8 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
       return <Sources key={route.view} view={route.view} />;
     case 'notes':
       return <Notes />;
+    case 'trends':
+      return <Lazily part={trends} props={{}} />;
     case 'usage':
       return <Usage />;
     case 'workspaces':

@@ -76,6 +76,8 @@ export function trendRoutes({ store, clock }: Pick<ServerParts, 'store' | 'clock
           days: days.map(({ red_before, covered_lines, measured_lines, ...day }) => ({
             ...day,
             redBefore: red_before,
+            coveredLines: covered_lines,
+            measuredLines: measured_lines,
             coverage: measured_lines === 0 ? null : covered_lines / measured_lines,
           })),
           repositories: [...repositories],

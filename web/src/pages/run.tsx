@@ -7,6 +7,7 @@ import { Checkpoints } from '../parts/checkpoints.tsx';
 import { DiffView } from '../parts/diff.tsx';
 import { EventList } from '../parts/event-list.tsx';
 import { Icon } from '../parts/icons.tsx';
+import { Lazily, lazyPart } from '../parts/lazily.tsx';
 import { excuses, Rounds } from '../parts/rounds.tsx';
 import { StatusBadge } from '../parts/status.tsx';
 import { Tabs } from '../parts/tabs.tsx';
@@ -16,7 +17,9 @@ import { Link } from '../router.tsx';
 import { count, money } from '../text/amount.ts';
 import { duration, elapsed } from '../text/time.ts';
 
-type Tab = 'transcript' | 'changes' | 'gates' | 'checkpoints' | 'events';
+type Tab = 'transcript' | 'changes' | 'gates' | 'checkpoints' | 'cost' | 'events';
+
+const runCost = lazyPart(async () => (await import('../parts/run-cost.tsx')).RunCost);
 
 export function RunPage({ id }: { readonly id: string }): ReactNode {
   const run = useLive((state) => state.runs.get(id));
@@ -53,6 +56,7 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
     ['changes', named('Changes', run.filesChanged.length)],
     ['gates', named('Gates', run.rounds.at(-1)?.verdicts.length ?? 0)],
     ['checkpoints', 'Checkpoints'],
+    ['cost', 'Cost'],
     ['events', 'Events'],
   ];
   return (
@@ -65,6 +69,7 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
         {tab === 'changes' && <Changes run={run} />}
         {tab === 'gates' && <Rounds run={run} />}
         {tab === 'checkpoints' && <CheckpointsTab run={run} />}
+        {tab === 'cost' && <Lazily part={runCost} props={{ run }} />}
         {tab === 'events' && <EventsTab id={id} />}
       </Tabs>
     </div>

@@ -94,6 +94,14 @@ export function NewTask({ onClose }: { readonly onClose: () => void }): ReactNod
           <Field name="verify" label="Check" hint="A command that must exit with 0, or the run does not count." refused={refused}>
             {(props) => <input {...props} className="code" placeholder="npm test" autoComplete="off" spellCheck={false} />}
           </Field>
+          <Field
+            name="doneWhen"
+            label="Done when"
+            hint="In words. The agent is told, and a reviewer judges the work by it once all gates are green."
+            refused={refused}
+          >
+            {(props) => <textarea {...props} rows={2} maxLength={4_000} placeholder="The page loads without a warning in the console." />}
+          </Field>
           <div className="pair">
             <Field name="profile" label="Profile" refused={refused}>
               {(props) => (
@@ -211,7 +219,7 @@ function Dependencies({
 /** What was filled in, in the API's words. */
 function wishOf(form: FormData, dependsOn: readonly string[]): Record<string, unknown> {
   const wish: Record<string, unknown> = {};
-  for (const name of ['title', 'body', 'repository', 'priority', 'engine', 'verify', 'ref', 'dedupeKey', 'profile', 'tier']) {
+  for (const name of ['title', 'body', 'repository', 'priority', 'engine', 'verify', 'doneWhen', 'ref', 'dedupeKey', 'profile', 'tier']) {
     const text = String(form.get(name) ?? '').trim();
     if (text !== '') wish[name] = text;
   }

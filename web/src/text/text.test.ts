@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { addedUp, byWeekOf, stacked } from './chart.ts';
 import { parseDiff } from './diff.ts';
 import { levelsAround } from './graph.ts';
 import { highlight, languageOf } from './highlight.ts';
@@ -166,4 +167,27 @@ test('a tool call is told by the argument that says most, from the top of the wo
   expect(tellingPart({ file_path: '/srv/workspaces/wsp_01ARZ3NDEKTSV4RRFFQ69G5FAV/tree/src/a.ts' })).toBe('src/a.ts');
   expect(tellingPart({ description: 'Run', command: 'npm\n test' })).toBe('npm test');
   expect([tellingPart(null), tellingPart('x'), tellingPart({ a: 1 })]).toEqual(['', '', '']);
+});
+
+describe('a chart', () => {
+  test('stands the parts of a bar on each other', () => {
+    expect(
+      stacked([
+        [1, null, 3],
+        [2, 2, 0],
+      ]),
+    ).toEqual([
+      [1, 0, 3],
+      [3, 2, 3],
+    ]);
+    expect(addedUp([1, 2, 3])).toEqual([1, 3, 6]);
+  });
+
+  test('adds up the days of a week, which begins on Monday', () => {
+    const day = (name: string, runs: number) => ({ day: name, runs, of: 'x' });
+    expect(byWeekOf([day('2026-11-14', 1), day('2026-11-15', 2), day('2026-11-16', 4)])).toEqual([
+      { day: '2026-11-09', runs: 3, of: 'x' },
+      { day: '2026-11-16', runs: 4, of: 'x' },
+    ]);
+  });
 });
