@@ -22,6 +22,7 @@ import { tasksByTime } from './migrations/022-tasks-by-time.ts';
 import { push } from './migrations/025-push.ts';
 import { traces } from './migrations/027-traces.ts';
 import { trends } from './migrations/024-trends.ts';
+import { traces } from './migrations/027-traces.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
