@@ -5,7 +5,7 @@ import { dayName, stacked } from '../text/chart.ts';
 import { clockTime } from '../text/time.ts';
 
 /** One line, or one part of each bar. */
-export interface Series {
+interface Series {
   readonly name: string;
   readonly tone: Tone;
   /** One for each point; null where nothing can be said. */
@@ -13,7 +13,7 @@ export interface Series {
 }
 
 export const lineTones = ['line-1', 'line-2', 'line-3', 'line-4', 'line-5'] as const;
-export type Tone = 'good' | 'bad' | 'calm' | (typeof lineTones)[number];
+type Tone = 'good' | 'bad' | 'calm' | (typeof lineTones)[number];
 
 interface ChartProps {
   readonly title: string;
