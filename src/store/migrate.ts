@@ -19,9 +19,8 @@ import { findings } from './migrations/017-findings.ts';
 import { notesByKind } from './migrations/018-notes-by-kind.ts';
 import { contracts } from './migrations/019-contracts.ts';
 import { tasksByTime } from './migrations/022-tasks-by-time.ts';
-import { push } from './migrations/025-push.ts';
-import { traces } from './migrations/027-traces.ts';
 import { trends } from './migrations/024-trends.ts';
+import { push } from './migrations/025-push.ts';
 import { traces } from './migrations/027-traces.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
