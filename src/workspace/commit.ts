@@ -47,12 +47,42 @@ export async function commitAll(git: Git, workspace: Workspace, wish: CommitWish
   const start = await lookUp(git, workspace, workspace.tip, signal);
   if (!start.ok) return start;
   if (start.value?.tree === tree) {
+    // Made and pushed by a run whose mirror this is not.
+    if (workspace.tip !== workspace.baseCommit && start.value.tasks.includes(workspace.taskId)) {
+      const { commit } = start.value;
+      const named = await moveBranch(git, workspace.gitDir, workspace.branch, commit, last?.commit ?? null, signal);
+      return named.ok ? done({ commit, tree, created: false, leftOut }) : named;
+    }
     return refuse('nothing-to-commit', 'The files are as they were at the start, so there is nothing to commit.');
   }
   const commit = await commitTree(git, workspace.gitDir, { ...wish, tree, parents: [workspace.tip], taskId: workspace.taskId }, signal);
   if (!commit.ok) return commit;
   const moved = await moveBranch(git, workspace.gitDir, workspace.branch, commit.value, last?.commit ?? null, signal);
   return moved.ok ? done({ commit: commit.value, tree, created: true, leftOut }) : moved;
+}
+
+const mostOfOneTask = 100;
+
+/**
+ * What a branch was at before the task had pushed to it: where both are the same branch, a run that was lost after its push
+ * would else find its own work done by somebody else.
+ */
+export async function beforeTask(
+  git: Git,
+  { gitDir, commit }: { readonly gitDir: string; readonly commit: string },
+  taskId: string,
+  signal: AbortSignal,
+): Promise<Result<string>> {
+  const format = `--format=%H %(trailers:key=${taskTrailer},valueonly,separator=%x20)`;
+  const listed = await git.run(
+    { gitDir, args: ['log', '-z', '--first-parent', `--max-count=${mostOfOneTask}`, format, commit, '--'] },
+    signal,
+  );
+  if (!listed.ok) return listed;
+  const commits = listed.value.stdout.split('\0').map((line) => line.trim().split(' '));
+  const others = commits.find(([, ...tasks]) => !tasks.includes(taskId))?.[0];
+  // Of a history that was cut off, what was before is not there.
+  return done(others === undefined || others === '' ? commit : others);
 }
 
 export interface TreeCommit extends CommitWish {

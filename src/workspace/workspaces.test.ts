@@ -191,6 +191,24 @@ describe('a workspace', () => {
       expect(again).toMatchObject({ tip: commit, baseCommit: workspace.baseCommit });
       expect(readFileSync(join(again.tree, 'done.txt'), 'utf8')).toBe('done\n');
     });
+
+    test.each(['the mirror that it was made in', 'another mirror'])(
+      'is begun anew before its own commit, though that was pushed to the branch it began at, in %s',
+      async (where) => {
+        const source = world.checkout('app');
+        git(source, 'branch', 'shared');
+        const first = value(await world.open(source, await world.run(), { ref: 'shared' }));
+        write(first.tree, { 'done.txt': 'done\n' });
+        const { commit } = value(await commitAll(world.git, first, world.wish(), world.stop.signal));
+        git(source, 'fetch', '--quiet', first.gitDir, `${commit}:refs/heads/shared`);
+        await world.endRun(first.runId, 'lost');
+        if (where === 'another mirror') git(first.gitDir, 'update-ref', '-d', `refs/heads/${first.branch}`);
+        const again = value(await world.open(source, await world.run(first.taskId), { ref: 'shared', from: 'last-commit' }));
+        expect(again).toMatchObject({ tip: commit, baseCommit: first.baseCommit });
+        expect(value(await commitAll(world.git, again, world.wish(), world.stop.signal))).toMatchObject({ commit, created: false });
+        expect(git(first.gitDir, 'rev-parse', first.branch)).toBe(commit);
+      },
+    );
   });
 
   describe('when it is over', () => {

@@ -24,7 +24,7 @@ import { unlockAgentGit, writeAgentGit } from './agent-git.ts';
 import { type Checkouts, indexOf, treeOf } from './checkout.ts';
 import type { Bounds } from './checkpoint.ts';
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts';
-import { type Committed, type CommitWish, commitAll } from './commit.ts';
+import { beforeTask, type Committed, type CommitWish, commitAll } from './commit.ts';
 import { type Diff, diff } from './diff.ts';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
@@ -187,7 +187,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   const newRecord = async (wish: WorkspaceWish, fetched: Fetched, signal: AbortSignal): Promise<Result<WorkspaceRecord>> => {
     const id = parts.newId(idPrefixes.workspace);
     const branch = branchFor(wish.taskId, wish.title);
-    let tip = fetched.commit;
+    let [base, tip] = [fetched.commit, fetched.commit];
     if (wish.from === 'last-commit') {
       const last = await git.run(
         { gitDir: fetched.gitDir, args: ['rev-parse', '--verify', '--quiet', `refs/heads/${branch}^{commit}`], answers: [0, 1] },
@@ -195,6 +195,9 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       );
       if (!last.ok) return last;
       if (last.value.code === 0) tip = last.value.stdout.trim();
+      const before = await beforeTask(git, fetched, wish.taskId, signal);
+      if (!before.ok) return before;
+      base = before.value;
     }
     return done({
       id,
@@ -205,7 +208,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       repository: wish.repository.url,
       ref: fetched.ref,
       branch,
-      baseCommit: fetched.commit,
+      baseCommit: base,
       tip,
       path: join(parts.directory, id),
       gitDir: fetched.gitDir,

@@ -97,6 +97,7 @@ for (const dialect of dialects)
     let killAt: Moment[] = [];
     const killed: Moment[] = [];
     let beforePush = (): void => undefined;
+    let whileDown = (): void => undefined;
 
     const begin = async (): Promise<void> => {
       server = spawnServer(database.home, {
@@ -117,9 +118,12 @@ for (const dialect of dialects)
       killAt = killAt.filter((each) => each !== moment);
       killed.push(moment);
       server.child.kill('SIGKILL');
-      restarting = server.exited.then(begin).finally(() => {
-        restarting = undefined;
-      });
+      restarting = server.exited
+        .then(() => whileDown())
+        .then(begin)
+        .finally(() => {
+          restarting = undefined;
+        });
       return true;
     };
     const api = async (): Promise<Api> => {
@@ -241,10 +245,15 @@ for (const dialect of dialects)
           user: { login: 'nightshift', type: 'User' },
         });
       github.things.set(`/repos/octo/garden/pulls/${pull?.number}`, shown());
+      // What is pushed is the very branch that it began at; and then its workspace is gone.
+      killAt = ['as the branch arrives'];
+      whileDown = () => rmSync(join(database.home, 'workspaces'), { recursive: true });
       const more = await endOf(
         'issue_comment',
         commentPayload('@nightshift now paint it', { id: 2, issue: pull?.number ?? 0, pull: true }),
       );
+      whileDown = () => undefined;
+      expect(killAt).toEqual([]);
       expect([more.status, more.reason, more.branch]).toEqual(['succeeded', null, pull?.head]);
       expect(github.pulls).toHaveLength(1);
       expect(git(bare, 'rev-parse', `${pull?.head}^`)).toBe(first);
