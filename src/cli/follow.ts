@@ -57,6 +57,9 @@ export async function* followRun(following: Following, id: string): AsyncGenerat
   }
 }
 
+/** Everything that happens from now on, until the signal aborts. */
+export const followEverything = (following: Following): AsyncGenerator<StreamedEvent> => follow(following, '/api/events');
+
 /** The stream at `path`, taken up again after its last event whenever it breaks. Ends when the server says so or the signal aborts. */
 async function* follow(following: Following, path: string): AsyncGenerator<StreamedEvent> {
   const { signal } = following;

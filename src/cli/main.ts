@@ -25,8 +25,25 @@ const exit = await nightshift(process.argv.slice(2), {
     process.on('SIGINT', listener);
     return () => void process.off('SIGINT', listener);
   },
+  keys: process.stdin.isTTY ? hearKeys : undefined,
+  onResize(listener) {
+    process.stdout.on('resize', listener);
+    return () => void process.stdout.off('resize', listener);
+  },
 });
 // A full disk shows only when what was written arrives there.
 for (const stream of [process.stdout, process.stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()));
 clearInterval(alive);
 process.exit(exit);
+
+function hearKeys(listener: (pressed: string) => void): () => void {
+  const { stdin } = process;
+  const hear = (chunk: Buffer): void => listener(chunk.toString());
+  stdin.setRawMode(true);
+  stdin.on('data', hear);
+  return () => {
+    stdin.off('data', hear);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
+}

@@ -25,6 +25,7 @@ const commands = [
   'priority',
   'profiles',
   'workspaces',
+  'monitor',
   'status',
   'pause',
   'resume',

@@ -40,6 +40,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
     { name: 'priority', summary: "change a waiting task's priority", load: () => import('./priority.ts') },
   ],
   'Queue and money:': [
+    { name: 'monitor', summary: 'watch all that goes on, live', load: () => import('./monitor.ts') },
     { name: 'status', summary: 'show what waits and who works', load: () => import('./status.ts') },
     { name: 'pause', summary: 'start nothing more; what runs goes on', load: () => import('./pause.ts') },
     { name: 'resume', summary: 'start work again', load: () => import('./resume.ts') },

@@ -11,11 +11,15 @@ export interface Terminal {
   readonly clock: Clock;
   /** From now on Ctrl-C calls the listener instead of ending the program, until the answer is called. */
   onInterrupt(listener: () => void): () => void;
+  /** From now on each key is heard as it is pressed, Ctrl-C among them, until the answer is called. Absent where nobody types. */
+  readonly keys?: ((listener: (pressed: string) => void) => () => void) | undefined;
+  readonly onResize?: (listener: () => void) => () => void;
 }
 
 export interface Output {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
   write(text: string): unknown;
 }
 
