@@ -1,4 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -268,13 +279,16 @@ for (const dialect of dialects) {
       const before = Buffer.concat([Buffer.from('- [ ] one\r\n'), Buffer.from([0xff, 0xfe, 0x0a]), Buffer.from('the end\r')]);
       writeFileSync(file, before);
       chmodSync(file, 0o666);
+      const somebody = process.getuid?.() === 0 ? 4_711 : statSync(file).uid;
+      chownSync(file, somebody, statSync(file).gid);
       await scanFile(parts(), file);
       await becomes('one: queued');
       await work('failed');
       await expect.poll(() => readFileSync(file, 'latin1')).toContain('> Nightshift:');
       const note = Buffer.from('\r\n  > Nightshift: failed: the tests are red');
       expect(readFileSync(file).equals(Buffer.concat([before.subarray(0, 9), note, before.subarray(9)]))).toBe(true);
-      expect(statSync(file).mode & 0o777).toBe(0o666);
+      expect([statSync(file).mode & 0o777, statSync(file).uid]).toEqual([0o666, somebody]);
+      expect(readdirSync(directory)).toEqual(['TODO.md']);
     });
 
     test('that hold the same words twice make two tasks; the same wish in another file is the same task, and both are ticked', async () => {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, glob, readFile, realpath, stat } from 'node:fs/promises';
+import { access, glob, open, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, matchesGlob, parse as parsePath } from 'node:path';
 import type { Priority } from '../../domain/task.ts';
 
@@ -21,9 +21,11 @@ export type TodoText = { readonly ok: true; readonly text: string } | { readonly
 /** The text of a file, unless it is not one to be read just now. */
 export async function readTodo(path: string): Promise<TodoText> {
   try {
-    const { size } = await stat(path);
-    if (size > largest) return { ok: false, why: `it has ${size} bytes; at most ${largest} are read`, gone: false };
-    const text = (await readFile(path)).toString('utf8');
+    const bytes = await bytesOf(path);
+    if (typeof bytes === 'string') return { ok: false, why: bytes, gone: false };
+    const text = bytes.toString('utf8');
+    // What a power cut leaves of a file, or another encoding: nothing in it is what it was.
+    if (text.includes('\0')) return { ok: false, why: 'it is no text in UTF-8', gone: false };
     // An editor that is about to write, a full disk: whoever wants nothing done leaves a heading, or takes the file out of the settings.
     if (text.trim() === '') return { ok: false, why: 'it is empty', gone: true };
     // Half of what stands there is about to go, and nobody knows which.
@@ -32,7 +34,23 @@ export async function readTodo(path: string): Promise<TodoText> {
     return { ok: true, text };
   } catch (error) {
     const { code = 'unreadable' } = error as NodeJS.ErrnoException;
-    return { ok: false, why: code === 'EISDIR' ? 'it is a directory' : code, gone: code === 'ENOENT' };
+    return { ok: false, why: code, gone: code === 'ENOENT' };
+  }
+}
+
+/** What is in it, or why that cannot be said. Whoever opens a pipe without this flag waits for somebody to write into it. */
+async function bytesOf(path: string): Promise<Buffer | string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) return found.isDirectory() ? 'it is a directory' : 'it is no file';
+    if (found.size > largest) return `it has ${found.size} bytes; at most ${largest} are read`;
+    const bytes = Buffer.alloc(found.size + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read) ({ bytesRead: read } = await file.read(bytes, length));
+    return length === found.size ? bytes.subarray(0, length) : 'it is being written';
+  } finally {
+    await file.close();
   }
 }
 

@@ -80,11 +80,12 @@ function alike(one: ReadonlySet<string>, other: ReadonlySet<string>): number {
   return (2 * common) / (one.size + other.size);
 }
 
-function lowerBound(sorted: readonly number[], value: number): number {
+/** The first place whose value is not below this one. */
+export function lowerBound<T extends number | string>(sorted: readonly T[], value: T): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) < value) low = middle + 1;
+    if ((sorted[middle] as T) < value) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,3 +1,4 @@
+import { lowerBound } from './identity.ts';
 import type { TodoItem } from './parse.ts';
 
 export interface Order {
@@ -17,24 +18,12 @@ export function orderOf(items: readonly TodoItem[]): Order {
   const under = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).parent);
   const withTitle = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).title.toLowerCase());
 
-  const named = (words: string): readonly number[] => {
-    const wanted = words.toLowerCase();
-    return withTitle.get(wanted) ?? items.flatMap(({ title }, place) => (title.toLowerCase().startsWith(wanted) ? [place] : []));
-  };
+  const named = namesOf(withTitle);
   const wanted = items.map(({ after }, place) =>
     [...new Set([...(under.get(place) ?? []), ...after.flatMap(named)])].filter((other) => other !== place),
   );
-  const leadsTo = (from: number, goal: number): boolean => {
-    const seen = new Set([from]);
-    for (const place of seen) {
-      if (place === goal) return true;
-      for (const next of wanted[place] ?? []) seen.add(next);
-    }
-    return false;
-  };
-  // Without any `after` there are no circles, and most files have none.
-  const someNamed = items.some(({ after }) => after.length > 0);
-  const before = someNamed ? wanted.map((others, place) => others.filter((other) => other < place || !leadsTo(other, place))) : wanted;
+  const circles = circlesOf(wanted);
+  const before = wanted.map((others, place) => others.filter((other) => other < place || circles[other] !== circles[place]));
   return {
     places: sorted(before),
     before: (place) => before[place] ?? [],
@@ -42,11 +31,77 @@ export function orderOf(items: readonly TodoItem[]): Order {
   };
 }
 
+/** What fits more items than this is no name. */
+const mostNamed = 100;
+
+/** The places that words name: those of the items that are called so, else of those whose titles begin with them. */
+function namesOf(withTitle: ReadonlyMap<string, readonly number[]>): (words: string) => readonly number[] {
+  const titles = [...withTitle.keys()].sort();
+  return (words) => {
+    const wanted = words.toLowerCase();
+    const called = withTitle.get(wanted);
+    if (called) return called.length > mostNamed ? [] : called;
+    const found: number[] = [];
+    for (let at = lowerBound(titles, wanted); titles[at]?.startsWith(wanted); at++) {
+      found.push(...(withTitle.get(titles[at] as string) ?? []));
+      if (found.length > mostNamed) return [];
+    }
+    return found;
+  };
+}
+
+/** Per place a number, the same for all that lead to each other (Kosaraju's two passes: a file may be one chain of 50,000). */
+function circlesOf(wanted: readonly (readonly number[])[]): readonly number[] {
+  const wanting: number[][] = wanted.map(() => []);
+  for (const [place, others] of wanted.entries()) for (const other of others) wanting[other]?.push(place);
+  const circles: number[] = wanted.map(() => -1);
+  for (const first of finishingOrder(wanted).toReversed()) {
+    if (circles[first] !== -1) continue;
+    circles[first] = first;
+    const reached = [first];
+    for (const place of reached) {
+      for (const next of wanting[place] ?? []) {
+        if (circles[next] !== -1) continue;
+        circles[next] = first;
+        reached.push(next);
+      }
+    }
+  }
+  return circles;
+}
+
+/** Every place after all those that it leads to, but for circles. */
+function finishingOrder(wanted: readonly (readonly number[])[]): readonly number[] {
+  const finished: number[] = [];
+  const looked: number[] = wanted.map(() => -1);
+  for (const root of wanted.keys()) {
+    if (looked[root] !== -1) continue;
+    looked[root] = 0;
+    const path = [root];
+    for (let place = path.at(-1); place !== undefined; place = path.at(-1)) {
+      const next = wanted[place]?.[looked[place] as number];
+      looked[place] = (looked[place] as number) + 1;
+      if (next === undefined) {
+        finished.push(place);
+        path.pop();
+      } else if (looked[next] === -1) {
+        looked[next] = 0;
+        path.push(next);
+      }
+    }
+  }
+  return finished;
+}
+
 function sorted(before: readonly (readonly number[])[]): readonly number[] {
   const waiting = before.map((others) => others.length);
   const after = new Map<number, number[]>();
   for (const [place, others] of before.entries()) {
-    for (const other of others) after.set(other, [...(after.get(other) ?? []), place]);
+    for (const other of others) {
+      const waits = after.get(other);
+      if (waits) waits.push(place);
+      else after.set(other, [place]);
+    }
   }
   const places = [...waiting.keys()].filter((place) => waiting[place] === 0);
   for (const place of places) {

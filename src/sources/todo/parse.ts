@@ -24,7 +24,8 @@ export interface TodoItem {
 /** Begins a line that Nightshift has written below an item. */
 export const noteMark = '> Nightshift:';
 
-const markdown = new MarkdownIt('commonmark').enable('table');
+// Deep enough for any person's outline; each level of a list counts twice.
+const markdown = new MarkdownIt('commonmark', { maxNesting: 100 }).enable('table');
 const box = /^\[([ xX])\](?:\s+|$)/;
 
 /** The to-dos of a Markdown text, in order. What stands in code, quotes, comments or under a heading like "Done" is none. */
@@ -35,7 +36,7 @@ export function parseTodos(text: string): readonly TodoItem[] {
   /** The open list items, innermost last: the to-do that each is, or none. */
   const open: { index: number | null; seen: boolean; readonly from: number; readonly to: number }[] = [];
   let quoted = 0;
-  const tokens = markdown.parse(text.replace(/^\ufeff/, ' '), {});
+  const tokens = markdown.parse(text.replace(/^\ufeff/, ''), {});
   for (const [at, token] of tokens.entries()) {
     switch (token.type) {
       case 'blockquote_open':
@@ -61,21 +62,26 @@ export function parseTodos(text: string): readonly TodoItem[] {
         const item = open.at(-1);
         if (!item || item.seen || quoted > 0) break;
         item.seen = true;
-        const found = box.exec(token.content);
+        // Only at the beginning of a paragraph is it a box; in a heading or a table it is text.
+        const found = tokens[at - 1]?.type === 'paragraph_open' ? box.exec(token.content) : null;
         if (!found || headings.some((heading) => isOver(heading.text))) break;
         const parent = open.slice(0, -1).findLast(({ index }) => index !== null)?.index ?? null;
-        item.index = items.length;
         const [first = '', ...rest] = token.content.slice(found[0].length).split('\n');
+        const tagged = readTags(
+          first,
+          headings.map((heading) => heading.text),
+        );
+        const body = [...rest, ...bodyOf(lines, token.map?.[1] ?? item.to, item.to)].join('\n').trim();
+        // Somebody is about to write it.
+        if (tagged.title === '' && body === '') break;
+        item.index = items.length;
         items.push({
           line: token.map?.[0] ?? item.from,
           checked: found[1] !== ' ' || /^✅/u.test(first),
           parent,
           headings: headings.map((heading) => heading.text),
-          ...readTags(
-            first,
-            headings.map((heading) => heading.text),
-          ),
-          body: [...rest, ...bodyOf(lines, token.map?.[1] ?? item.to, item.to)].join('\n').trim(),
+          ...tagged,
+          body,
         });
         break;
       }

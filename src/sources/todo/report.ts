@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Reporter } from '../../outbox/announce.ts';
@@ -77,22 +78,30 @@ async function writeNote(file: string, text: string, { line }: TodoItem, note: s
     bytes.subarray(earlier?.end ?? own.end),
   ]);
   const beside = join(dirname(path), `.${basename(path)}.nightshift`);
-  const { mode } = await stat(path);
   await rm(beside, { force: true });
-  const copy = await open(beside, 'wx', mode);
   try {
-    await copy.chmod(mode & 0o777); // open has left out what the umask takes away
-    await copy.writeFile(noted);
-    await copy.sync();
+    await writeLike(await stat(path), beside, noted);
+    if (!(await readFile(path)).equals(bytes)) return beingEdited;
+    await rename(beside, path);
+    return { kind: 'sent', ref: null };
   } finally {
-    await copy.close();
-  }
-  if (!(await readFile(path)).equals(bytes)) {
+    // There is none after a rename; after a full disk it would be in everybody's way.
     await rm(beside, { force: true });
-    return beingEdited;
   }
-  await rename(beside, path);
-  return { kind: 'sent', ref: null };
+}
+
+/** A new file with the owner and the rights of another: taking its place must not take it away from whoever it belongs to. */
+async function writeLike({ mode, uid, gid }: Stats, path: string, bytes: Buffer): Promise<void> {
+  const file = await open(path, 'wx', mode);
+  try {
+    const made = await file.stat();
+    if (made.uid !== uid || made.gid !== gid) await file.chown(uid, gid);
+    await file.chmod(mode & 0o777); // open has left out what the umask takes away
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 const later = (code: string, why: string, afterMs: number): Sending => ({ kind: 'retry', code, message: why, afterMs, doubtful: false });

@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readTodo } from './files.ts';
 import { type KnownItem, matchItems } from './identity.ts';
-import { parseTodos } from './parse.ts';
+import { orderOf } from './order.ts';
+import { parseTodos, type TodoItem } from './parse.ts';
 import { tickBox, tickIn } from './tick.ts';
 
 describe('the to-dos of a file', () => {
@@ -103,6 +106,17 @@ describe('the to-dos of a file', () => {
       repository: 'git@example.org:b.git',
       after: ['the docs', 'the tests'],
     });
+  });
+
+  test('keep what stands under them with a mark of the encoding in front, and however deep', () => {
+    expect(parseTodos('\ufeff- [ ] whole\n  - [ ] part').map(({ parent }) => parent)).toEqual([null, 0]);
+    const deep = Array.from({ length: 30 }, (_, level) => `${'  '.repeat(level)}- [ ] level ${level}`);
+    expect(parseTodos(deep.join('\n')).map(({ parent }) => parent)).toEqual([null, ...Array.from({ length: 29 }, (_, level) => level)]);
+  });
+
+  test('are not boxes in headings or tables, nor those that have no words yet', () => {
+    const text = ['- # [ ] heading', '- [ ] cell | b', '  --|--', '- [ ] ', '- [ ] #ui', '- [ ]', '  words below it', '- [ ] real'];
+    expect(parseTodos(text.join('\n')).map(({ title, body }) => title || body)).toEqual(['words below it', 'real']);
   });
 
   test('never break the reader, whatever the file holds', () => {
@@ -206,6 +220,26 @@ describe('ticking a box', () => {
     expect(await tickBox(path, 3, '  1. [x] second')).toEqual({ kind: 'already' });
   });
 
+  test('is possible wherever a box was found, and ticks that one', async () => {
+    const pieces = '- [ ] |  |\t|\n|\n|\r\n|# |> |```|<!--|-->|<div>|---|1. |2) |[x] |[ ] |* |`|a|\u00a0|漢字|\ufeff|\f|\u2028|--|:-'.split(
+      '|',
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(...pieces, '|'), { maxLength: 25 }), async (parts) => {
+        const text = parts.join('');
+        const items = parseTodos(text);
+        for (const [at, { line, checked }] of items.entries()) {
+          if (checked) continue;
+          writeFileSync(path, text);
+          expect(await tickBox(path, line, text.split(/\r\n|\n|\r/)[line] ?? '')).toEqual({ kind: 'ticked' });
+          const now = parseTodos(readFileSync(path, 'utf8'));
+          expect(now.map((item) => item.checked)).toEqual(items.map((item, other) => other === at || item.checked));
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
   test('refuses when the line is not the one that was read, and leaves the file alone', async () => {
     writeFileSync(path, '- [ ] one\n');
     appendFileSync(path, '- [ ] two\n');
@@ -233,5 +267,46 @@ describe('ticking a box', () => {
     symlinkSync(path, link);
     expect(await tickBox(link, 0, '- [ ] one')).toEqual({ kind: 'ticked' });
     expect(readFileSync(path, 'utf8')).toBe('- [x] one\n');
+  });
+});
+
+describe('what waits for what', () => {
+  const item = (title: string, ...after: readonly string[]): TodoItem => ({
+    ...{ line: 0, checked: false, title, body: '', parent: null, priority: null, labels: [], repository: null, headings: [] },
+    after,
+  });
+
+  test('is told by words, by the beginning of words, and never in a circle', () => {
+    const order = orderOf([item('hen', 'egg'), item('Egg', 'nest'), item('nest', 'hen'), item('Ship it', 'he'), item('alone', 'alone')]);
+    expect([0, 1, 2, 3, 4].map((place) => order.before(place))).toEqual([[], [], [0], [0], []]);
+    expect(order.places.toSorted()).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test.each([
+    ['each for the next one', (at: number) => item(`${at}.`, `${at + 1}.`)],
+    ['all for one', (at: number) => item(`${at}.`, '0.')],
+    ['all for words that fit all of them', () => item('same', 'same')],
+    ['all for a beginning that fits all of them', (at: number) => item(`same ${at}`, 'sa')],
+  ])('is found in 50,000 of them that wait %s', (_, make) => {
+    const order = orderOf(Array.from({ length: 50_000 }, (_, at) => make(at)));
+    expect(order.places).toHaveLength(50_000);
+  });
+});
+
+describe('a file is not read', () => {
+  let path: string;
+  beforeEach(() => {
+    path = join(mkdtempSync(join(tmpdir(), 'nightshift-todo-')), 'TODO.md');
+  });
+  afterEach(() => rmSync(join(path, '..'), { recursive: true, force: true }));
+
+  test('when it is a pipe, without waiting for somebody to write into it', async () => {
+    execFileSync('mkfifo', [path]);
+    expect(await readTodo(path)).toEqual({ ok: false, why: 'it is no file', gone: false });
+  });
+
+  test('when it is no text', async () => {
+    writeFileSync(path, Buffer.from('\ufeff- [ ] one\n', 'utf16le'));
+    expect(await readTodo(path)).toMatchObject({ ok: false, gone: false });
   });
 });
