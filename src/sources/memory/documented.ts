@@ -1,5 +1,5 @@
 import type { MemoryAnswer, MemoryList } from './list.ts';
-import { allPages, call, common, fail, itemsIn, pageSize, type Reply, type Wire } from './wire.ts';
+import { allPages, call, common, fail, itemsIn, nothingOf, type Page, pageSize, type Reply, type Wire } from './wire.ts';
 
 /** `GET /tasks`, `PATCH /tasks/:id`, and the key as it is. */
 export function documentedList(wire: Wire, key: string | undefined): MemoryList {
@@ -15,15 +15,16 @@ export function documentedList(wire: Wire, key: string | undefined): MemoryList 
     const failure = common(answered.value, wire.clock);
     return failure ? fail(failure) : answered;
   };
+  const pageAt = async (offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
+    const answered = await ask({ method: 'GET', path: `/tasks?status=pending&limit=${pageSize}&offset=${offset}` }, signal);
+    if (!answered.ok) return answered;
+    const page = itemsIn(answered.value.body);
+    return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
+  };
   return {
     dialect: 'documented',
-    pending: (signal) =>
-      allPages(async (offset) => {
-        const answered = await ask({ method: 'GET', path: `/tasks?status=pending&limit=${pageSize}&offset=${offset}` }, signal);
-        if (!answered.ok) return answered;
-        const page = itemsIn(answered.value.body);
-        return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
-      }),
+    answers: async (signal) => nothingOf(await pageAt(0, signal)),
+    pending: (signal) => allPages((offset) => pageAt(offset, signal)),
     async report(id, status, reason, signal) {
       const body = { status, ...(reason === undefined ? {} : { reason }) };
       const answered = await ask({ method: 'PATCH', path: `/tasks/${encodeURIComponent(id)}`, body }, signal);

@@ -35,14 +35,25 @@ export interface KeptText {
 
 export type MemoryAnswer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: MemoryFailure };
 
+/** What a list has to do, as far as it was told. */
+export interface Pending {
+  readonly items: readonly MemoryItem[];
+  /** Entries that make no sense, as they came. */
+  readonly odd: readonly unknown[];
+  /** Why there may be more: a later page could not be had. */
+  readonly cut: MemoryFailure | undefined;
+}
+
 /** One list, spoken to in one dialect. Failures are values; only an aborted signal rejects. */
 export interface MemoryList {
   readonly dialect: 'documented' | 'memory-mcp';
+  /** Whether this is the dialect of the server, at the cost of one page. */
+  answers(signal: AbortSignal): Promise<MemoryAnswer<void>>;
   /**
-   * All that is pending. An item that is not among them may still exist: servers show only their newest, so absence says
+   * All that is pending, or the first 10,000 of it: what is taken up makes way for the rest. An item that is not among them may still exist: servers show only their newest, so absence says
    * nothing.
    */
-  pending(signal: AbortSignal): Promise<MemoryAnswer<readonly MemoryItem[]>>;
+  pending(signal: AbortSignal): Promise<MemoryAnswer<Pending>>;
   /** Says how it stands with an item of ours. `reason` is kept with it where the dialect has a place for one. */
   report(id: string, status: MemoryStatus, reason: string | undefined, signal: AbortSignal): Promise<MemoryAnswer<void>>;
   keep(text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>>;
@@ -50,7 +61,8 @@ export interface MemoryList {
 
 /** Ten is the most urgent there. A word is taken as one. */
 export function priorityOf(value: unknown): Priority {
-  if (value === 'high' || value === 'medium' || value === 'low') return value;
+  const word = typeof value === 'string' ? value.toLowerCase() : '';
+  if (word === 'high' || word === 'medium' || word === 'low') return word;
   const number = typeof value === 'number' ? value : Number.NaN;
   if (number >= 8) return 'high';
   return number <= 3 ? 'low' : 'medium';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { KeptText, MemoryAnswer, MemoryList } from './list.ts';
-import { allPages, call, common, fail, itemsIn, pageSize, type Reply, type Wire } from './wire.ts';
+import { allPages, call, common, fail, itemsIn, nothingOf, type Page, pageSize, type Reply, type Wire } from './wire.ts';
 
 const sessionSchema = z.object({ session_token: z.string().min(1) });
 
@@ -62,17 +62,17 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
   const keep = (text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>> =>
     change('/api/memory/long-term/save', { category: 'note', ...text }, signal);
 
+  const pageAt = async (offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
+    const answered = await ask('/api/tasks/list', { status: 'pending', limit: pageSize, offset }, signal);
+    if (!answered.ok) return answered;
+    const page = itemsIn(answered.value.body);
+    return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to /api/tasks/list holds no tasks.' });
+  };
+
   return {
     dialect: 'memory-mcp',
-    pending: (signal) =>
-      allPages(async (offset) => {
-        const answered = await ask('/api/tasks/list', { status: 'pending', limit: pageSize, offset }, signal);
-        if (!answered.ok) return answered;
-        const page = itemsIn(answered.value.body);
-        return page
-          ? { ok: true, value: page }
-          : fail({ kind: 'not-understood', message: 'The answer to /api/tasks/list holds no tasks.' });
-      }),
+    answers: async (signal) => nothingOf(await pageAt(0, signal)),
+    pending: (signal) => allPages((offset) => pageAt(offset, signal)),
     async report(id, status, reason, signal) {
       if (status === 'completed') return change('/api/tasks/complete', { id }, signal);
       const changed = await change('/api/tasks/update', { id, status }, signal);

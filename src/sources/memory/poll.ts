@@ -11,14 +11,12 @@ import { findTask } from '../../store/tasks.ts';
 import { toldAt, whatBecameOf } from '../../store/triggers.ts';
 import type { MemoryLink } from './link.ts';
 import type { MemoryFailure, MemoryItem } from './list.ts';
+import { longestPauseMs } from './wire.ts';
 
 export const memorySource = 'memory';
 
-/** What is delivered for an item. */
-export interface ListedItem {
-  readonly list: string;
-  readonly item: MemoryItem;
-}
+/** What is delivered for an item, or for an entry that makes no sense, as it came. */
+export type Listed = { readonly list: string } & ({ readonly item: MemoryItem } | { readonly odd: unknown });
 
 export interface PollParts {
   readonly store: Store;
@@ -32,11 +30,13 @@ export interface PollParts {
 }
 
 /** Another list has other items, even under the same ids. */
-const triggerOf = (list: string, item: string, revision: number): string =>
-  `${createHash('sha256').update(list).digest('hex').slice(0, 8)}/${item}@${revision}`;
+const triggerOf = (list: string, item: string, revision: number): string => `${hashOf(list).slice(0, 8)}/${item}@${revision}`;
+/** The same entry is shown once, however often it is listed. */
+const oddKey = (list: string, entry: unknown): string => `${hashOf(list).slice(0, 8)}?${hashOf(JSON.stringify(entry))}`;
+const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 export const statusKey = (trigger: string): string => `${trigger}:status`;
 
-/** After so many failures in a row the next look comes so much later. */
+/** After so many failures in a row the next look comes so much later, but for one in five minutes. */
 const backoff = [1, 2, 4, 10];
 
 /** Looks at the list again and again, less often while it cannot be reached. */
@@ -57,7 +57,7 @@ export function pollMemory(parts: PollParts): { stop(): Promise<void> } {
         if (failures > 0) log.info({ list: parts.list }, 'the Memory-MCP list answers again');
         failures = 0;
       }
-      const waitMs = everyMs * (failures === 0 ? 1 : (backoff[failures - 1] ?? 10));
+      const waitMs = failures === 0 ? everyMs : Math.max(everyMs, Math.min(longestPauseMs, everyMs * (backoff[failures - 1] ?? 10)));
       await wait(clock, Math.max(waitMs, failure?.kind === 'unavailable' ? (failure.afterMs ?? 0) : 0), signal);
     }
   })();
@@ -74,14 +74,35 @@ export async function pollOnce(parts: PollParts, signal: AbortSignal): Promise<M
   const askedAt = parts.clock.now();
   const read = await parts.link.use((list) => list.pending(signal), signal);
   if (!read.ok) return read.failure;
-  if (read.value.length > 0) {
+  const { items, odd, cut } = read.value;
+  if (items.length + odd.length > 0) {
     await parts.store.write(async (tx) => {
       await tx.lock('memory');
-      await takeIn(parts, tx, read.value, askedAt);
+      await takeIn(parts, tx, items, askedAt);
+      await keepOdd(parts, tx, odd);
     });
   }
-  return undefined;
+  return cut;
 }
+
+/** Into the inbox as well: there it is seen, and can be read again once we know better. */
+async function keepOdd({ clock, newId, list }: PollParts, tx: Tx, odd: readonly unknown[]): Promise<void> {
+  const arrivals = new Map(odd.map((entry) => [oddKey(list, entry), entry]));
+  await insertArrivals(
+    tx,
+    [...arrivals].map(([key, entry]) => arrivalOf(newId(idPrefixes.delivery), key, { list, odd: entry })),
+    clock.now(),
+  );
+}
+
+const arrivalOf = (id: string, key: string, listed: Listed): Arrival => ({
+  id,
+  source: memorySource,
+  key,
+  kind: 'item',
+  headers: {},
+  body: Buffer.from(JSON.stringify(listed)),
+});
 
 async function takeIn({ clock, newId, list }: PollParts, tx: Tx, items: readonly MemoryItem[], askedAt: number): Promise<void> {
   const revisions = await revisionsOf(
@@ -99,15 +120,8 @@ async function takeIn({ clock, newId, list }: PollParts, tx: Tx, items: readonly
     list,
     wanted.map(({ item, revision }) => ({ item: item.id, revision })),
   );
-  const arrivals = wanted.map(
-    ({ item, revision }): Arrival => ({
-      id: newId(idPrefixes.delivery),
-      source: memorySource,
-      key: triggerOf(list, item.id, revision),
-      kind: 'item',
-      headers: {},
-      body: Buffer.from(JSON.stringify({ list, item } satisfies ListedItem)),
-    }),
+  const arrivals = wanted.map(({ item, revision }) =>
+    arrivalOf(newId(idPrefixes.delivery), triggerOf(list, item.id, revision), { list, item }),
   );
   await insertArrivals(tx, arrivals, clock.now());
 }

@@ -11,7 +11,7 @@ export async function findList(wire: Wire, key: string | undefined, signal: Abor
   const candidates = [documentedList(wire, key), ...(key === undefined ? [] : [memoryMcpList(wire, key)])];
   const refusals: string[] = [];
   for (const list of candidates) {
-    const answered = await list.pending(signal);
+    const answered = await list.answers(signal);
     if (answered.ok) return { ok: true, value: list };
     if (answered.failure.kind === 'unavailable') return answered;
     if (answered.failure.kind === 'refused') refusals.push(answered.failure.message);

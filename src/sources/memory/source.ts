@@ -1,6 +1,7 @@
 import { meaningOf } from '../../domain/meaning.ts';
 import type { Reading, Source } from '../../inbox/source.ts';
-import { type ListedItem, memorySource } from './poll.ts';
+import { type Listed, memorySource } from './poll.ts';
+import { itemOf } from './wire.ts';
 
 /** What is needed to tell the list. */
 export interface MemoryAddress {
@@ -13,12 +14,15 @@ export interface MemoryAddress {
 export const memoryItems: Source = {
   name: memorySource,
   async read({ key }, body): Promise<Reading> {
-    const { list, item } = JSON.parse(body.toString('utf8')) as ListedItem;
+    const listed = JSON.parse(body.toString('utf8')) as Listed;
+    const read = 'item' in listed ? { ok: true as const, item: listed.item } : itemOf(listed.odd);
+    if (!read.ok) return { kind: 'failed', reason: { code: 'not-an-item', message: `The entry of the list makes no sense. ${read.why}` } };
+    const { item } = read;
     const [first = '', ...rest] = item.description.split('\n');
     const title = first.replaceAll(/\s+/g, ' ').trim().slice(0, 500);
     const repository = item.tags.map((tag) => /^repo(?:sitory)?:(\S+)$/i.exec(tag)?.[1]).find((url) => url !== undefined) ?? null;
     const details = [first.length > 500 ? first : '', ...rest].join('\n').trim();
-    const address: MemoryAddress = { list, item: item.id };
+    const address: MemoryAddress = { list: listed.list, item: item.id };
     return {
       kind: 'work',
       wanted: [
