@@ -6,9 +6,11 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './app.tsx';
 import { signIn, start } from './data/live.ts';
+import { tellOfTasks } from './data/notifications.ts';
 import { toast } from './parts/toast.tsx';
+import { go } from './router.tsx';
 import { applyTheme, chosenTheme } from './theme.ts';
-import { installWorker } from './worker.ts';
+import { followWorker, installWorker } from './worker.ts';
 
 applyTheme(chosenTheme());
 
@@ -30,3 +32,5 @@ createRoot(document.getElementById('root') as HTMLElement).render(
   </StrictMode>,
 );
 installWorker();
+followWorker(go);
+tellOfTasks((text) => toast('bad', text));

@@ -37,6 +37,34 @@ scope.addEventListener('fetch', (event) => {
   else if (shell.files.includes(pathname)) event.respondWith(kept(request, pathname));
 });
 
+interface Note {
+  readonly title: string;
+  readonly text: string;
+  readonly path: string;
+  readonly tag: string;
+}
+
+/** Told by the server, of which no page need be open (src/push/). */
+scope.addEventListener('push', (event) => {
+  if (!event.data) return;
+  const { title, text: body, path, tag } = event.data.json() as Note;
+  event.waitUntil(scope.registration.showNotification(title, { body, tag, icon: '/icon-192.png', data: { path } }));
+});
+
+/** A page that is open goes there; otherwise one is opened. */
+scope.addEventListener('notificationclick', (event) => {
+  event.notification.close();
+  const { path } = event.notification.data as { readonly path: string };
+  event.waitUntil(
+    (async () => {
+      const [page] = await scope.clients.matchAll({ type: 'window' });
+      if (!page) return scope.clients.openWindow(path);
+      page.postMessage({ go: path });
+      return page.focus();
+    })(),
+  );
+});
+
 /** The server's own page when it answers, so that an update is seen at once. */
 async function page(request: Request): Promise<Response> {
   try {

@@ -3,6 +3,7 @@ import { signOut } from '../data/live.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import { AuditLog } from '../parts/audit.tsx';
 import { ApiKeys } from '../parts/keys.tsx';
+import { Notifications } from '../parts/notifications.tsx';
 import { Providers } from '../parts/providers.tsx';
 import { toast } from '../parts/toast.tsx';
 import { ago, fullTime } from '../text/time.ts';
@@ -16,6 +17,7 @@ export function Settings(): ReactNode {
         <h1>Settings</h1>
       </header>
       <Appearance />
+      <Notifications />
       <ThisServer />
       <Providers />
       {may && <ApiKeys />}
