@@ -44,6 +44,19 @@ export const sizeGate = (limits: { readonly changedFiles: number; readonly chang
   },
 });
 
+/** Files that are longer than anything that belongs into a repository: until they are gone, not all of the work can be judged. */
+export const tooBigGate = (paths: readonly string[]): Gate => ({
+  id: 'size',
+  kind: 'size',
+  check: async () =>
+    evidence({
+      passed: false,
+      summary: `${paths.length === 1 ? '1 file is' : `${paths.length} files are`} too big to be taken: a file may have 50 MB, all that is new or changed 256 MB. Remove what does not belong here, or have git ignore it.`,
+      findings: paths.slice(0, 20).map((path) => ({ path, line: null, text: 'is too big' })),
+      signature: 'too-big',
+    }),
+});
+
 function largestDirectories(paths: readonly string[]): { path: string; line: null; text: string }[] {
   const counts = new Map<string, number>();
   for (const path of paths) {

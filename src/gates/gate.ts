@@ -32,13 +32,17 @@ export interface Scene {
 
 export interface Change {
   readonly files: readonly ChangedFile[];
-  /** What was added and removed, up to a limit. */
+  /** What was added and removed, up to a limit: for whoever has to hold the one against the other. */
   readonly lines: readonly ChangedLine[];
   readonly linesTruncated: boolean;
+  /** Every added line without a limit, in order; a very long one comes in pieces that overlap, under the same number. */
+  eachAdded(look: (line: ChangedLine) => void): Promise<Read>;
   /** A file as it was before, or as it is now. */
   before(path: string): Promise<string | undefined>;
   now(path: string): Promise<string | undefined>;
 }
+
+export type Read = { readonly ok: true } | { readonly ok: false; readonly outcome: Outcome };
 
 export interface GateCommand {
   readonly argv: readonly string[];

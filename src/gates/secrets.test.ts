@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { secretsIn } from './secrets.ts';
+import { searchForSecrets } from './secrets.ts';
 
-const found = (...lines: readonly string[]): readonly string[] =>
-  secretsIn(lines.map((text, index) => ({ path: 'a.ts', kind: 'added', line: index + 1, text }))).map(
-    ({ line, text }) => `${line} ${text}`,
-  );
+function found(...lines: readonly string[]): readonly string[] {
+  const search = searchForSecrets();
+  for (const [index, text] of lines.entries()) search.look({ path: 'a.ts', kind: 'added', line: index + 1, text });
+  return search.first.map(({ line, text }) => `${line} ${text}`);
+}
 
 /** In pieces, so that this file does not look as if it held any. */
 const of = (...pieces: readonly string[]): string => pieces.join('');
@@ -37,6 +38,21 @@ describe('a line that adds', () => {
     expect(found(begin, noise + noise)).toEqual(['1 looks like a private key']);
     expect(found(begin, 'Proc-Type: 4,ENCRYPTED', '', noise + noise)).toEqual(['1 looks like a private key']);
     expect(found(`key: "${begin}\\n${noise}${noise}"`)).toEqual(['1 looks like a private key']);
+    expect(found(begin, 'a', 'b', 'c', 'd', 'e', noise + noise)).toEqual([]);
+  });
+
+  test('is told once in the pieces of a long line, and in text of two bytes a letter', () => {
+    const search = searchForSecrets();
+    const text = of('gh', 'p_', noise.slice(0, 36));
+    for (const piece of [text, `x ${text}`]) search.look({ path: 'a.min.js', kind: 'added', line: 1, text: piece });
+    search.look({ path: 'b.txt', kind: 'added', line: 1, text: [...text].join('\0') });
+    expect(search.first.map(({ path }) => path)).toEqual(['a.min.js', 'b.txt']);
+  });
+
+  test('is counted, also when there are more than anybody reads', () => {
+    const search = searchForSecrets();
+    for (let line = 1; line <= 500; line++) search.look({ path: 'a', kind: 'added', line, text: of('gh', 'p_', noise.slice(0, 36)) });
+    expect([search.found(), search.first.length]).toEqual([500, 20]);
   });
 
   test.each<[string, string]>([

@@ -8,28 +8,66 @@ export const secretsGate: Gate = {
   id: 'secrets',
   kind: 'secrets',
   async check({ change }) {
-    const findings = secretsIn((change?.lines ?? []).filter(({ kind }) => kind === 'added'));
-    if (findings.length === 0) {
-      const unread = change?.linesTruncated ? ' in what was read of it, which is not all' : '';
-      return evidence({ passed: true, summary: `No secret is added${unread}.` });
-    }
+    const search = searchForSecrets();
+    const read = await change?.eachAdded(search.look);
+    if (read?.ok === false) return read;
+    const { found, first } = search;
+    if (found() === 0) return evidence({ passed: true, summary: 'No secret is added.' });
     return evidence({
       passed: false,
-      summary: `${findings.length === 1 ? 'What looks like a secret is' : `${findings.length} things that look like secrets are`} added.`,
-      findings: findings.slice(0, 20),
-      signature: `secrets:${findings[0]?.path ?? ''}:${findings[0]?.text ?? ''}`,
+      summary: `${found() === 1 ? 'What looks like a secret is' : `${found()} things that look like secrets are`} added.`,
+      findings: first,
+      signature: `secrets:${first[0]?.path ?? ''}:${first[0]?.text ?? ''}`,
     });
   },
 };
 
+const toldFindings = 20;
 const keyBegins = /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----/;
 const base64Line = /[A-Za-z0-9+/]{40,}={0,2}/;
+/** Between the first line of a key and its content there may be a header. */
+const linesOfHeader = 4;
 
-export function secretsIn(added: readonly ChangedLine[]): readonly Finding[] {
-  return added.flatMap((line, index) => {
-    const name = secretIn(line.text) ?? (isPrivateKey(added, index) ? 'a private key' : undefined);
-    return name === undefined ? [] : [{ path: line.path, line: line.line, text: `looks like ${name}` }];
-  });
+interface Search {
+  /** Each added line, in order. */
+  look(line: ChangedLine): void;
+  found(): number;
+  readonly first: readonly Finding[];
+}
+
+export function searchForSecrets(): Search {
+  const first: Finding[] = [];
+  let count = 0;
+  let last = '';
+  /** The first line of what may become a key. */
+  let begun: { readonly path: string; readonly line: number; left: number }[] = [];
+
+  const tell = (path: string, line: number, name: string): void => {
+    const key = `${line} ${name} ${path}`;
+    if (key === last) return; // once more in the next piece of a long line
+    last = key;
+    count += 1;
+    if (first.length < toldFindings) first.push({ path, line, text: `looks like ${name}` });
+  };
+
+  return {
+    first,
+    found: () => count,
+    look({ path, line, text: written }) {
+      const text = written.includes('\0') ? written.replaceAll('\0', '') : written; // UTF-16
+      const name = secretIn(text);
+      if (name !== undefined) tell(path, line, name);
+      begun = begun.filter((key) => key.path === path && key.left-- > 0);
+      if (begun.length > 0 && isKeyContent(text)) {
+        for (const key of begun) tell(path, key.line, 'a private key');
+        begun = [];
+      }
+      const begins = text.search(keyBegins);
+      if (begins < 0) return;
+      if (isKeyContent(text.slice(begins + 20))) tell(path, line, 'a private key');
+      else begun.push({ path, line, left: linesOfHeader });
+    },
+  };
 }
 
 function secretIn(text: string): string | undefined {
@@ -41,13 +79,9 @@ function secretIn(text: string): string | undefined {
   return assigned !== undefined && !isMadeUp(assigned) && isRandom(assigned) ? 'a secret' : undefined;
 }
 
-/** The first line of a key alone is in every text about keys; with what follows it is one. */
-function isPrivateKey(added: readonly ChangedLine[], index: number): boolean {
-  const first = added[index];
-  if (!first || !keyBegins.test(first.text)) return false;
-  const after = first.text.slice(first.text.search(keyBegins) + 20);
-  const following = added.slice(index + 1, index + 5).filter(({ path }) => path === first.path);
-  return [after, ...following.map(({ text }) => text)].some((text) => base64Line.test(text) && !isMadeUp(text));
+function isKeyContent(text: string): boolean {
+  const content = base64Line.exec(text)?.[0];
+  return content !== undefined && !isMadeUp(content);
 }
 
 /** What people write where a secret would stand. */

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { weaknessesIn } from './security.ts';
+import { searchForWeaknesses } from './security.ts';
 
 const found = (path: string, text: string): string => {
-  const { grave, told } = weaknessesIn([{ path, kind: 'added', line: 1, text }]);
-  return grave.length > 0 ? 'grave' : told.length > 0 ? 'told' : 'nothing';
+  const { look, grave, told } = searchForWeaknesses();
+  look({ path, kind: 'added', line: 1, text });
+  return grave.count > 0 ? 'grave' : told.count > 0 ? 'told' : 'nothing';
 };
 const dollar = '$';
 
@@ -27,6 +28,7 @@ describe('an added line', () => {
     ['a.py', 'cursor.execute("SELECT * FROM users WHERE id = %s" % id)'],
     ['a.go', 'db.Query(fmt.Sprintf("SELECT * FROM users WHERE id = %s", id))'],
     ['a.ts', 'return eval(req.body.expression);'],
+    ['a.ts', '/* harmless */ return eval(req.body.expression);'],
     ['a.py', 'pickle.loads(request.data)'],
     ['a.ts', "jwt.verify(token, key, { algorithms: ['none'] })"],
   ])('of %s is grave: %s', (path, text) => {
@@ -55,8 +57,17 @@ describe('an added line', () => {
     ['a.py', 'yaml.load(text, Loader=yaml.SafeLoader)'],
     ['a.go', 'exec.Command("git", "log", branch)'],
     ['a.ts', 'const evaluation = evaluate(input);'],
+    ['a.ts', '/* eval(req.body) */'],
+    ['a.ts', ' * eval(req.body)'],
   ])('of %s says nothing: %s', (path, text) => {
     expect(found(path, text)).toBe('nothing');
+  });
+
+  test('of great length is looked at to its end, and what stands in two of its pieces is told once', () => {
+    const { look, grave } = searchForWeaknesses();
+    for (const text of ['// x', `# exec(\`rm ${dollar}{dir}\`)`, `x # exec(\`rm ${dollar}{dir}\`)`])
+      look({ path: 'a.min.js', kind: 'added', line: 1, text: text });
+    expect(grave.first).toEqual([{ path: 'a.min.js', line: 1, text: 'puts a value into a shell command' }]);
   });
 
   test('without an end is read as far as it goes, in no time', () => {

@@ -12,6 +12,13 @@ beforeAll(async () => {
 });
 afterAll(() => world.remove());
 
+const allOf =
+  (lines: Change['lines']): Change['eachAdded'] =>
+  async (look) => {
+    for (const line of lines) if (line.kind === 'added') look(line);
+    return { ok: true };
+  };
+
 let repositories = 0;
 
 /** A real change between two commits; null removes a file. */
@@ -32,6 +39,7 @@ async function changeOf(before: Files, now: Readonly<Record<string, string | nul
     files: value(await changedFiles(world.git, range, signal)),
     lines: lines.lines,
     linesTruncated: lines.truncated,
+    eachAdded: allOf(lines.lines),
     before: (path) => old.read(path),
     now: (path) => fresh.read(path),
   };
@@ -250,7 +258,14 @@ test('thousands of thresholds take no longer than their number', async () => {
   const setting = (kind: 'added' | 'removed') => (line: number) => ({ path: '.eslintrc.json', kind, line, text: `lines: ${line % 90}` });
   const numbers = Array.from({ length: 40_000 }, (_, at) => at);
   const lines = [...numbers.map(setting('removed')), ...numbers.map(setting('added'))];
-  const change = { files: [], lines, linesTruncated: false, before: async () => undefined, now: async () => undefined };
+  const change = {
+    files: [],
+    lines,
+    linesTruncated: false,
+    eachAdded: allOf(lines),
+    before: async () => undefined,
+    now: async () => undefined,
+  };
   expect(await ask(weakeningGate(false), { change })).toMatchObject({ passed: true });
 });
 

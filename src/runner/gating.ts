@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { type GateVerdict, notJudged } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { Round } from '../domain/round.ts';
+import { tooBigGate } from '../gates/change.ts';
 import { type Change, evidence, type Gate, type Scene } from '../gates/gate.ts';
 import { type Judged, judge } from '../gates/judge.ts';
 import { type Plan, planGates } from '../gates/plan.ts';
 import type { Claim } from '../queue/queue.ts';
-import { changedFiles, changedLines, diff } from '../workspace/diff.ts';
+import { changedFiles, changedLines, diff, eachAddedLine } from '../workspace/diff.ts';
 import type { Failure } from '../workspace/failure.ts';
 import type { Git } from '../workspace/git.ts';
 import { openTree, type Tree } from '../workspace/tree.ts';
@@ -120,7 +121,12 @@ async function judgeWorkspace(
   const { git, workspaces } = parts;
   const taken = await workspaces.snapshot(workspace, signal);
   if (!taken.ok) return unfit(taken.failure);
-  const tree = taken.value;
+  const { tree, tooBig } = taken.value;
+  // What cannot be taken is neither judged nor delivered: nothing else is worth asking before it is gone.
+  if (tooBig.length > 0) {
+    const judged = await judgeWithout(parts, [tooBigGate(tooBig)], earlier, signal);
+    return judged.ok ? { ...judged, tree } : judged;
+  }
   const files = await openTree(git, workspace.gitDir, tree, signal);
   if (!files.ok) return unfit(files.failure);
   const change = await changeBetween(git, workspace.gitDir, base, { tree, files: files.value }, signal);
@@ -201,6 +207,10 @@ async function changeBetween(
       files: files.value,
       lines: found.value.lines,
       linesTruncated: found.value.truncated,
+      async eachAdded(look) {
+        const read = await eachAddedLine(git, range, look, signal);
+        return read.ok ? { ok: true } : unfit(read.failure);
+      },
       before: (path) => base.files.read(path),
       now: (path) => now.files.read(path),
     },

@@ -193,8 +193,33 @@ export async function changedLines(
   return done({ lines: lines.slice(0, maxLines), truncated: full() });
 }
 
+/** So much of a piece of a long line stands in the next one again. */
+const overlap = 1_024;
+
+/**
+ * Every line that was added, however many there are, and nothing of it is held. A long one comes in pieces which overlap, so
+ * that what is looked for stands in one of them as a whole.
+ */
+export async function eachAddedLine(
+  git: Git,
+  { gitDir, from, to }: Pick<DiffWish, 'gitDir' | 'from' | 'to'>,
+  look: (line: ChangedLine) => void,
+  signal: AbortSignal,
+): Promise<Result<void>> {
+  const reader = patchReader((line) => line.kind === 'added' && look(line), true);
+  const args = ['diff-tree', '-p', '--text', '--unified=0', '--diff-filter=d', ...options, from, to];
+  const take = async (piece: Buffer): Promise<true> => {
+    reader.take(piece.toString('latin1'));
+    return true;
+  };
+  const read = await git.stream({ gitDir, args }, take, signal);
+  if (!read.ok) return read;
+  reader.end();
+  return done(undefined);
+}
+
 /** Reads a patch without context line by line, however it was cut into pieces. Bytes come as characters. */
-function patchReader(found: (line: ChangedLine) => void): { take(piece: string): void; end(): void } {
+function patchReader(found: (line: ChangedLine) => void, inPieces = false): { take(piece: string): void; end(): void } {
   let rest = '';
   let path = '';
   let [removedAt, addedAt] = [0, 0];
@@ -212,6 +237,17 @@ function patchReader(found: (line: ChangedLine) => void): { take(piece: string):
     } else seeHead(line);
   };
 
+  /** A line that is as long as that, up to where the next piece begins; what is left of it is short. */
+  const shorten = (line: string): string => {
+    if (!inPieces || addedLeft === 0 || !line.startsWith('+')) return line.slice(0, longestLine);
+    let left = line;
+    while (left.length > longestLine) {
+      found({ path, kind: 'added', line: addedAt, text: utf8(left.slice(1, longestLine)) });
+      left = `+${left.slice(longestLine - overlap)}`;
+    }
+    return left;
+  };
+
   const seeHead = (line: string): void => {
     const hunk = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/.exec(line);
     if (hunk) {
@@ -225,9 +261,9 @@ function patchReader(found: (line: ChangedLine) => void): { take(piece: string):
     take(piece) {
       const pieces = (rest + piece).split('\n');
       rest = pieces.pop() ?? '';
-      for (const line of pieces) see(line.slice(0, longestLine));
-      // A line without end does not pile up: what is beyond the limit is dropped as it comes.
-      if (rest.length > longestLine) rest = rest.slice(0, longestLine);
+      for (const line of pieces) see(shorten(line));
+      // A line without end does not pile up: what is beyond the limit is looked at or dropped as it comes.
+      rest = shorten(rest);
     },
     end() {
       if (rest !== '') see(rest);

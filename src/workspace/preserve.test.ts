@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { GitWorld, value, write } from '../../test/support/git-world.ts';
-import { changedLines } from './diff.ts';
+import { changedLines, eachAddedLine } from './diff.ts';
 import type { Workspace } from './workspace.ts';
 
 const before = { 'a.txt': 'a\n', 'src/b.txt': 'b\n', 'gone.txt': 'x\n', '.gitignore': 'kept/\n' };
@@ -23,7 +23,7 @@ describe('the files of a workspace', () => {
       '.gitignore': 'kept/\ndeps/\n',
     });
     rmSync(join(workspace.tree, 'gone.txt'));
-    tree = value(await world.workspaces.snapshot(workspace, world.stop.signal));
+    tree = value(await world.workspaces.snapshot(workspace, world.stop.signal)).tree;
   });
   afterEach(() => world.remove());
 
@@ -56,7 +56,7 @@ describe('the files of a workspace', () => {
     });
     expect(value(done)).toBe('done');
     expect(files()).toEqual({ ...mine, 'kept/cache.txt': 'newer\n' });
-    expect(value(await world.workspaces.snapshot(workspace, world.stop.signal))).toBe(tree);
+    expect(value(await world.workspaces.snapshot(workspace, world.stop.signal)).tree).toBe(tree);
   });
 
   test('can be those of the base in between, with what is ignored where it was', async () => {
@@ -126,7 +126,7 @@ describe('the files of a workspace', () => {
       'binary.bin': 'x\0y\n',
       'long.txt': `${'z'.repeat(10_000)}\nend\n`,
     });
-    const to = value(await world.workspaces.snapshot(workspace, world.stop.signal));
+    const to = value(await world.workspaces.snapshot(workspace, world.stop.signal)).tree;
     const range = { gitDir: workspace.gitDir, from: workspace.baseCommit, to };
     const all = value(await changedLines(world.git, { ...range, maxLines: 100, maxBytes: 1e6 }, world.stop.signal));
     const told = (path: string): readonly unknown[] =>
@@ -149,5 +149,31 @@ describe('the files of a workspace', () => {
       lines: { length: 2 },
       truncated: true,
     });
+  });
+
+  test('are looked at to the end of their longest line, in pieces that overlap', async () => {
+    const long = Array.from({ length: 30_000 }, (_, at) => `${at} `).join('');
+    write(workspace.tree, { 'a.txt': 'a\nb', 'long.txt': `${long}\nend\n`, 'z.txt': long });
+    const to = value(await world.workspaces.snapshot(workspace, world.stop.signal)).tree;
+    const pieces = new Map<string, string[]>();
+    const range = { gitDir: workspace.gitDir, from: workspace.baseCommit, to };
+    value(
+      await eachAddedLine(
+        world.git,
+        range,
+        ({ path, line, text }) =>
+          void (pieces.get(`${path}:${line}`) ?? pieces.set(`${path}:${line}`, []).get(`${path}:${line}`))?.push(text),
+        world.stop.signal,
+      ),
+    );
+    expect(pieces.get('a.txt:2')).toEqual(['b']);
+    expect(pieces.get('long.txt:2')).toEqual(['end']);
+    for (const place of ['long.txt:1', 'z.txt:1']) {
+      const of = pieces.get(place) ?? [];
+      expect(Math.max(...of.map((piece) => piece.length))).toBeLessThanOrEqual(4_096);
+      const [first = '', ...rest] = of;
+      expect(rest.reduce((whole, piece) => whole + piece.slice(1_024), first)).toBe(long);
+      expect(of.every((piece, at) => at === 0 || of[at - 1]?.endsWith(piece.slice(0, 1_024)))).toBe(true);
+    }
   });
 });

@@ -1,4 +1,4 @@
-import { chmod, lstat, rm } from 'node:fs/promises';
+import { chmod, lstat, rm, unlink } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
 import { addLiveFiles } from './live-files.ts';
@@ -7,17 +7,24 @@ import type { Workspace } from './workspace.ts';
 
 export interface Snapshot {
   readonly tree: string;
-  /** What git has no form for, or what would be a link to somewhere else: nested repositories, sockets, pipes, devices. And what is too long. Each byte of a name is one character. */
+  /** What git has no form for, or what would be a link to somewhere else: nested repositories, sockets, pipes, devices. And what is too big. Each byte of a name is one character. */
   readonly leftOut: readonly string[];
+  /** Those of them that are files, and belong to what was to be taken: whoever judges the tree has not seen all. */
+  readonly tooBig: readonly string[];
 }
 
 /** What a snapshot takes, when it is not everything that git would show. */
 export interface Extent {
   /** A new or changed file that is longer is left out, however the disk stores it: a hole of a terabyte is read as one. */
   readonly longestFile?: number;
+  /** So is what goes beyond this many bytes of new and changed files together. */
+  readonly together?: number;
   /** Somebody may be at work in there. Costs a little more, see `addLiveFiles`. */
   readonly live?: boolean;
 }
+
+/** More than that is nothing to review, and hosts refuse it. Checkpoints keep as much. */
+export const extentOfWork = { longestFile: 50 * 2 ** 20, together: 256 * 2 ** 20 } as const;
 
 /**
  * The files of a workspace as a tree in the mirror: everything that is there and not ignored, nor an artifact. The agent's own repository
@@ -36,8 +43,27 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
   ]);
   if (!changed.ok) return changed;
   if (!others.ok) return others;
-  const paths = new Set([...changed.value, ...others.value]);
+  const certain = await reallyChanged(git, workspace, changed.value, signal, extent);
+  if (!certain.ok) return certain;
+  const paths = new Set([...certain.value, ...others.value]);
   return treeWith(git, workspace, [...paths], signal, extent);
+}
+
+/**
+ * A file that was only touched is listed as changed, and must not be left out for its length. git reads such files to tell,
+ * but none whose length is another than it was: a hole costs nothing.
+ */
+async function reallyChanged(
+  git: Git,
+  workspace: Workspace,
+  changed: readonly string[],
+  signal: AbortSignal,
+  extent: Extent,
+): Promise<Result<readonly string[]>> {
+  const { tooBig } = await sort(workspace.tree, changed, extent);
+  if (tooBig.length === 0) return done(changed);
+  const refreshed = await gitOn(git, workspace, signal)({ args: ['update-index', '-q', '--refresh'], answers: [0, 1] });
+  return refreshed.ok ? listChanged(git, workspace, signal) : refreshed;
 }
 
 /** What the index knows otherwise than it is on disk. */
@@ -63,10 +89,11 @@ export async function treeWith(
   workspace: Workspace,
   paths: readonly string[],
   signal: AbortSignal,
-  { longestFile = Number.POSITIVE_INFINITY, live = false }: Extent = {},
+  extent: Extent = {},
 ): Promise<Result<Snapshot>> {
   const run = gitOn(git, workspace, signal);
-  const found = await sort(workspace.tree, paths, longestFile, live);
+  const { live = false, longestFile = extentOfWork.longestFile } = extent;
+  const found = await sort(workspace.tree, paths, extent);
   if (found.gone.length > 0) {
     const removed = await run({
       args: ['update-index', '-z', '--index-info'],
@@ -84,7 +111,7 @@ export async function treeWith(
     if (!added.ok) return added;
   }
   const tree = await run({ args: ['write-tree'] });
-  return tree.ok ? done({ tree: tree.value.stdout.trim(), leftOut: found.leftOut }) : tree;
+  return tree.ok ? done({ tree: tree.value.stdout.trim(), leftOut: found.leftOut, tooBig: found.tooBig }) : tree;
 }
 
 const artifacts = '--exclude=/.nightshift/artifacts/';
@@ -113,17 +140,26 @@ export async function restoreFiles(git: Git, workspace: Workspace, tree: string,
   const swapped = await swapFiles(git, workspace, tree, signal);
   if (!swapped.ok) return swapped;
   const now = await takeSnapshot(git, workspace, signal);
-  return now.ok ? swapFiles(git, workspace, tree, signal) : now;
+  if (!now.ok) return now;
+  // Of these git knows nothing; there were none when the tree was taken.
+  for (const path of now.value.tooBig) await unlink(onDisk(workspace.tree, path)).catch(() => undefined);
+  return swapFiles(git, workspace, tree, signal);
 }
 
 interface Sorted {
   readonly there: readonly string[];
   readonly gone: readonly string[];
   readonly leftOut: readonly string[];
+  readonly tooBig: readonly string[];
 }
 
-async function sort(tree: string, paths: readonly string[], longestFile: number, live: boolean): Promise<Sorted> {
-  const [there, gone, leftOut]: [string[], string[], string[]] = [[], [], []];
+async function sort(
+  tree: string,
+  paths: readonly string[],
+  { longestFile = extentOfWork.longestFile, together = extentOfWork.together, live = false }: Extent,
+): Promise<Sorted> {
+  const [there, gone, leftOut, tooBig]: [string[], string[], string[], string[]] = [[], [], [], []];
+  let room = together;
   const directories = new Map<string, Promise<boolean>>();
   for (const path of paths) {
     // git lists a repository inside the workspace as a directory.
@@ -131,17 +167,19 @@ async function sort(tree: string, paths: readonly string[], longestFile: number,
     else if (!(await isRealDirectory(tree, path.slice(0, Math.max(0, path.lastIndexOf('/'))), directories))) gone.push(path);
     else {
       const found = await look(tree, path);
-      if (found?.isSymbolicLink() || (found?.isFile() && found.size <= longestFile)) {
+      if (found?.isSymbolicLink() || (found?.isFile() && found.size <= Math.min(longestFile, room))) {
+        room -= found.size;
         if (!live && found.isFile() && (found.mode & 0o400) === 0) await chmod(onDisk(tree, path), 0o600).catch(() => undefined);
         there.push(path);
       } else {
         gone.push(path);
         // A directory has its files listed, unless it is a repository that took the place of a file.
         if (found && !(found.isDirectory() && (await look(tree, `${path}/.git`)) === undefined)) leftOut.push(path);
+        if (found?.isFile()) tooBig.push(path);
       }
     }
   }
-  return { there, gone, leftOut };
+  return { there, gone, leftOut, tooBig };
 }
 
 /** If a directory on the way became a link, what git knew below it is gone, and what the link leads to is none of ours. */

@@ -60,6 +60,11 @@ interface Changes extends Diff {
   readonly leftOut: readonly string[];
 }
 
+interface Taken {
+  readonly tree: string;
+  readonly tooBig: readonly string[];
+}
+
 interface Swept {
   readonly ended: number;
   readonly removed: number;
@@ -91,8 +96,8 @@ export interface Workspaces {
   readonly checkpoints: Checkpoints;
   /** What the workspace holds now, against its base; the agent should stand still. The whole patch goes to the file. */
   changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
-  /** All the files as they are now, as a tree in the mirror. */
-  snapshot(workspace: Workspace, signal: AbortSignal): Promise<Result<string>>;
+  /** All the files as they are now, as a tree in the mirror; but for those that are too big to be anybody's work. */
+  snapshot(workspace: Workspace, signal: AbortSignal): Promise<Result<Taken>>;
   /** Puts the files of a snapshot or of the base in the place of those that git knows. Only for the time of `preserve`. */
   swap(workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>>;
   /**
@@ -299,7 +304,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
   const snapshot: Workspaces['snapshot'] = (workspace, signal) =>
     inTurn(workspace.id, async () => {
       const taken = await takeSnapshot(git, workspace, signal);
-      return taken.ok ? done(taken.value.tree) : taken;
+      return taken.ok ? done({ tree: taken.value.tree, tooBig: taken.value.tooBig.map(readable) }) : taken;
     });
 
   const swap: Workspaces['swap'] = (workspace, tree, signal) => inTurn(workspace.id, () => swapFiles(git, workspace, tree, signal));

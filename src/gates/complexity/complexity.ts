@@ -1,117 +1,210 @@
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../../domain/gate.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { ChangedFile } from '../../workspace/diff.ts';
+import type { ChangedFile, ChangedLine } from '../../workspace/diff.ts';
 import { type Change, evidence, type Gate } from '../gate.ts';
 import { grammarOf } from './grammars.ts';
 import type { MeasuredFunction, Source } from './measure.ts';
 
-const limits = { files: 300, characters: 512 * 1024, together: 16 * 1024 * 1024, milliseconds: 30_000 };
+const limits = {
+  /** Of a file. */
+  characters: 512 * 1024,
+  /** Measured at once, and in all. */
+  batch: 8 * 1024 * 1024,
+  together: 64 * 1024 * 1024,
+  /** For what is measured at once. */
+  milliseconds: 30_000,
+  /** So often it may break down before the rest is left. */
+  breakdowns: 3,
+};
 
 /** Written by programs, or by somebody else. */
 const foreign = /(?:^|\/)(?:vendor|third_party|node_modules|dist|generated)\/|\.min\.[cm]?js$|\.(?:pb|gen|generated)\.\w+$|_pb2?\.\w+$/;
 
 /**
  * How many ways lead through a function that the change adds or touches. One that had as many before is excused: the change
- * did not make it worse.
+ * did not make it worse. What cannot be measured is no pass, but for a file that is too long, which is told.
  */
 export const complexityGate = (most: number, clock: Clock): Gate => ({
   id: 'complexity',
   kind: 'complexity',
   async check({ change }, signal) {
-    const sources = change ? await sourcesOf(change) : [];
-    if (!change || sources.length === 0)
-      return evidence({ passed: true, summary: 'No function in a language that is measured is changed.' });
-    const measured = await measureAside(
-      sources.flatMap(({ now, before }) => [now, before]),
+    const files = (change?.files ?? []).filter(isMeasured);
+    if (!change || files.length === 0) return evidence({ passed: true, summary: 'No function in a language that is measured is changed.' });
+    const added = addedLinesOf(files);
+    const read = await change.eachAdded(added.look);
+    if (!read.ok) return read;
+    const result = await measureAll(
+      files.filter(({ path }) => added.of(path).length > 0),
+      change,
+      added.of,
       clock,
       signal,
     );
-    if (!measured) return evidence({ passed: true, summary: 'The complexity of what is changed could not be measured in time.' });
-    const touched = sources.flatMap(({ now: { path }, lines }, index) =>
-      touchedFunctions(measured[2 * index] ?? [], measured[2 * index + 1] ?? [], lines).map((each) => ({ path, ...each })),
-    );
-    const above = touched.filter(({ complexity }) => complexity > most);
-    const worse = above.filter(({ complexity, before }) => complexity > before);
-    const findings = [...worse, ...above.filter(({ complexity, before }) => complexity <= before)].slice(0, 20).map(told);
-    if (worse.length === 0) {
-      const count = touched.length === 1 ? '1 function is' : `${touched.length} functions are`;
-      return evidence({ passed: true, summary: `${count} new or changed, and none is too complex or has become more so.`, findings });
-    }
-    const [first] = worse;
-    return evidence({
-      passed: false,
-      summary: `${worse.length === 1 ? 'A function is' : `${worse.length} functions are`} too complex; at most ${most} is asked for.`,
-      findings,
-      signature: `complexity:${first?.path}:${first?.name}`,
-    });
+    return verdictOn(result, most);
   },
 });
+
+interface Result {
+  readonly touched: readonly (Touched & { readonly path: string })[];
+  /** Too long to be measured. */
+  readonly long: readonly string[];
+  /** Not measured for another reason. */
+  readonly left: readonly string[];
+}
+
+function verdictOn({ touched, long, left }: Result, most: number): ReturnType<typeof evidence> {
+  const above = touched.filter(({ complexity }) => complexity > most);
+  const worse = above.filter(({ complexity, before }) => complexity > before);
+  const unmeasured = [...left.map((path) => notMeasured(path, 'in time')), ...long.map((path) => notMeasured(path, 'for its length'))];
+  const findings = [...worse, ...above.filter(({ complexity, before }) => complexity <= before)].slice(0, 20).map(told);
+  const facts = { findings: [...findings, ...unmeasured.slice(0, 20)] };
+  const [first] = worse;
+  if (first) {
+    const summary = `${worse.length === 1 ? 'A function is' : `${worse.length} functions are`} too complex; at most ${most} is asked for.`;
+    return evidence({ ...facts, passed: false, summary, signature: `complexity:${first.path}:${first.name}` });
+  }
+  if (left.length > 0) {
+    const summary = `${left.length === 1 ? '1 file' : `${left.length} files`} could not be measured in time: it is too much, or too strange. Change less at once.`;
+    return evidence({ ...facts, passed: false, summary, signature: `complexity:unmeasured:${left[0]}` });
+  }
+  const count = touched.length === 1 ? '1 function is' : `${touched.length} functions are`;
+  const rest = long.length === 0 ? '' : ` ${long.length === 1 ? '1 file is' : `${long.length} files are`} too long to be measured.`;
+  return evidence({
+    ...facts,
+    passed: true,
+    summary: `${count} new or changed, and none is too complex or has become more so.${rest}`,
+  });
+}
+
+const notMeasured = (path: string, why: string): Finding => ({ path, line: null, text: `could not be measured ${why}` });
 
 type Touched = MeasuredFunction & { readonly before: number };
 
 const told = ({ path, name, firstLine, complexity, before }: Touched & { readonly path: string }): Finding => ({
   path,
   line: firstLine,
-  text: `${name === '' ? 'a function' : name} has a complexity of ${complexity}${before === 0 ? '' : ` (it was ${before})`}`,
+  text: `${name} has a complexity of ${complexity}${before === 0 ? '' : ` (it was ${before})`}`,
 });
 
-interface ChangedSource {
-  readonly now: Source;
-  readonly before: Source;
-  /** That the change adds. */
-  readonly lines: readonly number[];
+const isMeasured = ({ path, kind, binary, newMode }: ChangedFile): boolean =>
+  kind !== 'deleted' && !binary && newMode.startsWith('100') && !foreign.test(path) && grammarOf(path) !== undefined;
+
+/** The first and the last of lines that follow one another. */
+type Range = readonly [first: number, last: number];
+
+/** Which lines of some files are added. As ranges, so that a new file costs nothing. */
+function addedLinesOf(files: readonly ChangedFile[]): { look(line: ChangedLine): void; of(path: string): readonly Range[] } {
+  const ranges = new Map<string, [number, number][]>(files.map(({ path }) => [path, []]));
+  return {
+    of: (path) => ranges.get(path) ?? [],
+    look({ path, line }) {
+      const known = ranges.get(path);
+      const last = known?.at(-1);
+      if (last && line <= last[1] + 1) last[1] = line;
+      else known?.push([line, line]);
+    },
+  };
 }
 
-async function sourcesOf(change: Change): Promise<readonly ChangedSource[]> {
-  const added = Map.groupBy(
-    change.lines.filter(({ kind }) => kind === 'added'),
-    ({ path }) => path,
-  );
-  const found: ChangedSource[] = [];
-  let together = 0;
-  for (const { path, from } of change.files.filter(isMeasured).slice(0, limits.files)) {
-    const lines = (added.get(path) ?? []).map(({ line }) => line);
-    if (lines.length === 0) continue;
-    const [now, before] = await Promise.all([change.now(path), change.before(from ?? path)]);
-    if (now === undefined || now.length > limits.characters) continue;
-    const was = before === undefined || before.length > limits.characters ? '' : before;
-    together += now.length + was.length;
-    if (together > limits.together) break;
-    found.push({ now: { path, text: now }, before: { path, text: was }, lines });
+/** As much at once as fits; what is left over when it took too much, or broke down too often, is said. */
+async function measureAll(
+  files: readonly ChangedFile[],
+  change: Change,
+  linesOf: (path: string) => readonly Range[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Result> {
+  const [touched, long, left]: [Result['touched'][number][], string[], string[]] = [[], [], []];
+  let [batch, size, room, breakdowns]: [Pair[], number, number, number] = [[], 0, limits.together, 0];
+  const empty = async (): Promise<void> => {
+    let waiting = batch;
+    [batch, size] = [[], 0];
+    while (waiting.length > 0 && breakdowns < limits.breakdowns) {
+      const measured = await measureAside(
+        waiting.flatMap(({ path, now, before }) => [
+          { path, text: now },
+          { path, text: before },
+        ]),
+        clock,
+        signal,
+      );
+      const whole = Math.floor(measured.length / 2);
+      for (const [at, { path }] of waiting.slice(0, whole).entries()) {
+        const found = touchedFunctions(measured[2 * at] ?? [], measured[2 * at + 1] ?? [], linesOf(path));
+        touched.push(...found.map((each) => ({ path, ...each })));
+      }
+      if (whole < waiting.length) {
+        breakdowns += 1;
+        left.push((waiting[whole] as Pair).path);
+      }
+      waiting = waiting.slice(whole + 1);
+    }
+    left.push(...waiting.map(({ path }) => path));
+  };
+
+  for (const { path, from = path } of files) {
+    if (signal.aborted) break;
+    const [now, before = ''] = await Promise.all([change.now(path), change.before(from)]);
+    if (now === undefined || now.length > limits.characters) {
+      long.push(path);
+      continue;
+    }
+    const pair = { path, now, before: before.length > limits.characters ? '' : before };
+    const length = pair.now.length + pair.before.length;
+    if (length > room || breakdowns >= limits.breakdowns) {
+      left.push(path);
+      continue;
+    }
+    room -= length;
+    if (size + length > limits.batch) await empty();
+    batch.push(pair);
+    size += length;
   }
-  return found;
+  await empty();
+  return { touched, long, left };
 }
 
-const isMeasured = ({ path, kind, binary }: ChangedFile): boolean =>
-  kind !== 'deleted' && !binary && !foreign.test(path) && grammarOf(path) !== undefined;
-
-/** All come in order, and may be as many as a source has characters: each is looked at once. */
-export function touchedFunctions(
-  now: readonly MeasuredFunction[],
-  before: readonly MeasuredFunction[],
-  lines: readonly number[],
-): readonly Touched[] {
-  const was = new Map<string, number>();
-  for (const { name, complexity } of before) was.set(name, Math.max(was.get(name) ?? 0, complexity));
-  let next = 0;
-  return now
-    .filter(({ firstLine, lastLine }) => {
-      while (next < lines.length && (lines[next] as number) < firstLine) next += 1;
-      return next < lines.length && (lines[next] as number) <= lastLine;
-    })
-    .map((each) => ({ ...each, before: was.get(each.name) ?? 0 }));
+interface Pair {
+  readonly path: string;
+  readonly now: string;
+  readonly before: string;
 }
 
 /**
- * Undefined when it takes too long or breaks down: what a source does to the parser is no verdict on the change. Rejects when
- * the parser itself is not there, or every change would pass unmeasured.
+ * All come in order, and may be as many as a source has characters: each is looked at once. Where several have one name, the
+ * most complex is held against the most complex.
  */
-async function measureAside(
-  sources: readonly Source[],
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<readonly (readonly MeasuredFunction[])[] | undefined> {
+export function touchedFunctions(
+  now: readonly MeasuredFunction[],
+  before: readonly MeasuredFunction[],
+  lines: readonly Range[],
+): readonly Touched[] {
+  const inOrder = (functions: readonly MeasuredFunction[]): Map<string, MeasuredFunction[]> =>
+    Map.groupBy(
+      functions.toSorted((one, other) => other.complexity - one.complexity),
+      ({ name }) => name,
+    );
+  const was = inOrder(before);
+  const held = new Map(
+    [...inOrder(now)].flatMap(([name, named]) => named.map((each, at) => [each, was.get(name)?.[at]?.complexity ?? 0] as const)),
+  );
+  let next = 0;
+  return now
+    .filter(({ firstLine, lastLine }) => {
+      while (next < lines.length && (lines[next] as Range)[1] < firstLine) next += 1;
+      return next < lines.length && (lines[next] as Range)[0] <= lastLine;
+    })
+    .map((each) => ({ ...each, before: held.get(each) ?? 0 }));
+}
+
+type Measured = readonly MeasuredFunction[];
+
+/**
+ * As many as there was time for, in order; what a source does to the parser is no fault of ours. Rejects when the parser itself
+ * is not there.
+ */
+async function measureAside(sources: readonly Source[], clock: Clock, signal: AbortSignal): Promise<readonly Measured[]> {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     workerData: sources,
     env: {},
@@ -119,19 +212,22 @@ async function measureAside(
     stdout: true,
     stderr: true,
   });
-  const measured = Promise.withResolvers<readonly (readonly MeasuredFunction[])[] | undefined>();
-  const giveUp = (): void => measured.resolve(undefined);
-  const cancelTimeout = clock.after(limits.milliseconds, giveUp);
+  const measured: Measured[] = [];
+  const over = Promise.withResolvers<void>();
+  const cancelTimeout = clock.after(limits.milliseconds, over.resolve);
+  const giveUp = (): void => over.resolve();
   signal.addEventListener('abort', giveUp, { once: true });
   let ready = false;
-  worker.on('message', (said: 'ready' | readonly (readonly MeasuredFunction[])[]) => {
+  worker.on('message', (said: 'ready' | Measured) => {
     if (said === 'ready') ready = true;
-    else measured.resolve(said);
+    else measured.push(said);
+    if (measured.length === sources.length) over.resolve();
   });
-  worker.once('error', (error) => (ready ? giveUp() : measured.reject(error)));
+  worker.once('error', (error) => (ready ? over.resolve() : over.reject(error)));
   worker.once('exit', giveUp);
   try {
-    return await measured.promise;
+    await over.promise;
+    return measured;
   } finally {
     cancelTimeout();
     signal.removeEventListener('abort', giveUp);

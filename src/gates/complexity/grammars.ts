@@ -3,6 +3,8 @@ interface Grammar {
   /** Of the parser's file. */
   readonly name: string;
   readonly functions: readonly string[];
+  /** What functions stand in that has a name. */
+  readonly holders: readonly string[];
   /** A choice among many, as `switch` and `match`, is one decision: a flat list of cases is read as easily as a table. */
   readonly decisions: readonly string[];
 }
@@ -16,6 +18,7 @@ const script: Omit<Grammar, 'name'> = {
     'generator_function',
     'generator_function_declaration',
   ],
+  holders: ['class_declaration', 'class', 'abstract_class_declaration'],
   decisions: [
     'if_statement',
     'for_statement',
@@ -39,7 +42,8 @@ const grammars: readonly (readonly [endings: RegExp, grammar: Grammar])[] = [
     /\.py$/,
     {
       name: 'python',
-      functions: ['function_definition'],
+      functions: ['function_definition', 'lambda'],
+      holders: ['class_definition'],
       decisions: [
         'if_statement',
         'elif_clause',
@@ -59,6 +63,7 @@ const grammars: readonly (readonly [endings: RegExp, grammar: Grammar])[] = [
     {
       name: 'go',
       functions: ['function_declaration', 'method_declaration', 'func_literal'],
+      holders: [],
       decisions: ['if_statement', 'for_statement', 'expression_switch_statement', 'type_switch_statement', 'select_statement', '&&', '||'],
     },
   ],
@@ -67,6 +72,7 @@ const grammars: readonly (readonly [endings: RegExp, grammar: Grammar])[] = [
     {
       name: 'rust',
       functions: ['function_item', 'closure_expression'],
+      holders: ['impl_item', 'trait_item', 'mod_item'],
       decisions: ['if_expression', 'while_expression', 'loop_expression', 'for_expression', 'match_expression', '&&', '||'],
     },
   ],
@@ -75,6 +81,7 @@ const grammars: readonly (readonly [endings: RegExp, grammar: Grammar])[] = [
     {
       name: 'java',
       functions: ['method_declaration', 'constructor_declaration', 'lambda_expression'],
+      holders: ['class_declaration', 'interface_declaration', 'enum_declaration', 'record_declaration'],
       decisions: [
         'if_statement',
         'for_statement',

@@ -14,7 +14,7 @@ export interface Source {
 }
 
 export interface MeasuredFunction {
-  /** Empty for one that nothing names. */
+  /** With what it stands in; of one that nothing names, what it is given to. Several may have the same. */
   readonly name: string;
   readonly firstLine: number;
   readonly lastLine: number;
@@ -22,48 +22,55 @@ export interface MeasuredFunction {
   readonly complexity: number;
 }
 
-const longestName = 80;
+const longestName = 120;
+const longestPiece = 40;
 
-/** The functions of each source, in order. Blocks for as long as that takes: see worker.ts. */
-export async function measure(sources: readonly Source[]): Promise<readonly (readonly MeasuredFunction[])[]> {
+/** The functions of each source, one source after the other. Blocks for as long as each takes: see worker.ts. */
+export async function* measure(sources: readonly Source[]): AsyncGenerator<readonly MeasuredFunction[]> {
   const directory = dirname(require.resolve(treeSitter));
   await Parser.init({ locateFile: (name: string) => join(directory, name) });
   const languages = new Map<string, LoadedLanguage>();
-  const measured: (readonly MeasuredFunction[])[] = [];
   for (const { path, text } of sources) {
     const grammar = grammarOf(path);
     if (grammar === undefined) {
-      measured.push([]);
+      yield [];
       continue;
     }
     const language = languages.get(grammar.name) ?? (await Language.load(join(directory, `tree-sitter-${grammar.name}.wasm`)));
     languages.set(grammar.name, language);
-    measured.push(functionsIn(text, grammar, language));
+    yield functionsIn(text, grammar, language);
   }
-  return measured;
 }
 
-function functionsIn(text: string, { functions, decisions }: Grammar, language: LoadedLanguage): readonly MeasuredFunction[] {
+function functionsIn(text: string, { functions, holders, decisions }: Grammar, language: LoadedLanguage): readonly MeasuredFunction[] {
   const parser = new Parser();
   parser.setLanguage(language);
   const tree = parser.parse(text);
   const found: MeasuredFunction[] = [];
-  /** Functions around the present place, the innermost last. */
-  const open: { readonly node: Node; decisions: number }[] = [];
+  /** What stands around the present place, the innermost last. */
+  const open: { readonly node: Node; readonly name: string; readonly isFunction: boolean; decisions: number }[] = [];
   const cursor = tree?.walk();
   const enter = (): void => {
     if (!cursor) return;
-    const innermost = open.at(-1);
-    if (functions.includes(cursor.nodeType)) open.push({ node: cursor.currentNode, decisions: 0 });
-    else if (innermost && decisions.includes(cursor.nodeType)) innermost.decisions += 1;
+    const isFunction = functions.includes(cursor.nodeType);
+    // A keyword may be called like what it begins.
+    if (isFunction || (holders.includes(cursor.nodeType) && cursor.currentNode.isNamed)) {
+      const node = cursor.currentNode;
+      open.push({ node, name: nameOf(node), isFunction, decisions: 0 });
+    } else if (decisions.includes(cursor.nodeType)) {
+      const innermost = open.findLast((each) => each.isFunction);
+      if (innermost) innermost.decisions += 1;
+    }
   };
   const leave = (): void => {
     const innermost = open.at(-1);
     if (!cursor || !innermost || innermost.node.id !== cursor.nodeId) return;
     open.pop();
-    const { node } = innermost;
+    const { node, name, isFunction } = innermost;
+    if (!isFunction) return;
+    const around = open.slice(-2).map((each) => each.name);
     found.push({
-      name: nameOf(node),
+      name: [...around, name].join('.').slice(-longestName),
       firstLine: node.startPosition.row + 1,
       lastLine: node.endPosition.row + 1,
       complexity: innermost.decisions + 1,
@@ -86,13 +93,19 @@ function functionsIn(text: string, { functions, decisions }: Grammar, language: 
   return found.sort((a, b) => a.firstLine - b.firstLine);
 }
 
-/** Its own, or that of what it is given to. */
+/** Its own, that of what it is given to, or of what it is an argument of. */
 function nameOf(node: Node): string {
   const { parent } = node;
   const named =
     node.childForFieldName('name') ??
+    (node.type === 'impl_item' ? node.childForFieldName('type') : undefined) ??
     ['name', 'key', 'property', 'left', 'pattern']
       .map((field) => parent?.childForFieldName(field))
       .find((each) => each && each.id !== node.id);
-  return (named?.text ?? '').slice(0, longestName);
+  if (named) return named.text.slice(0, longestName);
+  const callee = parent?.type.startsWith('argument') ? parent.parent?.childForFieldName('function') : undefined;
+  if (!callee) return '(function)';
+  const first = parent?.firstNamedChild;
+  const said = first && /string/.test(first.type) ? first.text.slice(0, longestPiece) : '…';
+  return `${callee.text.slice(-longestPiece).replaceAll(/\s+/g, ' ')}(${said})`;
 }

@@ -244,6 +244,30 @@ const ways: Readonly<Record<string, Way>> = {
     },
   },
 
+  'hides a secret at the end of a long line, behind more than a hundred thousand others': {
+    acts: [
+      { sh: `seq 120000 > a.txt; (head -c 40000 /dev/zero | tr '\\0' 'x'; echo " ${secret}") > z.js` },
+      { sh: `rm a.txt z.js; ${work}` },
+    ],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'secrets')).toMatchObject({
+        passed: false,
+        findings: [{ path: 'z.js', line: 1, text: 'looks like a GitHub token' }],
+      }),
+  },
+
+  'leaves a file of a gigabyte that holds nothing, and removes it when it is told': {
+    acts: [{ sh: `truncate -s 1G hole.bin && ${work}` }, { sh: 'rm hole.bin' }],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts).toMatchObject([
+        { gate: 'size', passed: false, summary: expect.stringMatching(/^1 file is too big/), findings: [{ path: 'hole.bin' }] },
+      ]),
+  },
+
   'writes a function with too many ways through it, and a table when it is told': {
     acts: [
       { sh: `(echo 'export function name(n) {'; for i in $(seq 12); do echo "  if (n === $i) return 'n$i';"; done; echo '}') > names.js` },
