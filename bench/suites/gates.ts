@@ -60,6 +60,7 @@ async function judgeTwice(world: GitWorld, repository: string): Promise<{ readon
   const gating = await openGating(
     {
       git: world.git,
+      store: world.store,
       workspaces: world.workspaces,
       clock: systemClock,
       place: placeIn(workspace),

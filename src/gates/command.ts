@@ -56,6 +56,7 @@ export function commandGate(wish: CommandGateWish): Gate {
   return {
     id,
     kind,
+    definition: JSON.stringify([argv, wish.timeoutMs]),
     async check(scene) {
       const ended = await run(scene.run);
       if (ended.kind === 'not-run') return { ok: false, outcome: ended.outcome };

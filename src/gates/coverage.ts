@@ -18,6 +18,7 @@ const fewestLines = 5;
 export const coverageGate = (leastPercent: number): Gate => ({
   id: 'coverage',
   kind: 'coverage',
+  definition: String(leastPercent),
   async check(scene) {
     const report = await readReport(scene);
     if (!report) return evidence({ passed: true, summary: 'The tests left no report of coverage by lines.' });

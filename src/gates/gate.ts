@@ -9,6 +9,8 @@ import type { ChangedFile, ChangedLine } from '../workspace/diff.ts';
 export interface Gate {
   readonly id: string;
   readonly kind: GateKind;
+  /** What its verdict depends on besides the files of a workspace. Without it, each run asks for itself. */
+  readonly definition?: string;
   check(scene: Scene, signal: AbortSignal): Promise<Checked>;
 }
 

@@ -17,11 +17,14 @@ import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
 import { type ContractParts, contractGate, type Proof, shownPatch } from './contract.ts';
 import { failureOutcome } from './failure-outcome.ts';
+import { type KeptVerdictsParts, keptVerdicts } from './kept-verdicts.ts';
+import type { Place } from './place.ts';
 import { readReview } from './review.ts';
 
-export interface GatingParts extends Checking, Pick<ContractParts, 'ask' | 'newId'> {
+export interface GatingParts extends Checking, KeptVerdictsParts, Pick<ContractParts, 'ask' | 'newId'> {
   readonly git: Git;
   readonly workspaces: Workspaces;
+  readonly place: Place;
   readonly claim: Claim;
   /** Whether an agent makes the change. */
   readonly byAgent: boolean;
@@ -140,9 +143,14 @@ async function judgeWorkspace(
   };
   const scene: Scene = { ...commandsOf(parts, earlier, signal), change: change.value, runBefore };
   const gates = await plan.gates(files.value);
-  const known = earlier.findLast((round) => round.tree === tree)?.verdicts ?? [];
+  const kept = await keptVerdicts(parts, workspace, tree, gates, signal);
+  const known = [...(earlier.findLast((round) => round.tree === tree)?.verdicts ?? []), ...kept.known];
+  const tell = async (verdict: GateVerdict): Promise<void> => {
+    await parts.tell(verdict);
+    await kept.keep(verdict);
+  };
   // What the checks write is not what the agent made: it is neither judged nor delivered.
-  const judged = await workspaces.preserve(workspace, tree, () => judge({ ...parts, scene, gates, earlier: known }, signal), signal);
+  const judged = await workspaces.preserve(workspace, tree, () => judge({ ...parts, tell, scene, gates, earlier: known }, signal), signal);
   if (!judged.ok) return unfit(judged.failure);
   if (!judged.value.ok) return judged.value;
   const changeToShow = async (): Promise<ToShow> => {

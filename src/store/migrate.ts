@@ -18,6 +18,7 @@ import { checkpoints } from './migrations/016-checkpoints.ts';
 import { findings } from './migrations/017-findings.ts';
 import { notesByKind } from './migrations/018-notes-by-kind.ts';
 import { contracts } from './migrations/019-contracts.ts';
+import { keptVerdicts } from './migrations/020-kept-verdicts.ts';
 import { tasksByTime } from './migrations/022-tasks-by-time.ts';
 import { trends } from './migrations/024-trends.ts';
 import { push } from './migrations/025-push.ts';
@@ -49,6 +50,7 @@ export const migrations: readonly Migration[] = [
   traces,
   push,
   trends,
+  keptVerdicts,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -33,6 +33,7 @@ export interface Schema {
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
   rounds: RoundTable;
+  kept_verdicts: { workspace_id: string; tree: string; gate: string; definition: string; verdict: string; at: number };
   checkpoints: CheckpointTable;
   next_attempts: { task_id: string; plan: string; taken_by: string | null; at: number };
   settings: { key: string; value: string };

@@ -130,6 +130,7 @@ export async function beginCleaning(tx: Tx, id: string, meant: 'ended' | 'any'):
 }
 
 export async function markRemoved(tx: Tx, id: string, now: number): Promise<void> {
+  await tx.db.deleteFrom('kept_verdicts').where('workspace_id', '=', id).execute();
   await tx.db.updateTable('workspaces').set({ status: 'removed', removed_at: now }).where('id', '=', id).execute();
 }
 
