@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { startTestServer, type TestServer } from '../../test/support/server.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
-import type { noteSchema } from './views.ts';
+import type { noteSchema } from './views/notes.ts';
 
 type Note = z.infer<typeof noteSchema>;
 

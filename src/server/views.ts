@@ -1,12 +1,8 @@
 import { z } from '@hono/zod-openapi';
-import { type ApiKey, type AuditEntry, roles, stateOf } from '../domain/access.ts';
 import { budgetScopes, inUsd } from '../domain/budget.ts';
 import { checkpointKinds } from '../domain/checkpoint.ts';
 import type { JournalEvent } from '../domain/event.ts';
 import { gateExcuses, gateKinds } from '../domain/gate.ts';
-import { type Delivery, deliveryStates, type Message, messageStates } from '../domain/mail.ts';
-import { type Note, noteKinds, noteTrusts } from '../domain/note.ts';
-import { severities } from '../domain/notice.ts';
 import type { RunResult } from '../domain/result.ts';
 import { reviewVerdicts } from '../domain/review.ts';
 import { type DecidedRound, stopRules } from '../domain/round.ts';
@@ -14,15 +10,15 @@ import { type Run, runStatuses } from '../domain/run.ts';
 import { type Spending, usageDimensions } from '../domain/spending.ts';
 import { deliverables, priorities, type Task, taskStatuses, trustLevels } from '../domain/task.ts';
 import { tiers } from '../domain/tier.ts';
-
 import type { TokenUsage } from '../domain/usage.ts';
 import { workspaceStatuses } from '../domain/workspace.ts';
+import type { auditSchema, keySchema, sessionSchema } from './views/access.ts';
+import type { alertSchema } from './views/alerts.ts';
+import type { deliverySchema, messageSchema, wholeDeliverySchema } from './views/mail.ts';
+import type { noteSchema } from './views/notes.ts';
+import { iso, reasonSchema, time } from './views/values.ts';
 
 /** What the API shows. Times are ISO 8601 in UTC; what is not set is null. */
-
-const time = z.iso.datetime().nullable();
-
-const reasonSchema = z.object({ code: z.string(), message: z.string() }).nullable();
 
 export const taskSchema = z
   .object({
@@ -330,50 +326,6 @@ export const runSpendingSchema = z
   })
   .openapi('RunSpending');
 
-const scopesSchema = z.array(z.string()).nullable().openapi({ description: 'Like `tasks:read`; null for everything that the role may.' });
-
-export const sessionSchema = z
-  .object({
-    user: z.string(),
-    role: z.enum(roles),
-    scopes: scopesSchema,
-    expiresAt: z.iso.datetime().nullable().openapi({ description: 'When the session ends; null for a key.' }),
-  })
-  .openapi('Session');
-
-export const keySchema = z
-  .object({
-    id: z.string().openapi({ example: 'key_01KEXAMPLE000000000000000' }),
-    name: z.string(),
-    state: z.enum(['active', 'expired', 'revoked']),
-    role: z.enum(roles),
-    scopes: scopesSchema,
-    createdBy: z.string(),
-    createdAt: z.iso.datetime(),
-    expiresAt: z.iso.datetime().nullable(),
-    lastUsedAt: z.iso.datetime().nullable().openapi({ description: 'To the minute.' }),
-    rotatedAt: z.iso.datetime().nullable(),
-    oldSecretUntil: z.iso.datetime().nullable().openapi({ description: 'Until then the secret of before the rotation is taken as well.' }),
-    revokedAt: z.iso.datetime().nullable(),
-  })
-  .openapi('ApiKey');
-
-export const auditSchema = z
-  .object({
-    at: z.iso.datetime(),
-    user: z.string().nullable().openapi({ description: '`owner`, or the name of a key; null when nobody was recognised.' }),
-    role: z.enum(roles).nullable(),
-    keyId: z.string().nullable(),
-    sessionId: z.string().nullable(),
-    address: z.string(),
-    action: z.string().openapi({ example: 'POST /api/tasks/{id}/cancel' }),
-    target: z.string().openapi({ description: 'The path that was asked for.' }),
-    outcome: z.string().openapi({ description: '`done`, or the code of the refusal.' }),
-    count: z.number().int().openapi({ description: 'Refusals alike share a line.' }),
-    requestId: z.string(),
-  })
-  .openapi('AuditLine');
-
 export const serverSchema = z
   .object({
     version: z.string(),
@@ -403,79 +355,6 @@ export const eventSchema = z
   })
   .openapi('Event');
 
-export const deliverySchema = z
-  .object({
-    id: z.string().openapi({ example: 'inb_01KEXAMPLE000000000000000' }),
-    source: z.string(),
-    key: z.string().openapi({ description: "The sender's own id of it." }),
-    kind: z.string(),
-    state: z.enum(deliveryStates),
-    reason: reasonSchema.openapi({ description: 'Why it was ignored, failed, or is tried again.' }),
-    attempts: z.number().int(),
-    taskIds: z.array(z.string()).openapi({ description: 'The tasks that it has become.' }),
-    bodySize: z.number().int(),
-    bodyHash: z.string(),
-    receivedAt: z.iso.datetime(),
-    settledAt: time,
-  })
-  .openapi('Delivery');
-
-export const wholeDeliverySchema = z
-  .object({
-    ...deliverySchema.shape,
-    body: z.string().nullable().openapi({ description: 'As it came; null once it is old (`keepMailDays`).' }),
-  })
-  .openapi('WholeDelivery');
-
-export const messageSchema = z
-  .object({
-    id: z.string().openapi({ example: 'msg_01KEXAMPLE000000000000000' }),
-    channel: z.string(),
-    recipient: z.string(),
-    kind: z.string(),
-    key: z.string(),
-    taskId: z.string().nullable(),
-    body: z.unknown().openapi({ description: 'What it says, as the channel has it; null once it was sent long ago (`keepMailDays`).' }),
-    state: z.enum(messageStates),
-    reason: reasonSchema.openapi({ description: 'Why it waits or was given up.' }),
-    revision: z.number().int(),
-    sentRevision: z.number().int().nullable(),
-    ref: z.string().nullable().openapi({ description: 'What the other side calls it.' }),
-    attempts: z.number().int(),
-    notBefore: z.iso.datetime(),
-    createdAt: z.iso.datetime(),
-    sentAt: time,
-  })
-  .openapi('Message');
-
-const moment = z.string().openapi({ format: 'date-time' });
-
-const alertSchema = z
-  .object({
-    name: z.string().openapi({ example: 'dead-letters' }),
-    node: z.string().nullable().openapi({ description: 'Null for what is everybody’s.' }),
-    severity: z.enum(severities),
-    title: z.string(),
-    text: z.string(),
-    since: moment,
-    raisedAt: moment
-      .nullable()
-      .openapi({ description: 'When people were told; null while it is not known to stay, or while it is silenced.' }),
-    silencedUntil: moment.nullable(),
-  })
-  .openapi('Alert');
-
-export const silenceSchema = z.object({ name: z.string(), until: moment, by: z.string() }).openapi('Silence');
-
-export const alertsSchema = z
-  .object({
-    items: z.array(alertSchema),
-    silences: z.array(silenceSchema),
-    conditions: z.array(z.string()).openapi({ description: 'Every condition that is looked at.' }),
-    channels: z.array(z.string()),
-  })
-  .openapi('Alerts');
-
 export const providersSchema = z
   .object({
     providers: z
@@ -501,6 +380,7 @@ export const providersSchema = z
   .openapi('Providers');
 
 /** The same as types, which is all that the dashboard takes from the server. */
+
 export type AlertView = z.infer<typeof alertSchema>;
 export type ProvidersView = z.infer<typeof providersSchema>;
 export type DeliveryView = z.infer<typeof deliverySchema>;
@@ -522,46 +402,6 @@ export type SessionView = z.infer<typeof sessionSchema>;
 export type KeyView = z.infer<typeof keySchema>;
 export type AuditView = z.infer<typeof auditSchema>;
 export type EventView = z.infer<typeof eventSchema>;
-
-export function deliveryView(delivery: Delivery): z.infer<typeof deliverySchema> {
-  const { id, source, key, kind, state, reason, attempts, taskIds, bodySize, bodyHash, receivedAt, settledAt } = delivery;
-  return {
-    id,
-    source,
-    key,
-    kind,
-    state,
-    reason,
-    attempts,
-    taskIds: [...taskIds],
-    bodySize,
-    bodyHash,
-    receivedAt: new Date(receivedAt).toISOString(),
-    settledAt: iso(settledAt),
-  };
-}
-
-export function messageView(message: Message): z.infer<typeof messageSchema> {
-  const { id, channel, recipient, kind, key, body, state, reason, revision, sentRevision, ref, attempts } = message;
-  return {
-    id,
-    channel,
-    recipient,
-    kind,
-    key,
-    taskId: message.taskId ?? null,
-    body,
-    state,
-    reason,
-    revision,
-    sentRevision,
-    ref,
-    attempts,
-    notBefore: new Date(message.notBefore).toISOString(),
-    createdAt: new Date(message.createdAt).toISOString(),
-    sentAt: iso(message.sentAt),
-  };
-}
 
 export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Run[]): TaskView {
   return {
@@ -660,84 +500,3 @@ const roundView = ({ verdicts, at, ...round }: DecidedRound): z.infer<typeof rou
 });
 
 export const eventView = (event: JournalEvent): EventView => ({ ...event, at: new Date(event.at).toISOString() });
-
-export const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
-
-export const noteSchema = z
-  .object({
-    id: z.string().openapi({ example: 'nte_01KEXAMPLE000000000000000' }),
-    kind: z.enum(noteKinds),
-    repository: z.string().nullable().openapi({ description: 'Null is about all repositories.' }),
-    title: z.string(),
-    text: z.string(),
-    origin: z
-      .object({
-        kind: z.enum(['person', 'task', 'run']),
-        name: z.string().nullable(),
-        taskId: z.string().nullable(),
-        runId: z.string().nullable(),
-      })
-      .openapi({ description: 'Who said it.' }),
-    trust: z.enum(noteTrusts),
-    tags: z.array(z.string()),
-    importance: z.number().int(),
-    times: z.number().int().openapi({ description: 'How often it was said.' }),
-    supersededBy: z.string().nullable().openapi({ description: 'The summary that stands for it; agents are reminded of that instead.' }),
-    createdAt: z.iso.datetime(),
-    updatedAt: z.iso.datetime(),
-  })
-  .openapi('Note');
-
-export const noteView = ({ hash: _, origin, ...note }: Note): z.infer<typeof noteSchema> => ({
-  ...note,
-  origin: {
-    kind: origin.kind,
-    name: origin.kind === 'person' ? origin.name : null,
-    taskId: origin.kind === 'person' ? null : origin.taskId,
-    runId: origin.kind === 'run' ? origin.runId : null,
-  },
-  tags: [...note.tags],
-  createdAt: new Date(note.createdAt).toISOString(),
-  updatedAt: new Date(note.updatedAt).toISOString(),
-});
-
-export const keyView = (key: ApiKey, now: number): KeyView => ({
-  id: key.id,
-  name: key.name,
-  state: stateOf(key, now),
-  role: key.role,
-  scopes: key.scopes === null ? null : [...key.scopes],
-  createdBy: key.createdBy,
-  createdAt: new Date(key.createdAt).toISOString(),
-  expiresAt: iso(key.expiresAt),
-  lastUsedAt: iso(key.lastUsedAt),
-  rotatedAt: iso(key.rotatedAt),
-  oldSecretUntil: iso(key.oldSecretUntil),
-  revokedAt: iso(key.revokedAt),
-});
-
-export const auditView = ({
-  at,
-  user,
-  role,
-  keyId,
-  sessionId,
-  address,
-  action,
-  target,
-  outcome,
-  count,
-  requestId,
-}: AuditEntry): AuditView => ({
-  at: new Date(at).toISOString(),
-  user,
-  role,
-  keyId,
-  sessionId,
-  address,
-  action,
-  target,
-  outcome,
-  count,
-  requestId,
-});

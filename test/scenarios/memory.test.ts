@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
-import type { noteSchema } from '../../src/server/views.ts';
+import type { noteSchema } from '../../src/server/views/notes.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { git, write } from '../support/git-world.ts';
 import { missingSandbox } from '../support/sandbox.ts';

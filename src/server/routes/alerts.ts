@@ -6,7 +6,7 @@ import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { alertsSchema, silenceSchema } from '../views.ts';
+import { alertsSchema, silenceSchema } from '../views/alerts.ts';
 
 const tags = ['Alerts'];
 const iso = (at: number): string => new Date(at).toISOString();

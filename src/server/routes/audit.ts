@@ -5,7 +5,7 @@ import { decodeCursor, encodeCursor, pageSchema } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { auditSchema, auditView } from '../views.ts';
+import { auditSchema, auditView } from '../views/access.ts';
 
 /** Who did what. There is no way to change or remove any of it. */
 export function auditRoutes({ store }: ServerParts): App {

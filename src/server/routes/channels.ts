@@ -8,7 +8,7 @@ import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { messageSchema, messageView } from '../views.ts';
+import { messageSchema, messageView } from '../views/mail.ts';
 
 const tags = ['Outbox'];
 const longestWaitMs = 15_000;

@@ -9,7 +9,7 @@ import { decodeCursor, encodeCursor, oneLine, pageSchema, requireId } from '../i
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { deliverySchema, deliveryView, wholeDeliverySchema } from '../views.ts';
+import { deliverySchema, deliveryView, wholeDeliverySchema } from '../views/mail.ts';
 
 const tags = ['Inbox'];
 const idParam = z.object({ id: z.string().openapi({ example: 'inb_01KEXAMPLE000000000000000' }) });

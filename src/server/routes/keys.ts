@@ -10,7 +10,7 @@ import { profileName } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { keySchema, keyView } from '../views.ts';
+import { keySchema, keyView } from '../views/access.ts';
 
 const tags = ['Access'];
 const idParam = z.object({ id: z.string().max(100).openapi({ description: 'The id, or the name of a key that is not revoked.' }) });

@@ -12,7 +12,7 @@ import { decodeCursor, encodeCursor, freeText, oneLine, pageSchema, repositorySc
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { noteSchema, noteView } from '../views.ts';
+import { noteSchema, noteView } from '../views/notes.ts';
 
 const tags = ['Notes'];
 const idParam = z.object({ id: z.string().openapi({ example: 'nte_01KEXAMPLE000000000000000' }) });

@@ -9,7 +9,7 @@ import { decodeCursor, encodeCursor, oneLine, pageSchema, requireId } from '../i
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { messageSchema, messageView } from '../views.ts';
+import { messageSchema, messageView } from '../views/mail.ts';
 
 const tags = ['Outbox'];
 const idParam = z.object({ id: z.string().openapi({ example: 'msg_01KEXAMPLE000000000000000' }) });

@@ -4,7 +4,8 @@ import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { iso, type ProvidersView, providersSchema } from '../views.ts';
+import { iso } from '../views/values.ts';
+import { type ProvidersView, providersSchema } from '../views.ts';
 
 export function providerRoutes(parts: ServerParts): App {
   const router = newRouter();

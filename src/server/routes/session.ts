@@ -10,7 +10,8 @@ import type { App, AppEnv } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { type SessionView, sessionSchema } from '../views.ts';
+import { sessionSchema } from '../views/access.ts';
+import type { SessionView } from '../views.ts';
 
 const tags = ['Session'];
 

@@ -8,7 +8,8 @@ import { decodeCursor, encodeCursor, pageSchema, requireId } from '../inputs.ts'
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { iso, type WorkspaceView, workspaceSchema } from '../views.ts';
+import { iso } from '../views/values.ts';
+import { type WorkspaceView, workspaceSchema } from '../views.ts';
 
 const tags = ['Workspaces'];
 

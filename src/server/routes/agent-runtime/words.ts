@@ -7,7 +7,7 @@ import type { Priority, Task, TaskStatus } from '../../../domain/task.ts';
 import type { WorkspaceRecord } from '../../../domain/workspace.ts';
 import type { Executed, ExecutionFilter } from '../../../store/executions.ts';
 import type { Figures } from '../../../store/results.ts';
-import { iso } from '../../views.ts';
+import { iso } from '../../views/values.ts';
 
 /**
  * What that runtime calls things. Its worker and its template are a profile, its work item is a task, and its execution is
