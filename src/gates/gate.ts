@@ -44,7 +44,7 @@ export interface Change {
   now(path: string): Promise<string | undefined>;
 }
 
-export type Read = { readonly ok: true } | { readonly ok: false; readonly outcome: Outcome };
+type Read = { readonly ok: true } | { readonly ok: false; readonly outcome: Outcome };
 
 export interface GateCommand {
   readonly argv: readonly string[];

@@ -24,7 +24,7 @@ export interface Extent {
 }
 
 /** More than that is nothing to review, and hosts refuse it. Checkpoints keep as much. */
-export const extentOfWork = { longestFile: 50 * 2 ** 20, together: 256 * 2 ** 20 } as const;
+const extentOfWork = { longestFile: 50 * 2 ** 20, together: 256 * 2 ** 20 } as const;
 
 /**
  * The files of a workspace as a tree in the mirror: everything that is there and not ignored, nor an artifact. The agent's own repository
