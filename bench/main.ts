@@ -11,6 +11,7 @@ import { gates } from './suites/gates.ts';
 import { gateway } from './suites/gateway.ts';
 import { hooks } from './suites/hooks.ts';
 import { idle } from './suites/idle.ts';
+import { load } from './suites/load.ts';
 import { notes } from './suites/notes.ts';
 import { restart } from './suites/restart.ts';
 import { resume } from './suites/resume.ts';
@@ -42,21 +43,24 @@ const suites: readonly Suite[] = [
   bigWorkspace,
   checkpoints,
   gates,
+  load,
 ];
 const names = suites.flatMap((suite) => suite.names);
 
-const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--json FILE] [--readme]
+const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--minutes N] [--json FILE] [--readme]
   --quick      small sizes, in two minutes: shows that it works, not how fast
   --only NAME  ${names.join(', ')}
+  --minutes N  for how long "load" loads a server of each kind
   --json FILE  writes the figures there as well
   --readme     puts them in bench/README.md, in place of the last ones
 `;
 
 async function main(): Promise<void> {
-  const { quick, only, json, readme, help } = parseArgs({
+  const { quick, only, minutes, json, readme, help } = parseArgs({
     options: {
       quick: { type: 'boolean' },
       only: { type: 'string' },
+      minutes: { type: 'string' },
       json: { type: 'string' },
       readme: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -64,6 +68,9 @@ async function main(): Promise<void> {
   }).values;
   const wanted = new Set(only?.split(',') ?? names);
   const unknown = [...wanted].filter((name) => !names.includes(name));
+  const sizes = quick ? quickSizes : fullSizes;
+  const loadMinutes = minutes === undefined ? sizes.load.minutes : Number(minutes);
+  if (!(loadMinutes > 0)) unknown.push(`--minutes ${minutes}`);
   if (help || unknown.length > 0) {
     process.stdout.write(unknown.length > 0 ? `unknown: ${unknown.join(', ')}\n${usage}` : usage);
     process.exitCode = help ? 0 : 2;
@@ -89,7 +96,7 @@ async function main(): Promise<void> {
   const progress = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\x1b[2K… ${text}\r`));
   try {
     show(describeMachine());
-    const bench = openBench(quick ? quickSizes : fullSizes, scope, progress);
+    const bench = openBench({ ...sizes, load: { ...sizes.load, minutes: loadMinutes } }, scope, progress);
     for (const suite of suites) {
       if (!suite.names.some((name) => wanted.has(name))) continue;
       for (const section of await suite.run(bench, wanted)) show(section);

@@ -1,6 +1,7 @@
 import { measureAtSize } from '../measure/at-size.ts';
 import { measureEvents } from '../measure/events.ts';
 import { loadOverHttp } from '../measure/http-load.ts';
+import { endure, fillTasks, measureApi, measureWatchers } from '../measure/load.ts';
 import { measureMail } from '../measure/mail.ts';
 import { measureNotes } from '../measure/notes.ts';
 import { measureRace } from '../measure/race.ts';
@@ -9,6 +10,9 @@ import { measureStreams } from '../measure/streams.ts';
 
 /** What can be asked of a measuring process. */
 export const measurements = {
+  endure,
+  fillTasks,
+  measureApi,
   measureAtSize,
   measureEvents,
   loadOverHttp,
@@ -17,6 +21,7 @@ export const measurements = {
   measureRace,
   measureReservations,
   measureStreams,
+  measureWatchers,
 };
 
 export type Measurements = typeof measurements;

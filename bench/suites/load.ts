@@ -1,0 +1,162 @@
+import type { Endured, Sample } from '../measure/load.ts';
+import { type Bench, storeName } from '../support/bench.ts';
+import { isolated } from '../support/isolated.ts';
+import type { Row, Section } from '../support/report.ts';
+import { startServerChild, token } from '../support/server.ts';
+import { slopeOf } from '../support/slope.ts';
+import { summary } from '../support/stats.ts';
+import type { Suite } from './suite.ts';
+
+const webhookSecret = 'a webhook secret of the bench';
+const clients = 200;
+/** Slopes are of so many means after the beginning, in which caches fill: samples next to each other tell nearly the same. */
+const windows = 20;
+const settledShare = 1 / 3;
+
+export const load: Suite = {
+  names: ['load'],
+  async run(bench) {
+    return [await api(bench), await watchers(bench), await endurance(bench)];
+  },
+};
+
+async function api(bench: Bench): Promise<Section> {
+  const { apiTasks: tasks, apiSeconds: seconds } = bench.sizes.load;
+  const { dialects, notes } = await bench.stores();
+  const rows: Row[] = [];
+  for (const dialect of dialects) {
+    const place = await bench.place(dialect);
+    bench.progress(`${tasks.toLocaleString('en')} tasks into ${storeName[dialect]}`);
+    await isolated(bench.scope, 'fillTasks', { place, tasks });
+    const server = await startServerChild(bench.scope, place, { NIGHTSHIFT_BACKUP_HOURS: '0' });
+    await server.api('POST', '/api/queue/pause');
+    for (const thinkMs of [1_000, 0]) {
+      bench.progress(`${clients} clients of ${storeName[dialect]}`);
+      const asked = { address: server.address, token, clients, seconds, thinkMs };
+      const { perSecond, failures, routes } = await isolated(bench.scope, 'measureApi', asked);
+      for (const { route, count, p50, p95, p99 } of routes) {
+        rows.push({
+          store: storeName[dialect],
+          clients: thinkMs > 0 ? `${clients}, a second between` : `${clients}, at once again`,
+          route,
+          answers: count,
+          'p50 ms': p50,
+          'p95 ms': p95,
+          'p99 ms': p99,
+          'answers/s': route === 'all' ? perSecond : null,
+          failures: route === 'all' ? failures : null,
+        });
+      }
+    }
+    await server.stop();
+  }
+  return { title: `The API under ${clients} clients, with ${tasks.toLocaleString('en')} tasks in the store`, rows, notes };
+}
+
+async function watchers(bench: Bench): Promise<Section> {
+  const { watchers: count, watchSeconds: seconds } = bench.sizes.load;
+  const { dialects, notes } = await bench.stores();
+  const rows: Row[] = [];
+  for (const dialect of dialects) {
+    bench.progress(`${count} watchers of ${storeName[dialect]}`);
+    const server = await startServerChild(bench.scope, await bench.place(dialect), { NIGHTSHIFT_BACKUP_HOURS: '0' });
+    await server.api('POST', '/api/queue/pause');
+    const asked = { address: server.address, token, watchers: count, seconds, perSecond: 5 };
+    const { delays, missed, rssBefore, rssWith, rssAfter } = await isolated(bench.scope, 'measureWatchers', asked);
+    rows.push({
+      store: storeName[dialect],
+      watchers: count,
+      arrivals: delays.count,
+      missed,
+      'p50 ms': delays.p50,
+      'p95 ms': delays.p95,
+      'max ms': delays.max,
+      'MiB before': rssBefore,
+      'with them': rssWith,
+      'after they left': rssAfter,
+    });
+    await server.stop();
+  }
+  return {
+    title: 'From an event to everybody who watches, five events a second',
+    rows,
+    notes: [...notes, 'All watchers share one process on the same machine, so part of the delay is theirs.'],
+  };
+}
+
+async function endurance(bench: Bench): Promise<Section> {
+  const { minutes, churn, burst } = bench.sizes.load;
+  const { dialects, notes } = await bench.stores();
+  const rows: Row[] = [];
+  for (const dialect of dialects) {
+    bench.progress(`load on ${storeName[dialect]} for ${minutes} minutes`);
+    const place = await bench.place(dialect);
+    const settings = { GITHUB_WEBHOOK_SECRET: webhookSecret, NIGHTSHIFT_BACKUP_HOURS: '0', LOG_LEVEL: 'warn' };
+    const server = await startServerChild(bench.scope, place, settings);
+    const asked = { address: server.address, token, webhookSecret, seconds: minutes * 60, watchers: churn, burst };
+    const endured = await isolated(bench.scope, 'endure', asked);
+    rows.push(...rowsOf(storeName[dialect], endured));
+    await server.stop();
+  }
+  return {
+    title: `Under load for ${minutes} minutes: tasks that run, ${churn} watchers that come and go every five seconds, bursts of ${burst} signed deliveries`,
+    rows,
+    notes: [
+      ...notes,
+      `Slopes are of ${windows} means over the last two thirds of the time, by least squares, with the interval that holds the true one in`,
+      '95 of 100 cases. One that reaches over zero is no leak that this time could show; the longer it runs, the narrower it is.',
+    ],
+  };
+}
+
+function rowsOf(store: string, { samples, submitted, done, deliveries, watched, failures }: Endured): readonly Row[] {
+  const settled = samples.slice(Math.floor(samples.length * settledShare));
+  const figure = (what: string, unit: string, of: (sample: Sample) => number): Row => {
+    const all = settled.map(of);
+    const points = means(settled, of);
+    const hour = slopeOf(points.map(({ minute, value }) => [minute / 60, value]));
+    const tasks = slopeOf(points.map(({ tasks: count, value }) => [count / 100_000, value]));
+    return {
+      store,
+      what,
+      unit,
+      first: points[0]?.value ?? null,
+      last: points.at(-1)?.value ?? null,
+      max: summary(all).max,
+      'slope an hour': told(hour),
+      'slope in 100,000 tasks': told(tasks),
+    };
+  };
+  const counted = (what: string, count: number): Row => ({ store, what, unit: '', first: null, last: count });
+  return [
+    counted('tasks given', submitted),
+    counted('tasks done', done),
+    counted('deliveries', deliveries),
+    counted('watchers that came', watched),
+    counted('requests that failed', failures),
+    figure('resident memory', 'MiB', ({ rssMiB }) => rssMiB),
+    figure('heap used', 'MiB', ({ heapMiB }) => heapMiB),
+    figure('memory outside the heap', 'MiB', ({ externalMiB }) => externalMiB),
+    figure('open descriptors', '', ({ descriptors }) => descriptors),
+    figure('active resources', '', ({ resources }) => resources),
+    figure('event loop delay p99', 'ms', ({ loopP99Ms }) => loopP99Ms),
+  ];
+}
+
+const told = ({ perUnit, within }: ReturnType<typeof slopeOf>): string =>
+  Number.isFinite(within) ? `${perUnit >= 0 ? '+' : '−'}${Math.abs(perUnit).toFixed(1)} ± ${within.toFixed(1)}` : 'too short';
+
+interface Mean {
+  readonly minute: number;
+  readonly tasks: number;
+  readonly value: number;
+}
+
+function means(samples: readonly Sample[], of: (sample: Sample) => number): readonly Mean[] {
+  const size = Math.max(1, Math.floor(samples.length / windows));
+  return Array.from({ length: Math.floor(samples.length / size) }, (_, at) => {
+    const window = samples.slice(at * size, (at + 1) * size);
+    const mean = (each: (sample: Sample) => number): number => window.reduce((sum, sample) => sum + each(sample), 0) / window.length;
+    return { minute: mean(({ minute }) => minute), tasks: mean(({ tasks }) => tasks), value: mean(of) };
+  });
+}
