@@ -27,8 +27,8 @@ export interface Scene {
   runBefore(command: GateCommand): Promise<CommandEnd | undefined>;
   /** Whether an earlier round ended with this error. */
   known(signature: string): boolean;
-  /** A file that a command has left in the workspace since these gates were begun; undefined if there is none. */
-  leftBehind(path: string): Promise<string | undefined>;
+  /** What the commands of this round, and nobody else, have written to one of `coverageReports`; undefined if that is nothing. */
+  leftBehind(path: string): Promise<LeftBehind | undefined>;
   readonly directory: string;
 }
 
@@ -43,6 +43,11 @@ export interface Change {
   before(path: string): Promise<string | undefined>;
   now(path: string): Promise<string | undefined>;
 }
+
+export type LeftBehind =
+  | { readonly kind: 'file'; readonly pieces: AsyncIterable<string> }
+  /** Longer than the limit, in bytes. */
+  | { readonly kind: 'too-long'; readonly limit: number };
 
 type Read = { readonly ok: true } | { readonly ok: false; readonly outcome: Outcome };
 

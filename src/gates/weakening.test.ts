@@ -276,6 +276,18 @@ describe('the coverage of a change', () => {
   const cobertura = (covered: number): string =>
     `<coverage><sources><source>/w</source></sources><class name="a" filename="src/a.ts"><lines>${Array.from({ length: 10 }, (_, i) => `<line number="${i + 1}" hits="${i < covered ? 1 : 0}" branch="false"/>`).join('')}</lines></class></coverage>`;
 
+  /** Cut where it hurts most: into pieces that are shorter than a line. */
+  const leaving =
+    (reports: Readonly<Record<string, string>>): Scene['leftBehind'] =>
+    async (path) => {
+      const text = reports[path];
+      const piece = (text?.length ?? 0) > 100_000 ? 65_536 : 7;
+      async function* pieces(): AsyncGenerator<string> {
+        for (let at = 0; at < (text?.length ?? 0); at += piece) yield text?.slice(at, at + piece) ?? '';
+      }
+      return text === undefined ? undefined : { kind: 'file', pieces: pieces() };
+    };
+
   test.each<[string, Readonly<Record<string, string>>, boolean, string]>([
     ['enough by lcov', { 'coverage/lcov.info': lcov(8) }, true, '80 % of 10 changed lines are covered by tests.'],
     [
@@ -312,6 +324,14 @@ describe('the coverage of a change', () => {
     ],
   ])('is told: %s', async (_name, reports, passed, summary) => {
     const change = await changeOf({}, added);
-    expect(await ask(coverageGate(80), { change, leftBehind: async (path) => reports[path] })).toMatchObject({ passed, summary });
+    expect(await ask(coverageGate(80), { change, leftBehind: leaving(reports) })).toMatchObject({ passed, summary });
+  });
+
+  test('is none of a report that nobody can read to its end', async () => {
+    const change = await changeOf({}, added);
+    expect(await ask(coverageGate(80), { change, leftBehind: async () => ({ kind: 'too-long', limit: 2 ** 20 }) })).toMatchObject({
+      passed: false,
+      summary: 'The report coverage/lcov.info is longer than 1 MB and was not judged.',
+    });
   });
 });

@@ -1,10 +1,9 @@
-import { constants } from 'node:fs';
-import { open, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type GateVerdict, notJudged } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { Round } from '../domain/round.ts';
 import { tooBigGate } from '../gates/change.ts';
+import { coverageReports } from '../gates/coverage.ts';
 import { type Change, evidence, type Gate, type Scene } from '../gates/gate.ts';
 import { type Judged, judge } from '../gates/judge.ts';
 import { type Plan, planGates } from '../gates/plan.ts';
@@ -19,6 +18,7 @@ import { type ContractParts, contractGate, type Proof, shownPatch } from './cont
 import { failureOutcome } from './failure-outcome.ts';
 import { type KeptVerdictsParts, keptVerdicts } from './kept-verdicts.ts';
 import type { Place } from './place.ts';
+import { reportsIn } from './reports.ts';
 import { readReview } from './review.ts';
 
 export interface GatingParts extends Checking, KeptVerdictsParts, Pick<ContractParts, 'ask' | 'newId'> {
@@ -53,7 +53,6 @@ export type Opened = { readonly ok: true; readonly gating: Gating } | { readonly
 /** The label by which a person lets a task make gates easier. */
 const weakeningLabel = 'allow-weaker-gates';
 const lineLimits = { maxLines: 100_000, maxBytes: 32 * 1024 * 1024 };
-const longestReport = 32 * 1024 * 1024;
 
 export async function openGating(parts: GatingParts, signal: AbortSignal): Promise<Opened> {
   const { git, place, claim, byAgent } = parts;
@@ -135,13 +134,15 @@ async function judgeWorkspace(
   const change = await changeBetween(git, workspace.gitDir, base, { tree, files: files.value }, signal);
   if (!change.ok) return unfit(change.failure);
 
-  const runBefore: Scene['runBefore'] = async (command) => {
-    const gone = await workspaces.swap(workspace, base.tree, signal);
-    const ended = gone.ok ? await runCheck(parts, command, signal) : undefined;
-    const back = await workspaces.swap(workspace, tree, signal);
-    return back.ok ? ended : { kind: 'not-run', outcome: failureOutcome(back.failure) };
-  };
-  const scene: Scene = { ...commandsOf(parts, earlier, signal), change: change.value, runBefore };
+  const reports = reportsIn(workspace.tree, coverageReports, join(workspace.path, 'reports'));
+  const runBefore: Scene['runBefore'] = (command) =>
+    reports.without(async () => {
+      const gone = await workspaces.swap(workspace, base.tree, signal);
+      const ended = gone.ok ? await runCheck(parts, command, signal) : undefined;
+      const back = await workspaces.swap(workspace, tree, signal);
+      return back.ok ? ended : { kind: 'not-run', outcome: failureOutcome(back.failure) };
+    });
+  const scene: Scene = { ...commandsOf(parts, earlier, signal), change: change.value, runBefore, leftBehind: reports.read };
   const gates = await plan.gates(files.value);
   const kept = await keptVerdicts(parts, workspace, tree, gates, signal);
   const known = [...(earlier.findLast((round) => round.tree === tree)?.verdicts ?? []), ...kept.known];
@@ -150,7 +151,11 @@ async function judgeWorkspace(
     await kept.keep(verdict);
   };
   // What the checks write is not what the agent made: it is neither judged nor delivered.
-  const judged = await workspaces.preserve(workspace, tree, () => judge({ ...parts, tell, scene, gates, earlier: known }, signal), signal);
+  const judgeAll = async (): Promise<Judged> => {
+    await reports.clear();
+    return judge({ ...parts, tell, scene, gates, earlier: known }, signal);
+  };
+  const judged = await workspaces.preserve(workspace, tree, judgeAll, signal);
   if (!judged.ok) return unfit(judged.failure);
   if (!judged.value.ok) return judged.value;
   const changeToShow = async (): Promise<ToShow> => {
@@ -187,13 +192,12 @@ async function judgeContract(
 }
 
 function commandsOf(parts: GatingParts, earlier: readonly Round[], signal: AbortSignal): Omit<Scene, 'change'> {
-  const since = parts.clock.now();
   return {
     directory: parts.place.directory,
     run: (command) => runCheck(parts, command, signal),
     runBefore: async () => undefined,
     known: (signature) => earlier.some(({ verdicts }) => verdicts.some((verdict) => verdict.signature === signature)),
-    leftBehind: (path) => fileLeftBehind(parts.place.directory, path, since),
+    leftBehind: async () => undefined,
   };
 }
 
@@ -223,21 +227,6 @@ async function changeBetween(
       now: (path) => now.files.read(path),
     },
   };
-}
-
-/** The tree is an agent's: a link in it could lead anywhere. Nothing runs in it when this is asked. */
-async function fileLeftBehind(directory: string, path: string, since: number): Promise<string | undefined> {
-  const place = await realpath(directory).catch(() => directory);
-  const real = await realpath(join(directory, path)).catch(() => undefined);
-  if (real !== join(place, path)) return undefined;
-  const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
-  try {
-    const found = await file?.stat();
-    if (!file || !found?.isFile() || found.size > longestReport || found.mtimeMs < since - 1_000) return undefined;
-    return await file.readFile('utf8');
-  } finally {
-    await file?.close();
-  }
 }
 
 const unfit = (failure: Failure): { readonly ok: false; readonly outcome: Outcome } => ({ ok: false, outcome: failureOutcome(failure) });

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../../domain/gate.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { ChangedFile, ChangedLine } from '../../workspace/diff.ts';
+import type { ChangedFile } from '../../workspace/diff.ts';
+import { addedLines, type Range } from '../added-lines.ts';
 import { type Change, evidence, type Gate } from '../gate.ts';
 import { grammarOf } from './grammars.ts';
 import type { MeasuredFunction, Source } from './measure.ts';
@@ -31,9 +32,11 @@ export const complexityGate = (most: number, clock: Clock): Gate => ({
   async check({ change }, signal) {
     const files = (change?.files ?? []).filter(isMeasured);
     if (!change || files.length === 0) return evidence({ passed: true, summary: 'No function in a language that is measured is changed.' });
-    const added = addedLinesOf(files);
-    const read = await change.eachAdded(added.look);
-    if (!read.ok) return read;
+    const added = await addedLines(
+      change,
+      files.map(({ path }) => path),
+    );
+    if (!added.ok) return added;
     const result = await measureAll(
       files.filter(({ path }) => added.of(path).length > 0),
       change,
@@ -89,23 +92,6 @@ const told = ({ path, name, firstLine, complexity, before }: Touched & { readonl
 
 const isMeasured = ({ path, kind, binary, newMode }: ChangedFile): boolean =>
   kind !== 'deleted' && !binary && newMode.startsWith('100') && !foreign.test(path) && grammarOf(path) !== undefined;
-
-/** The first and the last of lines that follow one another. */
-type Range = readonly [first: number, last: number];
-
-/** Which lines of some files are added. As ranges, so that a new file costs nothing. */
-function addedLinesOf(files: readonly ChangedFile[]): { look(line: ChangedLine): void; of(path: string): readonly Range[] } {
-  const ranges = new Map<string, [number, number][]>(files.map(({ path }) => [path, []]));
-  return {
-    of: (path) => ranges.get(path) ?? [],
-    look({ path, line }) {
-      const known = ranges.get(path);
-      const last = known?.at(-1);
-      if (last && line <= last[1] + 1) last[1] = line;
-      else known?.push([line, line]);
-    },
-  };
-}
 
 /** As much at once as fits; what is left over when it took too much, or broke down too often, is said. */
 async function measureAll(
