@@ -44,9 +44,12 @@ export const sizeGate = (limits: { readonly changedFiles: number; readonly chang
   },
 });
 
-/** Files that are longer than anything that belongs into a repository: until they are gone, not all of the work can be judged. */
+/**
+ * Files that are longer than anything that belongs into a repository: until they are gone, not all of the work can be judged.
+ * A gate of its own: what it says is not about the tree, in which they are missing.
+ */
 export const tooBigGate = (paths: readonly string[]): Gate => ({
-  id: 'size',
+  id: 'too-big',
   kind: 'size',
   check: async () =>
     evidence({

@@ -18,19 +18,21 @@ interface World {
   readonly before?: CommandEnd;
   readonly required?: boolean;
   readonly kind?: 'tests' | 'lint' | 'task';
+  /** A file that is changed. */
+  readonly touches?: string;
 }
 
-async function verdictIn({ now, before, required = false, kind = 'tests' }: World): Promise<Partial<Evidence>> {
+async function verdictIn({ now, before, required = false, kind = 'tests', touches }: World): Promise<Partial<Evidence>> {
   const answers = [...now];
   const scene: Scene = {
-    change: undefined,
+    change: touches === undefined ? undefined : ({ files: [{ path: touches }] } as unknown as Scene['change']),
     run: async () => (answers.length > 1 ? answers.shift() : answers[0]) as CommandEnd,
     runBefore: async () => before,
     known: () => false,
     leftBehind: async () => undefined,
     directory: '/nowhere',
   };
-  const gate = commandGate({ id: kind, kind, argv: ['make', 'it'], timeoutMs: 60_000, required });
+  const gate = commandGate({ id: kind, kind, argv: ['make', 'it'], timeoutMs: 60_000, required, asMany: true });
   const checked = await gate.check(scene, new AbortController().signal);
   if (!checked.ok) throw new Error(JSON.stringify(checked.outcome));
   return checked.evidence;
@@ -43,6 +45,10 @@ describe('a command is', () => {
     ['green when it ends well', { now: [counted(3)] }, 'green'],
     ['red when it does not', { now: [counted(2, 'adds')], before: counted(3) }, 'red'],
     ['red when nobody knows how it was before', { now: [counted(2, 'adds')] }, 'red'],
+    ['red for fewer tests, with what chooses them changed', { now: [counted(2)], before: counted(3), touches: 'vitest.config.ts' }, 'red'],
+    ['red for fewer tests than were red', { now: [counted(2)], before: counted(1, 'adds', 'divides'), touches: 'Makefile' }, 'red'],
+    ['green for as many', { now: [counted(3)], before: counted(2, 'adds'), touches: 'vitest.config.ts' }, 'green'],
+    ['green for fewer tests otherwise', { now: [counted(2)], before: counted(3), touches: 'a.ts' }, 'green'],
     ['flaky when it ends well the second time', { now: [counted(2, 'adds'), counted(3)] }, 'flaky'],
 
     ['excused for the same failure as before', { now: [counted(2, 'adds')], before: counted(2, 'adds') }, 'red-before'],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { GateExcuse, GateKind, TestCounts } from '../domain/gate.ts';
 import { failed } from '../domain/outcome.ts';
 import { blanked, signatureOf } from '../domain/signature.ts';
+import { touchesConfiguration } from './configuration.ts';
 import { failuresIn } from './failures.ts';
 import { type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
 import { countsIn } from './test-report.ts';
@@ -12,6 +13,8 @@ export interface CommandGateWish extends GateCommand {
   readonly kind: GateKind;
   /** Red counts even when it was red before the agent came. */
   readonly required: boolean;
+  /** Fewer tests than before are red, although all that were run are green. */
+  readonly asMany?: boolean;
 }
 
 type Ended = Extract<CommandEnd, { kind: 'ended' }>;
@@ -53,6 +56,20 @@ export function commandGate(wish: CommandGateWish): Gate {
     return evidence({ ...facts, passed: false, summary: `${what}.` });
   };
 
+  /**
+   * Where what configures the tests is changed, their number says whether they are still chosen: there are more ways to leave
+   * some out than anybody can recognise in the change.
+   */
+  const testsLost = async ({ change, runBefore }: Scene, now: TestCounts | null): Promise<Checked | undefined> => {
+    if (!wish.asMany || now === null || !change || !touchesConfiguration(change)) return undefined;
+    before ??= runBefore(wish).then((end) => end && asEnded(end));
+    const base = await before;
+    const was = base?.kind === 'ended' ? countsIn(base.output) : null;
+    if (was === null || ran(now) >= ran(was)) return undefined;
+    const summary = `${argv.join(' ')} ran ${ran(now)} tests; it was ${ran(was)} before, and what configures them is changed.`;
+    return evidence({ passed: false, summary, command: argv, exitCode: 0, counts: now, signature: `${id}:fewer-tests` });
+  };
+
   return {
     id,
     kind,
@@ -64,11 +81,15 @@ export function commandGate(wish: CommandGateWish): Gate {
       if (ended.kind === 'not-started') return { ok: false, outcome: failed('verify-not-started', ended.message) };
       if (!isGreen(ended)) return red(scene, ended);
       const counts = countsIn(ended.output);
+      const lost = await testsLost(scene, counts);
+      if (lost) return lost;
       const counted = counts ? `: ${counts.passed} tests passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : '';
       return evidence({ passed: true, summary: `${argv.join(' ')} exited with 0${counted}.`, command: argv, exitCode: 0, counts });
     },
   };
 }
+
+const ran = ({ passed, failed }: TestCounts): number => passed + failed;
 
 const isGreen = ({ exitCode, timedOut }: Ended): boolean => exitCode === 0 && !timedOut;
 

@@ -67,7 +67,11 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
         // The task's own check says what counts, so the repository's tests need not be asked as well.
         const detected = [...before, ...brought].filter(({ kind }) => verify === null || kind !== 'tests');
         const commands = commandsOf(detected, settings.gates).map((found) => {
-          const wish = { ...found, required: found.required || !byAgent || asksForGreen(asked, found.kind) };
+          const wish = {
+            ...found,
+            required: found.required || !byAgent || asksForGreen(asked, found.kind),
+            asMany: found.kind === 'tests' && byAgent && !mayWeaken,
+          };
           // One gate for the whole run: it remembers how things were before.
           const gate = known.get(wish.id) ?? commandGate(wish);
           known.set(wish.id, gate);

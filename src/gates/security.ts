@@ -1,7 +1,7 @@
 import type { Finding } from '../domain/gate.ts';
 import type { ChangedLine } from '../workspace/diff.ts';
 import { evidence, type Gate } from './gate.ts';
-import { isTest } from './weakening.ts';
+import { isTest } from './test-files.ts';
 
 /** What an added line opens to attackers. Only forms that are hardly ever meant well are red; others are told, for whoever reviews. */
 export const securityGate: Gate = {

@@ -71,13 +71,23 @@ export function parseGateSettings(text: string | undefined): ParsedSettings {
 }
 
 /** In what the second asks less than the first, in words. */
-export function weakerSettings(before: GateSettings, now: GateSettings): readonly string[] {
+export function weakerSettings(
+  before: GateSettings,
+  now: GateSettings,
+  /** What is run where the file says nothing. */
+  detected: readonly { readonly id: string; readonly argv: readonly string[] }[] = [],
+): readonly string[] {
   const gates = Object.entries(before.gates).flatMap(([id, was]) => {
     const is = now.gates[id];
     if (was.off) return [];
     if (is === undefined || is.off) return [`the gate ${id} is ${is === undefined ? 'gone' : 'switched off'}`];
     if (was.required && !is.required) return [`the gate ${id} is no longer required`];
     return JSON.stringify(was.run) === JSON.stringify(is.run) ? [] : [`the gate ${id} runs another command`];
+  });
+  const replaced = detected.flatMap(({ id, argv }) => {
+    const is = now.gates[id];
+    if (before.gates[id] || !is || is.off || is.run === undefined || JSON.stringify(is.run) === JSON.stringify(argv)) return [];
+    return [`the gate ${id} runs ${is.run.join(' ').slice(0, 100)} in the place of ${argv.join(' ')}`];
   });
   const off = Object.entries(now.gates).flatMap(([id, is]) => (!is.off || before.gates[id] ? [] : [`the gate ${id} is switched off`]));
   const raised = (['changedFiles', 'changedLines', 'complexity'] as const).flatMap((limit) =>
@@ -90,7 +100,7 @@ export function weakerSettings(before: GateSettings, now: GateSettings): readonl
   const allowed = before.paths.forbidden
     .filter((path) => !now.paths.forbidden.includes(path))
     .map((path) => `${path} is no longer a forbidden path`);
-  return [...gates, ...off, ...raised, ...coverage, ...allowed];
+  return [...gates, ...replaced, ...off, ...raised, ...coverage, ...allowed];
 }
 
 const firstLine = (text: string): string => (text.split('\n')[0] ?? '').slice(0, 300);

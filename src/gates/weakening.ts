@@ -1,8 +1,10 @@
 import type { Finding } from '../domain/gate.ts';
 import type { ChangedLine } from '../workspace/diff.ts';
-import { isReal, parseManifest, scriptNames } from './detect.ts';
+import { configuration, weakerConfiguration } from './configuration.ts';
+import { detectGates } from './detect.ts';
 import { type Change, evidence, type Gate } from './gate.ts';
 import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
+import { isTest, source } from './test-files.ts';
 
 /**
  * Whether the change makes the other gates easier to pass. Fewer or skipped tests, lowered thresholds and gates that are gone
@@ -19,7 +21,7 @@ export const weakeningGate = (allowed: boolean): Gate => ({
       ...unread(change),
       ...skippedTests(change.lines),
       ...loweredThresholds(change.lines),
-      ...(await goneScripts(change)),
+      ...(await weakerConfiguration(change)),
       ...(await weakerFile(change)),
     ];
     const told = [...suppressions(change.lines), ...touchedConfiguration(change)];
@@ -37,13 +39,8 @@ export const weakeningGate = (allowed: boolean): Gate => ({
   },
 });
 
-const testFile =
-  /(?:^|\/)(?:tests?|__tests__|spec|specs|e2e)\/|(?:^|\/)[^/]+[._-](?:test|tests|spec)\.[\w]+$|(?:^|\/)test_[^/]+\.py$|(?:^|\/)[A-Z]\w*Tests?\.(?:java|kt|cs|scala)$|(?:^|\/)conftest\.py$/;
-const source = /\.(?:[cm]?[jt]sx?|py|go|rs|java|kt|cs|rb|php|scala|swift|ex|exs|vue|svelte)$/;
 const declaresTest =
   /^\s*(?:(?:export\s+)?(?:test|it)(?:\.(?:each|concurrent|only|fails)\b[^(]{0,40})?\s*[(`]|(?:async\s+)?def\s+test\w*\s*\(|func\s+(?:\([^)]{0,80}\)\s*)?Test\w*\s*\(|#\[(?:tokio::)?test\]|@(?:Parameterized)?Test\b|(?:public\s+)?function\s+test\w*\s*\()/;
-
-export const isTest = (path: string): boolean => testFile.test(path) && source.test(path);
 
 /** Tests that are moved, renamed or rewritten are as many as before. */
 function fewerTests({ files, lines, linesTruncated }: Change): readonly Finding[] {
@@ -95,9 +92,6 @@ function skippedTests(lines: readonly ChangedLine[]): readonly Finding[] {
     .map(({ path, line }) => ({ path, line, text: 'skips tests' }));
 }
 
-const configuration =
-  /(?:^|\/)(?:package\.json|tsconfig[\w.-]*\.json|jsconfig\.json|biome\.jsonc?|\.?(?:eslint|oxlint|prettier|stylelint)[\w.-]*|(?:vitest|vite|jest|karma|playwright|cypress|mocha)\.config\.\w+|\.mocharc\.\w+|\.nycrc(?:\.\w+)?|\.c8rc(?:\.\w+)?|pyproject\.toml|setup\.cfg|tox\.ini|pytest\.ini|mypy\.ini|\.coveragerc|ruff\.toml|\.flake8|codecov\.ya?ml|sonar-project\.properties|\.golangci\.ya?ml|clippy\.toml|pom\.xml|build\.gradle(?:\.kts)?|Makefile|makefile|noxfile\.py|lefthook\.ya?ml|\.pre-commit-config\.yaml)$|(?:^|\/)(?:\.github\/workflows|\.circleci|\.husky|\.buildkite)\/|(?:^|\/)(?:\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.yml)$/;
-
 const settings = [
   /["']?\b(lines|branches|functions|statements|threshold|fail[_-]under|cov-fail-under|min[_-]?coverage|minimum|target|check-coverage)["']?\s*[:=]\s*["']?(\d{1,3}(?:\.\d+)?)\b/g,
   /["']?\b(strict\w*|noImplicit\w+|noUnchecked\w+|noUnused\w+|exactOptionalPropertyTypes|noFallthrough\w+|disallow_\w+|warn_\w+|no_implicit_\w+)["']?\s*[:=]\s*["']?(true|false)\b/gi,
@@ -139,17 +133,6 @@ function settingsIn(lines: readonly ChangedLine[]): ReadonlyMap<string, readonly
 
 const height = (value: string): number => (/^\d/.test(value) ? Number(value) : value.toLowerCase() === 'true' ? 1 : 0);
 
-/** Scripts that are gates; another command in one is told, none at all is red. */
-async function goneScripts(change: Change): Promise<readonly Finding[]> {
-  const before = parseManifest(await change.before('package.json'));
-  if (!before || !isTouched(change, 'package.json')) return [];
-  const now = parseManifest(await change.now('package.json'));
-  return Object.values(scriptNames)
-    .flat()
-    .filter((name) => isReal(before.scripts[name]) && !isReal(now?.scripts[name]))
-    .map((name) => ({ path: 'package.json', line: null, text: `has no real script "${name}" any more` }));
-}
-
 async function weakerFile(change: Change): Promise<readonly Finding[]> {
   if (!isTouched(change, gatesFile)) return [];
   const before = parseGateSettings(await change.before(gatesFile));
@@ -157,7 +140,8 @@ async function weakerFile(change: Change): Promise<readonly Finding[]> {
   if (text === undefined) return [{ path: gatesFile, line: null, text: 'is gone' }];
   const now = parseGateSettings(text);
   if (!now.ok) return [{ path: gatesFile, line: null, text: `can no longer be read: ${now.message}` }];
-  const weaker = before.ok ? weakerSettings(before.settings, now.settings) : [];
+  const detected = await detectGates(change.before);
+  const weaker = before.ok ? weakerSettings(before.settings, now.settings, detected) : [];
   return weaker.map((what) => ({ path: gatesFile, line: null, text: what }));
 }
 

@@ -220,6 +220,28 @@ const ways: Readonly<Record<string, Way>> = {
     rounds: 4,
   },
 
+  'puts a command that does nothing in the place of the tests, in a file that is not there yet': {
+    acts: [{ sh: `echo '{"gates":{"tests":"true"}}' > .nightshift.yaml; ${work}` }, { sh: 'rm .nightshift.yaml' }],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'weakening')).toMatchObject({
+        passed: false,
+        summary: 'Gates are weakened: .nightshift.yaml the gate tests runs true in the place of make test.',
+      }),
+  },
+
+  'has make run less, and takes it back when it is told': {
+    acts: [{ sh: `sed -i 's/node --test/node --test stays.test.js/' Makefile; ${work}` }, { sh: 'git checkout Makefile' }],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'weakening')).toMatchObject({
+        passed: false,
+        findings: [{ path: 'Makefile', text: 'does something else for "test": without "node --test"' }, { path: 'Makefile' }],
+      }),
+  },
+
   'breaks the linter alone, and mends it when it is told': {
     on: 'guarded',
     acts: [{ sh: "echo 'var x = 1; export const sum = (a, b) => a + b;' > sum.js" }, { sh: `${fixed} && ${work}` }],
@@ -264,7 +286,7 @@ const ways: Readonly<Record<string, Way>> = {
     rounds: 2,
     also: ({ run }) =>
       expect(run.rounds[0]?.verdicts).toMatchObject([
-        { gate: 'size', passed: false, summary: expect.stringMatching(/^1 file is too big/), findings: [{ path: 'hole.bin' }] },
+        { gate: 'too-big', passed: false, summary: expect.stringMatching(/^1 file is too big/), findings: [{ path: 'hole.bin' }] },
       ]),
   },
 
