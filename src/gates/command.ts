@@ -73,7 +73,7 @@ export function commandGate(wish: CommandGateWish): Gate {
   return {
     id,
     kind,
-    definition: JSON.stringify([argv, wish.timeoutMs]),
+    definition: JSON.stringify([argv, wish.timeoutMs, wish.asMany === true]),
     async check(scene) {
       const ended = await run(scene.run);
       if (ended.kind === 'not-run') return { ok: false, outcome: ended.outcome };
