@@ -121,7 +121,7 @@ describe('an event of an agent', () => {
     ['run.round', { number: 4, decision: 'stop', rule: 'no-progress', red: ['tests'] }, 'round 4: tests red; given up (no-progress)'],
     ['run.round', { number: 2, decision: 'finish', rule: null, red: [] }, 'round 2: the gates are green'],
     ['run.hook', { id: 'gate', point: 'pre-run', verdict: 'passed', durationMs: 5 }, 'the pre-run hook gate passed'],
-    ['run.denied', { tool: 'Bash', by: 'hook a', reason: 'never push' }, 'Bash was not used: never push'],
+    ['run.denied', { tool: 'Bash', by: 'hook a', reason: 'never push' }, 'Bash was refused by hook a: never push'],
     ['run.rewritten', { tool: 'Bash', by: ['hook a'], reason: null, input: {} }, 'Bash got another input'],
     [
       'run.finding',

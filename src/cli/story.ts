@@ -74,7 +74,7 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
     case 'run.hook':
       return hookLine(data);
     case 'run.denied':
-      return { text: `${text('tool')} was not used: ${text('reason')}`, style: 'yellow' };
+      return { text: `${text('tool')} was refused by ${text('by')}: ${text('reason')}`, style: 'yellow' };
     case 'run.rewritten':
       return { text: `${text('tool')} got another input${data['reason'] === null ? '' : `: ${text('reason')}`}`, style: 'yellow' };
     case 'run.finding':

@@ -167,7 +167,7 @@ export function noteOf({ id, at, type, data }: EventView): NoteItem | undefined 
       return note(`Round ${Number(data['number'])}: ${red} red; ${next}`, 'bad');
     }
     case 'run.denied':
-      return note(`${String(data['tool'])} was not used`, 'bad', String(data['reason']));
+      return note(`${String(data['tool'])} was refused by ${String(data['by'])}`, 'bad', String(data['reason']));
     case 'run.rewritten':
       return note(
         `${String(data['tool'])} got another input than it was given`,
