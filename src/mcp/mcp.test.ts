@@ -115,10 +115,97 @@ describe.each([
     expect(outcome.isError).toBe(true);
   });
 
+  test('decides about what awaits a person: lets it go, refuses it, calls it off, and asks for it again', async () => {
+    const filed = async (title: string): Promise<string> => {
+      const { structuredContent } = await call('file_task', { title, body: 'true', needsApproval: true });
+      return (structuredContent as { readonly id: string }).id;
+    };
+    const statusAfter = async (name: string, id: string): Promise<unknown> => {
+      const decided = await call(name, { id });
+      expect([decided.isError ?? false, textOf(decided)]).toEqual([false, expect.stringContaining(id)]);
+      return ((await call('follow_task', { id, seconds: 60 })).structuredContent as { readonly status: string }).status;
+    };
+    const [good, bad, late] = [await filed('Approve me'), await filed('Deny me'), await filed('Cancel me')];
+    // Somebody has to act, so there is nothing to wait for.
+    expect((await call('follow_task', { id: good, seconds: 300 })).structuredContent).toMatchObject({ status: 'awaiting-approval' });
+    expect(await statusAfter('approve_task', good)).toBe('succeeded');
+    expect(await statusAfter('deny_task', bad)).toBe('cancelled');
+    expect(await statusAfter('cancel_task', late)).toBe('cancelled');
+    // Whoever may approve it may ask for it again, and that is to approve it.
+    expect(await statusAfter('retry_task', late)).toBe('succeeded');
+  });
+
+  test.each([
+    ['show_task', 'tsk'],
+    ['follow_task', 'tsk'],
+    ['approve_task', 'tsk'],
+    ['deny_task', 'tsk'],
+    ['cancel_task', 'tsk'],
+    ['retry_task', 'tsk'],
+    ['show_run', 'run'],
+  ])('hears from %s that there is no such thing', async (name, prefix) => {
+    const answered = await call(name, { id: `${prefix}_${'0'.repeat(26)}` });
+    expect([answered.isError, textOf(answered)]).toEqual([true, expect.stringMatching(/There is no .*\(no-such-\w+\)/)]);
+  });
+
+  test.each(['approve_task', 'deny_task', 'retry_task'])('hears from %s that it comes too late', async (name) => {
+    const { structuredContent } = await call('file_task', { title: 'Be done', body: 'true' });
+    const { id } = structuredContent as { readonly id: string };
+    await call('follow_task', { id, seconds: 60 });
+    const answered = await call(name, { id });
+    expect([answered.isError, textOf(answered)]).toEqual([true, expect.stringContaining('succeeded')]);
+  });
+
+  test('files a task once under one key, and pages through a list', async () => {
+    const wish = { title: 'Only once', body: 'true', dedupeKey: `once-${Math.random()}`, needsApproval: true, priority: 'low' };
+    const ids = [await call('file_task', wish), await call('file_task', wish)].map(
+      ({ structuredContent }) => (structuredContent as { readonly id: string }).id,
+    );
+    expect(ids[0]).toBe(ids[1]);
+    interface Page {
+      readonly items: readonly { readonly id: string }[];
+      readonly nextCursor: string | null;
+    }
+    const first = (await call('list_tasks', { limit: 1 })).structuredContent as Page;
+    expect(first.items.map(({ id }) => id)).toEqual([ids[0]]);
+    const second = (await call('list_tasks', { limit: 1, cursor: first.nextCursor })).structuredContent as Page;
+    expect(second.items.map(({ id }) => id)).not.toEqual([ids[0]]);
+    expect((await call('list_tasks', { cursor: 'no cursor' })).isError).toBe(true);
+    await call('cancel_task', { id: ids[0] });
+  });
+
+  test('reads resources that exist, with their type, and hears why others cannot be read', async () => {
+    const { resourceTemplates } = await client.listResourceTemplates();
+    expect(resourceTemplates.map(({ uriTemplate, mimeType }) => [uriTemplate, mimeType])).toEqual([
+      ['nightshift://runs/{id}', 'application/json'],
+      ['nightshift://runs/{id}/diff', 'text/x-diff'],
+    ]);
+    expect((await client.listResources()).resources).toEqual([]);
+    const { structuredContent } = await call('file_task', { title: 'Change nothing', body: 'true' });
+    const over = await call('follow_task', { id: (structuredContent as { readonly id: string }).id, seconds: 60 });
+    const run = (over.structuredContent as { readonly runs: readonly { readonly id: string }[] }).runs[0]?.id;
+    const uri = `nightshift://runs/${run}/diff`;
+    expect((await client.readResource({ uri })).contents).toEqual([{ uri, mimeType: 'text/x-diff', text: '' }]);
+    for (const bad of [
+      `nightshift://runs/run_${'0'.repeat(26)}`,
+      'nightshift://runs/x/diff',
+      'nightshift://runs/..%2fqueue',
+      'file:///etc/passwd',
+    ])
+      await expect(client.readResource({ uri: bad })).rejects.toThrow();
+  });
+
+  test('cannot call what is not there', async () => {
+    const outcome = await call('no_such_tool', {}).catch((error: unknown) => ({ isError: true, content: [{ text: String(error) }] }));
+    expect([outcome.isError, textOf(outcome)]).toEqual([true, expect.stringContaining('no_such_tool')]);
+  });
+
   test('is told which tools change something and which only look', async () => {
     const { tools } = await client.listTools();
     const looking = tools.filter(({ annotations }) => annotations?.readOnlyHint === true).map(({ name }) => name);
     expect(looking.toSorted()).toEqual(['follow_task', 'list_tasks', 'search_notes', 'show_run', 'show_task']);
+    const changing = tools.filter(({ annotations }) => annotations?.readOnlyHint !== true).map(({ name }) => name);
+    expect(changing.toSorted()).toEqual(['approve_task', 'cancel_task', 'deny_task', 'file_task', 'retry_task']);
     expect(tools.find(({ name }) => name === 'cancel_task')?.annotations?.destructiveHint).toBe(true);
   });
 });
