@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FindingCategory, KeptFinding, Worth } from '../../domain/finding.ts';
 import type { Candidate } from '../../domain/follow-up.ts';
-import { meaningOf } from '../../domain/meaning.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import type { Idea } from './review.ts';
 
 const titles: Readonly<Record<FindingCategory, (finding: KeptFinding) => string>> = {

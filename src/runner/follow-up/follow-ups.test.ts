@@ -10,6 +10,7 @@ import type { Ask, Question } from '../../gateway/ask.ts';
 import { createIds } from '../../platform/ids.ts';
 import { silentLog } from '../../platform/log.ts';
 import { createQueue } from '../../queue/durable-queue.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import { pgBossLine } from '../../queue/pg-boss.ts';
 import type { Line, Queue, Submission, Wish } from '../../queue/queue.ts';
 import { sqliteLine } from '../../queue/sqlite.ts';
@@ -189,9 +190,10 @@ for (const dialect of dialects) {
     test('are no second task where one like it is open already', async () => {
       const { taskId } = await succeeds([]);
       await follow();
+      const title = 'Replace what is deprecated: DEP1 is old';
       await queue.submit({
-        ...{ title: 'Replace what is deprecated: DEP1 is old', source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'high' },
-        ...{ repository, dedupeKey: `work:${repository}:replace what is deprecated dep1 is old`, needsApproval: true },
+        ...{ title, source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'high' },
+        ...{ repository, dedupeKey: meaningOf({ title, repository }), needsApproval: true },
       });
       expect(taskId).toBeDefined();
       await succeeds([finding('DEP1')]);

@@ -1,5 +1,4 @@
 import { type Candidate, chooseOffspring, type FindingTasks, type FollowUpLimits, worthyFindings } from '../../domain/follow-up.ts';
-import { meaningOf } from '../../domain/meaning.ts';
 import type { Reason } from '../../domain/outcome.ts';
 import type { RunResult } from '../../domain/result.ts';
 import { demoSource, type Task } from '../../domain/task.ts';
@@ -7,6 +6,7 @@ import type { Ask } from '../../gateway/ask.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import { Pump } from '../../platform/pump.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import type { Queue, Wish } from '../../queue/queue.ts';
 import { findingsUpTo } from '../../store/findings.ts';
 import {

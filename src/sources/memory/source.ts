@@ -1,5 +1,5 @@
-import { meaningOf } from '../../domain/meaning.ts';
 import type { Reading, Source } from '../../inbox/source.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import { type Listed, memorySource } from './poll.ts';
 import { itemOf } from './wire.ts';
 
@@ -38,7 +38,7 @@ export const memoryItems: Source = {
             labels: item.tags.filter((tag) => !tag.includes(':')),
             priority: item.priority,
             externalRef: item.id,
-            dedupeKey: meaningOf({ title, repository }),
+            dedupeKey: meaningOf({ title, repository, details }),
             ...(details === '' ? {} : { body: details }),
             ...(repository === null ? {} : { repository }),
           },

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { meaningOf } from '../../domain/meaning.ts';
 import type { Reading, Source } from '../../inbox/source.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import type { Wish } from '../../queue/queue.ts';
 import type { Store } from '../../store/store.ts';
 import { findItems, overdueOf, type TodoRow } from '../../store/todo.ts';
@@ -68,7 +68,7 @@ async function taskFor(wish: TodoWish, entry: TodoFiles | undefined, dependsOn: 
     // What a person wrote into a list is never taken for a command.
     engine: 'claude',
     externalRef: `${file}#${wish.key}`.slice(-500),
-    dedupeKey: wish.unique ? meaningOf({ title, repository }) : `todo:${wish.key}`,
+    dedupeKey: wish.unique ? meaningOf({ title, repository, details: wish.body }) : `todo:${wish.key}`,
     ...(repository === null ? {} : { repository }),
     ...(dependsOn.length === 0 ? {} : { dependsOn }),
   };

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { meaningOf } from '../../domain/meaning.ts';
 import type { Priority, Trust } from '../../domain/task.ts';
 import type { Tier } from '../../domain/tier.ts';
 import { type SignatureForm, standardKey } from '../../domain/webhook-signature.ts';
 import type { Admission, Door, Reading, Source } from '../../inbox/source.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { meaningOf } from '../../queue/meaning.ts';
 import { fill } from './fill.ts';
 import { signsBody, signsStandard, type Verdict } from './signature.ts';
 

@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { meaningOf } from './meaning.ts';
+
+const repository = 'https://git.example/team/app';
+
+describe('the meaning of a wish', () => {
+  test.each([
+    ['Mend the login', repository],
+    ['mend  the LOGIN!', `${repository}.git`],
+    ['Mend the login.', 'https://ada@Git.Example/team/app/'],
+    ['"Mend the login"', 'git@git.example:team/app.git'],
+    ['Mend: the login', 'ssh://git@git.example:22/team/app'],
+  ])('is the same for %s on %s', (title, place) => {
+    expect(meaningOf({ title, repository: place })).toBe(meaningOf({ title: 'Mend the login', repository }));
+  });
+
+  test.each([
+    ['Mend the logout', repository],
+    ['Mend the login', null],
+    ['Mend the login', 'https://git.example:8443/team/app'],
+    ['Mend the login', 'https://git.example/team/App2'],
+    ['Mend the login', '/srv/team/app'],
+  ])('is another one for %s on %s', (title, place) => {
+    expect(meaningOf({ title, repository: place })).not.toBe(meaningOf({ title: 'Mend the login', repository }));
+  });
+
+  test('counts what else was said, and all of a long title', () => {
+    const meaning = (title: string, details?: string): string =>
+      meaningOf({ title, repository, ...(details === undefined ? {} : { details }) });
+    expect(meaning('Add tests', 'For the login.')).toBe(meaning('Add tests', 'for the login'));
+    expect(new Set([meaning('Add tests'), meaning('Add tests', 'For the login.'), meaning('Add tests', 'For the logout.')]).size).toBe(3);
+    const long = 'word '.repeat(99);
+    expect(meaning(`${long}a`)).not.toBe(meaning(`${long}b`));
+    expect(meaning(`${long}a`).length).toBeLessThanOrEqual(500);
+    expect(meaning('!!!')).not.toBe(meaning('???'));
+  });
+});
