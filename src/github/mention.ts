@@ -98,12 +98,15 @@ function withoutSpansOf(paragraph: string): string {
   return kept + paragraph.slice(at);
 }
 
+/** A value in quotes may hold a `>`; where the quotes make no sense the tag ends at the first one. */
+const tags = /<(\/?)([a-z][a-z0-9-]*)(?=[\s/>])(?:(?:[^<>"']|"[^"]*"|'[^']*')*|[^<>]*)>/gi;
+
 /** Tags go with their attributes; what stands in `<code>`, `<pre>` and their like goes too. */
 function withoutTags(text: string): string {
   let kept = '';
   let at = 0;
   let silent: string | undefined;
-  for (const { index, 0: tag, 1: slash, 2: name = '' } of text.matchAll(/<(\/?)([a-z][a-z0-9-]*)(?=[\s/>])[^<>]*>/gi)) {
+  for (const { index, 0: tag, 1: slash, 2: name = '' } of text.matchAll(tags)) {
     const lower = name.toLowerCase();
     if (silent === undefined) kept += `${text.slice(at, index)} `;
     at = index + tag.length;
