@@ -61,7 +61,7 @@ function refusalIn(parts: SandboxRefusalsParts, tool: string, input: unknown, ou
   if (tool === 'WebFetch' && domain !== undefined) return { reason: oneLine(output), target: domain };
   const path = fieldOf(input, 'file_path') ?? fieldOf(input, 'notebook_path');
   if (path === undefined || !/^(?:EROFS|EACCES|EPERM): /.test(output) || isWithin(path, parts.writable)) return undefined;
-  return { reason: oneLine(output), target: path };
+  return { reason: oneLine(output), target: oneLine(path) };
 }
 
 function refusedCommand(parts: SandboxRefusalsParts, command: string, output: string): Refusal | undefined {
@@ -129,4 +129,4 @@ function fieldOf(input: unknown, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').trim().slice(0, longestLine);
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').trim().slice(0, longestLine).toWellFormed();
