@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { budgetScopes, inUsd } from '../domain/budget.ts';
 import { checkpointKinds } from '../domain/checkpoint.ts';
 import type { JournalEvent } from '../domain/event.ts';
+import { verdicts } from '../domain/examination.ts';
 import { gateExcuses, gateKinds } from '../domain/gate.ts';
 import type { RunResult } from '../domain/result.ts';
 import { reviewVerdicts } from '../domain/review.ts';
@@ -355,6 +356,48 @@ export const eventSchema = z
   })
   .openapi('Event');
 
+export const resolvedSchema = z
+  .object({
+    task: taskSchema,
+    work: z
+      .object({
+        runId: z.string(),
+        nodeId: z.string().openapi({ description: 'The server that has it.' }),
+        branch: z.string().nullable(),
+        fetchCommand: z
+          .string()
+          .nullable()
+          .openapi({ description: 'How to get the branch; null when nothing was committed that only this server has.' }),
+        workspace: z.string().nullable().openapi({ description: 'Its directory, while that is kept; the files are in `tree`.' }),
+        outputFile: z.string(),
+        sessionId: z.string().nullable(),
+        summary: z.string().nullable(),
+      })
+      .nullable()
+      .openapi({ description: 'With `take-over`: what there is to go on from.' }),
+  })
+  .openapi('Resolved');
+
+export const examinationSchema = z
+  .object({
+    at: z.string().openapi({ format: 'date-time' }),
+    healthy: z.boolean().openapi({ description: 'Nothing that must work does not; warnings do not count.' }),
+    checks: z.array(
+      z.object({
+        check: z.string(),
+        verdict: z.enum(verdicts),
+        found: z.string(),
+        remedy: z.string().optional().openapi({ description: 'What to do about it.' }),
+      }),
+    ),
+  })
+  .openapi('Examination');
+
+export const backupSchema = z
+  .object({ file: z.string(), kind: z.enum(['scheduled', 'by-hand']), bytes: z.int(), madeAt: z.string().openapi({ format: 'date-time' }) })
+  .openapi('Backup', { description: 'On the disk of this node.' });
+
+export const backupsSchema = z.object({ items: z.array(backupSchema), failure: z.string().nullable() }).openapi('Backups');
 export const providersSchema = z
   .object({
     providers: z
@@ -394,6 +437,9 @@ export type ServerView = z.infer<typeof serverSchema>;
 export type CheckpointView = z.infer<typeof checkpointSchema>;
 export type WorkspaceView = z.infer<typeof workspaceSchema>;
 export type BudgetView = z.infer<typeof budgetSchema>;
+export type ResolvedView = z.infer<typeof resolvedSchema>;
+export type ExaminationView = z.infer<typeof examinationSchema>;
+export type BackupsView = z.infer<typeof backupsSchema>;
 export type TrendsView = z.infer<typeof trendsSchema>;
 export type GateTrendView = z.infer<typeof gateTrendSchema>;
 export type RunSpendingView = z.infer<typeof runSpendingSchema>;

@@ -241,7 +241,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     expect(silences.map(({ name }) => name)).toEqual(['inbox-failed']);
     await wrong.getByRole('button', { name: 'Tell me again: inbox-failed' }).click();
     await wrong.getByRole('button', { name: 'Silence 8 h: inbox-failed' }).waitFor();
-    await open('/settings');
+    await open('/safety');
     await page.locator('section[aria-label="Model providers"]').getByText('Answers', { exact: true }).first().waitFor();
   });
 

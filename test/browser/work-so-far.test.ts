@@ -74,6 +74,16 @@ describe.skipIf(missingBrowser)('the dashboard of a server with a past', () => {
     await page.locator('figure', { hasText: 'What the gates left' }).locator('canvas').waitFor();
   });
 
+  test('shows its nodes, what holds around agents, and how it stands', async () => {
+    const { page } = person;
+    await page.goto(`${address}/safety`);
+    await page.locator('section[aria-label="Nodes"]').getByText('This one').waitFor();
+    await page.getByRole('button', { name: 'Examine now' }).click();
+    await page.locator('section[aria-label="Health"] .check').first().waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Back up now' }).click();
+    await page.locator('section[aria-label="Backups"] .item').first().waitFor({ timeout: 60_000 });
+  });
+
   test('tells what a run has cost, call by call', async () => {
     const { page } = person;
     const { items } = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?status=succeeded&limit=1')).body;
@@ -90,7 +100,7 @@ describe.skipIf(missingBrowser)('the dashboard of a server with a past', () => {
       const { page } = visitor;
       for (const width of colorScheme === 'light' ? [1440, 390] : [1440]) {
         await page.setViewportSize({ width, height: 900 });
-        for (const [path, ready] of [['/trends', 'figure canvas']] as const) {
+        for (const [path, ready] of pages) {
           await page.goto(address + path);
           await page.locator(ready).first().waitFor();
           expect(await moved(page), `${path} at ${width} moves while it is built`).toBeLessThan(0.02);
@@ -111,10 +121,49 @@ describe.skipIf(missingBrowser)('the dashboard of a server with a past', () => {
     });
   });
 
+  test('puts before a person what waits for one, with all that can be said about it', async () => {
+    const { page } = person;
+    await page.goto(address);
+    await page.getByRole('link', { name: '3 need a person' }).click();
+    const request = (title: string) => page.locator('.request', { hasText: title });
+    await request('Rewrite the session store').getByText('who is not known here').waitFor();
+
+    const dear = request('Port the importer to streams');
+    await dear.getByLabel('What all its attempts together').fill('3');
+    await dear.getByRole('button', { name: 'Raise the budget' }).click();
+    await dear.getByText('raise it to more than that').waitFor();
+    await dear.getByRole('radio', { name: 'Give up' }).check();
+    await dear.getByLabel('Why, for the record').fill('Not worth it.');
+    await dear.getByRole('button', { name: 'Give up' }).click();
+    await dear.waitFor({ state: 'detached' });
+
+    const stuck = request('Make the export resumable');
+    await stuck.getByRole('radio', { name: 'Take over' }).focus();
+    await page.keyboard.press('Space');
+    await stuck.getByRole('button', { name: 'Take over' }).click();
+    await page.getByText('Make the export resumable is yours').waitFor();
+    await page.locator('section[aria-label^="Taken over"]').getByText('three in a row led nowhere new').waitFor();
+
+    await request('Rewrite the session store').getByRole('button', { name: /^Deny/ }).click();
+    await page.getByText('Nothing waits for you').waitFor();
+    const { items } = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?limit=3')).body;
+    expect(items.map(({ title, status, reason }) => [title, status, reason?.code ?? null])).toEqual([
+      ['Port the importer to streams', 'cancelled', 'given-up'],
+      ['Make the export resumable', 'cancelled', 'taken-over'],
+      ['Rewrite the session store', 'cancelled', null],
+    ]);
+  });
+
   test('did nothing in all this that it should not have', () => {
     expect(person.faults).toEqual([]);
   });
 });
+
+const pages = [
+  ['/trends', 'figure canvas'],
+  ['/approvals', '.request form'],
+  ['/safety', '.check'],
+] as const;
 
 /** How much of what was seen has moved by itself, as browsers count it. */
 const moved = (page: Page): Promise<number> =>

@@ -148,24 +148,19 @@ export async function fillPast(store: Store, now: number, weeks = 14): Promise<v
       },
       { status: 'over-budget', title: 'Port the importer to streams', reason: dear, budgetUsd: 4 },
     ];
-    await store.write((tx) =>
-      insertTasks(
-        tx,
-        needy.map((more) => {
-          clock.advance(1);
-          return {
-            ...open,
-            title: '',
-            source: 'api',
-            ...more,
-            id: newId(idPrefixes.task),
-            repository: one(repositories),
-            createdAt: clock.now(),
-            updatedAt: clock.now(),
-          };
-        }),
-      ),
-    );
+    for (const more of needy) {
+      clock.advance(1);
+      const at = clock.now();
+      const id = newId(idPrefixes.task);
+      const reason = more.reason ?? null;
+      const task = { ...open, title: '', source: 'api', ...more, id, repository: one(repositories), createdAt: at, updatedAt: at };
+      await store.write(async (tx) => {
+        await insertTasks(tx, [task]);
+        if (reason === null) return;
+        const run = { id: newId(idPrefixes.run), taskId: id, nodeId: 'nod_past', engine: 'claude', attempt: 1, summary: null };
+        await insertRuns(tx, [{ ...run, status: 'escalated', reason, startedAt: at - 600_000, finishedAt: at }]);
+      });
+    }
   }
 }
 

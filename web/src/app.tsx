@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { countsOf } from './data/state.ts';
 import { useLive, useNow } from './data/use.ts';
+import { Approvals } from './pages/approvals.tsx';
 import { Login } from './pages/login.tsx';
 import { Notes } from './pages/notes.tsx';
 import { Now } from './pages/now.tsx';
@@ -17,6 +18,7 @@ import { Toasts } from './parts/toast.tsx';
 import { Link, type Route, routeOf, usePath } from './router.tsx';
 import { clockTime } from './text/time.ts';
 
+const safety = lazyPart(async () => (await import('./pages/safety.tsx')).Safety);
 const trends = lazyPart(async () => (await import('./pages/trends.tsx')).Trends);
 
 export function App(): ReactNode {
@@ -55,14 +57,16 @@ interface NavItem {
 const nav: readonly NavItem[] = [
   { to: '/', name: 'Now', icon: 'now', pages: ['now'] },
   { to: '/tasks', name: 'Tasks', icon: 'tasks', pages: ['tasks', 'run'] },
+  { to: '/approvals', name: 'Approvals', icon: 'hand', pages: ['approvals'] },
   { to: '/sources', name: 'Sources', icon: 'sources', pages: ['sources'] },
-  { to: '/notes', name: 'Notes', icon: 'note', pages: ['notes'] },
 ];
 
 /** On a phone the bar at the foot has no room for these. */
 const later: readonly NavItem[] = [
+  { to: '/notes', name: 'Notes', icon: 'note', pages: ['notes'] },
   { to: '/trends', name: 'Trends', icon: 'trend', pages: ['trends'] },
   { to: '/usage', name: 'Usage', icon: 'budget', pages: ['usage'] },
+  { to: '/safety', name: 'Safety', icon: 'shield', pages: ['safety'] },
   { to: '/workspaces', name: 'Workspaces', icon: 'folder', pages: ['workspaces'] },
   { to: '/settings', name: 'Settings', icon: 'settings', pages: ['settings'] },
 ];
@@ -71,6 +75,8 @@ const titles: Readonly<Record<Route['page'], string>> = {
   now: 'Now',
   tasks: 'Tasks',
   run: 'Run',
+  approvals: 'Approvals',
+  safety: 'Safety',
   sources: 'Sources',
   notes: 'Notes',
   trends: 'Trends',
@@ -117,7 +123,7 @@ function Pages({ route, needy }: { readonly route: Route; readonly needy: number
     <Link key={to} to={to} className="nav" aria-current={pages.includes(route.page) ? 'page' : undefined}>
       <Icon name={icon} />
       <span>{name}</span>
-      {to === '/' && needy > 0 && (
+      {to === '/approvals' && needy > 0 && (
         <span className="count" role="img" aria-label={`${needy} need a person`}>
           {needy}
         </span>
@@ -160,6 +166,10 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
       return <Tasks selected={route.task} />;
     case 'run':
       return <RunPage key={route.run} id={route.run} />;
+    case 'approvals':
+      return <Approvals />;
+    case 'safety':
+      return <Lazily part={safety} props={{}} />;
     case 'sources':
       return <Sources key={route.view} view={route.view} />;
     case 'notes':

@@ -2,12 +2,12 @@ import { type AnchorHTMLAttributes, type MouseEvent, type ReactNode, useSyncExte
 
 /** Every page there is. What cannot be read as one is `lost`. */
 export type Route =
-  | { readonly page: 'now' | 'notes' | 'trends' | 'usage' | 'workspaces' | 'settings' | 'lost' }
+  | { readonly page: 'now' | 'approvals' | 'notes' | 'safety' | 'trends' | 'usage' | 'workspaces' | 'settings' | 'lost' }
   | { readonly page: 'sources'; readonly view: 'inbox' | 'outbox' | 'channels' }
   | { readonly page: 'tasks'; readonly task: string | undefined }
   | { readonly page: 'run'; readonly run: string };
 
-const plainPages = ['notes', 'trends', 'usage', 'workspaces', 'settings'] as const;
+const plainPages = ['approvals', 'safety', 'notes', 'trends', 'usage', 'workspaces', 'settings'] as const;
 
 export function routeOf(path: string): Route {
   const [first = '', second, ...more] = path.split('/').slice(1);

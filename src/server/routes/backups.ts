@@ -1,14 +1,12 @@
-import { createRoute, z } from '@hono/zod-openapi';
+import { createRoute } from '@hono/zod-openapi';
 import { Refused, Unusable } from '../../domain/errors.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+import { backupSchema, backupsSchema } from '../views.ts';
 
 const tags = ['Server'];
-const backupSchema = z
-  .object({ file: z.string(), kind: z.enum(['scheduled', 'by-hand']), bytes: z.int(), madeAt: z.string().openapi({ format: 'date-time' }) })
-  .openapi('Backup', { description: 'On the disk of this node.' });
 const shown = ({ file, kind, bytes, madeAt }: Awaited<ReturnType<ServerParts['backups']['make']>>) => ({
   file,
   kind,
@@ -26,10 +24,7 @@ export function backupRoutes({ backups }: ServerParts): App {
       tags,
       summary: 'List the backups of this node, newest first',
       responses: {
-        200: json(
-          z.object({ items: z.array(backupSchema), failure: z.string().nullable() }).openapi('Backups'),
-          'Those there are, and why the last could not be made.',
-        ),
+        200: json(backupsSchema, 'Those there are, and why the last could not be made.'),
         ...answers(401),
       },
     }),

@@ -1,26 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { type Finding, verdicts } from '../../domain/examination.ts';
+import type { Finding } from '../../domain/examination.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
+import { examinationSchema } from '../views.ts';
 
 const tags = ['Server'];
-
-const examinationSchema = z
-  .object({
-    at: z.string().openapi({ format: 'date-time' }),
-    healthy: z.boolean().openapi({ description: 'Nothing that must work does not; warnings do not count.' }),
-    checks: z.array(
-      z.object({
-        check: z.string(),
-        verdict: z.enum(verdicts),
-        found: z.string(),
-        remedy: z.string().optional().openapi({ description: 'What to do about it.' }),
-      }),
-    ),
-  })
-  .openapi('Examination');
 
 export function examinationRoutes({ health }: ServerParts): App {
   const router = newRouter();

@@ -29,7 +29,7 @@ import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 import { traceOf } from '../trace.ts';
-import { taskSchema, taskView } from '../views.ts';
+import { resolvedSchema, taskSchema, taskView } from '../views.ts';
 
 const tags = ['Tasks'];
 const idParam = z.object({ id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }) });
@@ -45,28 +45,6 @@ const resolutionSchema = z
     z.strictObject({ choice: z.literal('raise-budget'), budgetUsd, note }),
   ])
   .openapi('Resolution');
-
-const resolvedSchema = z
-  .object({
-    task: taskSchema,
-    work: z
-      .object({
-        runId: z.string(),
-        nodeId: z.string().openapi({ description: 'The server that has it.' }),
-        branch: z.string().nullable(),
-        fetchCommand: z
-          .string()
-          .nullable()
-          .openapi({ description: 'How to get the branch; null when nothing was committed that only this server has.' }),
-        workspace: z.string().nullable().openapi({ description: 'Its directory, while that is kept; the files are in `tree`.' }),
-        outputFile: z.string(),
-        sessionId: z.string().nullable(),
-        summary: z.string().nullable(),
-      })
-      .nullable()
-      .openapi({ description: 'With `take-over`: what there is to go on from.' }),
-  })
-  .openapi('Resolved');
 
 export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerParts): App {
   const router = newRouter();

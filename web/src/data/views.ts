@@ -2,16 +2,19 @@
 export type {
   AlertView,
   AuditView,
+  BackupsView,
   BudgetView,
   CheckpointView,
   DeliveryView,
   EventView,
+  ExaminationView,
   GateTrendView,
   KeyView,
   MessageView,
   NoteView,
   ProvidersView,
   QueueView,
+  ResolvedView,
   RunSpendingView,
   RunView,
   ServerView,
@@ -53,5 +56,6 @@ const retryable: readonly TaskStatus[] = ['failed', 'cancelled', 'over-budget', 
 export const canRetry = ({ status }: TaskView): boolean => retryable.includes(status);
 export const canCancel = ({ status, cancelRequestedAt }: TaskView): boolean =>
   !closedStatuses.includes(status) && cancelRequestedAt === null;
+export const awaitsDecision = ({ status }: TaskView): boolean => status === 'escalated' || status === 'over-budget';
 export const awaitsApproval = ({ status }: TaskView): boolean => status === 'awaiting-approval';
 export const isWaiting = ({ status }: TaskView): boolean => waitingStatuses.includes(status) || status === 'awaiting-approval';

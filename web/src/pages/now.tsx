@@ -3,6 +3,7 @@ import { setPaused } from '../data/live.ts';
 import { countsOf } from '../data/state.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import {
+  awaitsDecision,
   type BudgetView,
   closedStatuses,
   needyStatuses,
@@ -69,7 +70,7 @@ export function Now(): ReactNode {
       <Alerts />
 
       {needy.length > 0 && (
-        <Section title="Needs a person" count={Math.max(counts.needy, needy.length)}>
+        <Section title="Needs a person" count={Math.max(counts.needy, needy.length)} more="/approvals">
           <ul className="list">
             {needy.map((task) => (
               <NeedyTask key={task.id} task={task} />
@@ -246,7 +247,13 @@ function NeedyTask({ task }: { readonly task: TaskView }): ReactNode {
       </div>
       <StatusBadge status={task.status} />
       <div className="row">
-        <TaskActions task={task} compact />
+        {awaitsDecision(task) ? (
+          <Link to="/approvals" className="button small" aria-label={`Decide about ${task.title}`}>
+            Decide
+          </Link>
+        ) : (
+          <TaskActions task={task} compact />
+        )}
       </div>
     </li>
   );

@@ -4,7 +4,6 @@ import { useLive, useMay, useNow } from '../data/use.ts';
 import { AuditLog } from '../parts/audit.tsx';
 import { ApiKeys } from '../parts/keys.tsx';
 import { Notifications } from '../parts/notifications.tsx';
-import { Providers } from '../parts/providers.tsx';
 import { toast } from '../parts/toast.tsx';
 import { ago, fullTime } from '../text/time.ts';
 import { chooseTheme, chosenTheme, type Theme, themes } from '../theme.ts';
@@ -19,7 +18,6 @@ export function Settings(): ReactNode {
       <Appearance />
       <Notifications />
       <ThisServer />
-      <Providers />
       {may && <ApiKeys />}
       {may && <AuditLog />}
       <You />

@@ -1,8 +1,9 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { fetchTask } from '../data/live.ts';
 import { useLive, useNow } from '../data/use.ts';
-import type { TaskView } from '../data/views.ts';
+import { awaitsDecision, type TaskView } from '../data/views.ts';
 import { PriorityChoice, TaskActions } from '../parts/actions.tsx';
+import { Decide, TakenOver, type Work } from '../parts/decide.tsx';
 import { DependencyGraph } from '../parts/dependencies.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { StatusBadge } from '../parts/status.tsx';
@@ -15,6 +16,7 @@ export function TaskPanel({ id, back }: { readonly id: string; readonly back: st
   const task = useLive((state) => state.tasks.get(id));
   const live = useLive((state) => state.connection.kind === 'live');
   const [refused, setRefused] = useState<string>();
+  const [work, setWork] = useState<Work>();
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     // Lists cut bodies short, and a task may not be among those that were listed.
@@ -42,9 +44,13 @@ export function TaskPanel({ id, back }: { readonly id: string; readonly back: st
             {task.title}
           </h1>
           {task.reason && <p className="reason">{task.reason.message}</p>}
-          <div className="row">
-            <TaskActions task={task} />
-          </div>
+          {work && <TakenOver title={task.title} work={work} />}
+          <Decide task={task} takenOver={setWork} />
+          {!awaitsDecision(task) && (
+            <div className="row">
+              <TaskActions task={task} />
+            </div>
+          )}
           <Runs task={task} />
           {task.body !== null && task.body !== '' && (
             <section>

@@ -18,8 +18,8 @@ const places: Readonly<Record<string, string>> = {
   'queue-backlog': '/tasks?show=waiting',
   'no-progress': '/tasks?show=waiting',
   'long-run': '/tasks?show=running',
-  'breaker-open': '/settings',
-  'model-calls-failing': '/settings',
+  'breaker-open': '/safety',
+  'model-calls-failing': '/safety',
   budget: '/usage',
   ceiling: '/usage',
 };
@@ -31,14 +31,14 @@ const refresh = (): void => void fetchAlerts();
  * What is wrong now. What is not known to stay is not shown yet, as nobody is told of it either; and that a task waits for a
  * person is nothing wrong, and is shown with the task.
  */
-export function Alerts(): ReactNode {
+export function Alerts({ otherwise = null }: { readonly otherwise?: ReactNode }): ReactNode {
   const alerts = useLive((state) => state.alerts);
   const now = useNow(refreshMs);
   // The end of a silence, and of what was silenced, is nobody's event.
   useRepeat(true, refreshMs, refresh);
   const isSilent = ({ silencedUntil }: AlertView): boolean => silencedUntil !== null && Date.parse(silencedUntil) > now;
   const known = alerts?.filter((alert) => alert.severity !== 'info' && (alert.raisedAt !== null || isSilent(alert))) ?? [];
-  if (known.length === 0) return null;
+  if (known.length === 0) return otherwise;
   return (
     <section className="section" aria-label="What is wrong">
       <header>

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react';
 import UPlot from 'uplot';
 import { dayName, stacked } from '../text/chart.ts';
 import { clockTime } from '../text/time.ts';
+import { Scrolling } from './scrolling.tsx';
 
 /** One line, or one part of each bar. */
 interface Series {
@@ -63,8 +64,7 @@ function Table({ title, along, labels, series, format }: ChartProps): ReactNode 
   return (
     <details>
       <summary aria-label={`${title} as a table`}>As a table</summary>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and must do so without a mouse */}
-      <section className="chart-table" tabIndex={0} aria-label={`${title}, as a table`}>
+      <Scrolling className="chart-table" label={`${title}, as a table`}>
         <table>
           <thead>
             <tr>
@@ -86,7 +86,7 @@ function Table({ title, along, labels, series, format }: ChartProps): ReactNode 
             ))}
           </tbody>
         </table>
-      </section>
+      </Scrolling>
     </details>
   );
 }

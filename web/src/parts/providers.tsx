@@ -27,7 +27,7 @@ export function Providers(): ReactNode {
   useRepeat(true, refreshMs, look);
 
   return (
-    <section className="card" aria-label="Model providers">
+    <section className="card awaited" aria-label="Model providers">
       <h2>Model providers</h2>
       {view === undefined ? (
         <p className="soft" role="status">
