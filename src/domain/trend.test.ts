@@ -1,13 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { autonomyOf, byDay, bySource, byWeek, type EndsAlike, endsOf, mondayOf, noEnds, successOf } from './trend.ts';
+import { autonomyOf, byDay, bySource, byWeek, type EndsAlike, endsOf, mondayOf, noEnds, successOf, weeksBetween } from './trend.ts';
 
-const alike = (day: string, status: string, helped: boolean, tasks = 1, source = 'api'): EndsAlike => ({
-  day,
-  source,
-  status,
-  helped,
-  tasks,
-});
+const alike = (since: string, status: string, helped: boolean, tasks = 1): EndsAlike => ({ since, status, helped, tasks });
 
 describe('autonomy', () => {
   test('is the share of finished tasks that succeeded without a person', () => {
@@ -47,7 +41,7 @@ test('days and weeks on which nothing ended are there too', () => {
   expect(days).toHaveLength(11);
   expect(days[1]).toMatchObject({ day: '2026-11-15', succeeded: 2 });
   expect(days[10]).toMatchObject({ day: '2026-11-24', failed: 1 });
-  expect(byWeek(some, '2026-11-14', '2026-11-24').map(({ week, finished }) => [week, finished])).toEqual([
+  expect(byWeek(some, weeksBetween('2026-11-14', '2026-11-24')).map(({ week, finished }) => [week, finished])).toEqual([
     ['2026-11-09', 2],
     ['2026-11-16', 0],
     ['2026-11-23', 1],
@@ -55,8 +49,11 @@ test('days and weeks on which nothing ended are there too', () => {
 });
 
 test('the busiest source goes first', () => {
-  const some = [alike('2026-11-15', 'succeeded', false, 2), alike('2026-11-15', 'failed', true, 3, 'github')];
-  const sources = bySource(some, '2026-11-09', '2026-11-22');
+  const some = [
+    { ...alike('2026-11-15', 'succeeded', false, 2), source: 'api' },
+    { ...alike('2026-11-15', 'failed', true, 3), source: 'github' },
+  ];
+  const sources = bySource(some, weeksBetween('2026-11-09', '2026-11-22'));
   expect(sources.map(({ source, succeeded, failed }) => [source, succeeded, failed])).toEqual([
     ['github', 0, 3],
     ['api', 2, 0],

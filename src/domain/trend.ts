@@ -25,13 +25,18 @@ export interface EndsOfSource extends Ends {
   readonly weeks: readonly WeekOfEnds[];
 }
 
-/** So many tasks of one source that ended alike. */
+/** So many tasks that ended alike on one day, or in the week that begins with it. */
 export interface EndsAlike {
-  readonly day: string;
-  readonly source: string;
+  readonly since: string;
   readonly status: string;
   readonly helped: boolean;
   readonly tasks: number;
+}
+
+/** Both days are part of it. The first and the last of a time may be cut short. */
+export interface Week {
+  readonly from: string;
+  readonly to: string;
 }
 
 export const noEnds: Ends = { succeeded: 0, failed: 0, cancelled: 0, finished: 0, alone: 0 };
@@ -56,21 +61,26 @@ export const successOf = ({ succeeded, failed }: Ends): number | null =>
 
 /** Every day from the first to the last, those on which nothing ended too. */
 export function byDay(alike: readonly EndsAlike[], from: string, to: string): readonly DayOfEnds[] {
-  const grouped = Map.groupBy(alike, ({ day }) => day);
+  const grouped = Map.groupBy(alike, ({ since }) => since);
   return daysBetween(from, to).map((day) => ({ day, ...endsOf(grouped.get(day) ?? []) }));
 }
 
-export function byWeek(alike: readonly EndsAlike[], from: string, to: string): readonly WeekOfEnds[] {
-  const grouped = Map.groupBy(alike, ({ day }) => mondayOf(day));
-  const weeks = [...new Set(daysBetween(from, to).map(mondayOf))];
-  return weeks.map((week) => ({ week, ...endsOf(grouped.get(week) ?? []) }));
+export function weeksBetween(from: string, to: string): readonly Week[] {
+  const days = Map.groupBy(daysBetween(from, to), mondayOf);
+  return [...days.values()].map((of) => ({ from: of[0] ?? from, to: of.at(-1) ?? to }));
+}
+
+/** What ended by day, or in these weeks already, added up by them. */
+export function byWeek(alike: readonly EndsAlike[], weeks: readonly Week[]): readonly WeekOfEnds[] {
+  const grouped = Map.groupBy(alike, ({ since }) => mondayOf(since));
+  return weeks.map(({ from }) => ({ week: mondayOf(from), ...endsOf(grouped.get(mondayOf(from)) ?? []) }));
 }
 
 /** The source that finished most goes first. */
-export function bySource(alike: readonly EndsAlike[], from: string, to: string): readonly EndsOfSource[] {
+export function bySource(alike: readonly (EndsAlike & { readonly source: string })[], weeks: readonly Week[]): readonly EndsOfSource[] {
   const sources = [...Map.groupBy(alike, ({ source }) => source)].map(([source, of]) => ({
     source,
-    weeks: byWeek(of, from, to),
+    weeks: byWeek(of, weeks),
     ...endsOf(of),
   }));
   const ended = ({ succeeded, failed, cancelled }: Ends): number => succeeded + failed + cancelled;

@@ -3,12 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import type { GateVerdict } from '../domain/gate.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
+import { weeksBetween } from '../domain/trend.ts';
 import { book, spendingOfRun } from './ledger.ts';
 import { trends } from './migrations/024-trends.ts';
 import { insertRound } from './rounds.ts';
 import { insertRuns } from './runs.ts';
 import type { Store } from './store.ts';
-import { countGates, endsBetween, gatedRepositories, gatesBetween } from './trends.ts';
+import { countGates, endsByDay, endsBySource, gatedRepositories, gatesBetween } from './trends.ts';
 
 const verdict = (more: Partial<GateVerdict>): GateVerdict => ({
   gate: 'tests',
@@ -152,10 +153,15 @@ for (const dialect of dialects) {
       await store.write(async (tx) => {
         for (const statement of trends.statements(dialect)) await sql.raw(statement).execute(tx.db);
       });
-      expect(await endsBetween(store.read, '2026-11-20', '2026-11-21')).toEqual([
-        { day: '2026-11-20', source: 'api', status: 'succeeded', helped: false, tasks: 1 },
-        { day: '2026-11-21', source: 'api', status: 'succeeded', helped: false, tasks: 1 },
-        { day: '2026-11-21', source: 'api', status: 'succeeded', helped: true, tasks: 1 },
+      const one = { status: 'succeeded', helped: false, tasks: 1 };
+      expect(await endsByDay(store.read, '2026-11-20', '2026-11-21')).toEqual([
+        { ...one, since: '2026-11-20' },
+        { ...one, since: '2026-11-21' },
+        { ...one, since: '2026-11-21', helped: true },
+      ]);
+      expect(await endsBySource(store.read, weeksBetween('2026-11-15', '2026-11-21'))).toEqual([
+        { ...one, since: '2026-11-16', source: 'api', tasks: 2 },
+        { ...one, since: '2026-11-16', source: 'api', helped: true },
       ]);
       expect(await gatesBetween(store.read, '2026-11-20', '2026-11-20', shop)).toEqual([
         { day: '2026-11-20', runs: 1, red: 1, red_before: 1, findings: 3, complex: 2, covered_lines: 0, measured_lines: 0 },

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { utcDay } from '../domain/budget.ts';
 import type { GateVerdict } from '../domain/gate.ts';
 import { isClosed, type Task, type TaskState } from '../domain/task.ts';
-import type { EndsAlike } from '../domain/trend.ts';
+import type { EndsAlike, Week } from '../domain/trend.ts';
 import { chunks } from './rows.ts';
 import type { GateSums, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
@@ -37,21 +37,31 @@ export async function countEnds(tx: Tx, changes: readonly { readonly before: Tas
 
 const inOrder = <T>(rows: ReadonlyMap<string, T>): readonly T[] => [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 
-/** Days are from the first to the last, both included. */
-export async function endsBetween(db: Kysely<Schema>, from: string, to: string): Promise<readonly EndsAlike[]> {
-  const rows = await db
-    .selectFrom('ends_by_day')
-    .selectAll()
-    .where('day', '>=', from)
-    .where('day', '<=', to)
-    .where('tasks', '>', 0)
-    .orderBy('day')
-    .orderBy('source')
-    .orderBy('status')
-    .orderBy('helped')
-    .execute();
-  return rows.map((row) => ({ ...row, helped: row.helped === 1 }));
+type EndsRow = Omit<EndsAlike, 'helped'> & { readonly helped: number };
+
+/** Of all sources together. Days are from the first to the last, both included. */
+export async function endsByDay(db: Kysely<Schema>, from: string, to: string): Promise<readonly EndsAlike[]> {
+  const { rows } = await sql<EndsRow>`
+    select day as since, status, helped, cast(sum(tasks) as bigint) as tasks from ends_by_day
+    where day >= ${from} and day <= ${to} group by day, status, helped having sum(tasks) > 0 order by day, status, helped`.execute(db);
+  return rows.map(toEnds);
 }
+
+/** Each source's, by these weeks. */
+export async function endsBySource(
+  db: Kysely<Schema>,
+  weeks: readonly Week[],
+): Promise<readonly (EndsAlike & { readonly source: string })[]> {
+  const spans = sql.join(weeks.map(({ from, to }) => sql`(${from}, ${to})`));
+  const { rows } = await sql<EndsRow & { source: string }>`
+    with weeks (since, last) as (values ${spans})
+    select weeks.since, source, status, helped, cast(sum(tasks) as bigint) as tasks
+    from weeks join ends_by_day on day >= weeks.since and day <= weeks.last
+    group by weeks.since, source, status, helped having sum(tasks) > 0 order by weeks.since, source, status, helped`.execute(db);
+  return rows.map((row) => ({ ...toEnds(row), source: row.source }));
+}
+
+const toEnds = ({ since, status, helped, tasks }: EndsRow): EndsAlike => ({ since, status, helped: helped === 1, tasks });
 
 /** What the gates said when they were asked for the last time in a run. */
 export async function countGates(tx: Tx, repository: string, verdicts: readonly GateVerdict[], at: number): Promise<void> {

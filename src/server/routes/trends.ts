@@ -1,7 +1,19 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { utcDay } from '../../domain/budget.ts';
-import { autonomyOf, byDay, bySource, byWeek, type Ends, type EndsAlike, endsOf, mondayOf, successOf } from '../../domain/trend.ts';
-import { endsBetween, gatedRepositories, gatesBetween } from '../../store/trends.ts';
+import {
+  autonomyOf,
+  byDay,
+  bySource,
+  byWeek,
+  type Ends,
+  type EndsAlike,
+  endsOf,
+  mondayOf,
+  successOf,
+  type Week,
+  weeksBetween,
+} from '../../domain/trend.ts';
+import { endsByDay, endsBySource, gatedRepositories, gatesBetween } from '../../store/trends.ts';
 import type { App } from '../env.ts';
 import { checkRange, dayMs, daySchema } from '../inputs.ts';
 import type { ServerParts } from '../parts.ts';
@@ -44,7 +56,9 @@ export function trendRoutes({ store, clock }: Pick<ServerParts, 'store' | 'clock
     }),
     async (context) => {
       const { from, to } = rangeOf(context.req.valid('query'));
-      return context.json(viewOf(await endsBetween(store.read, from, to), from, to), 200);
+      const weeks = weeksBetween(from, to);
+      const [days, sources] = [await endsByDay(store.read, from, to), await endsBySource(store.read, weeks)];
+      return context.json(viewOf(days, sources, weeks, { from, to }), 200);
     },
   );
 
@@ -89,17 +103,22 @@ export function trendRoutes({ store, clock }: Pick<ServerParts, 'store' | 'clock
   return router;
 }
 
-const viewOf = (alike: readonly EndsAlike[], from: string, to: string): TrendsView => ({
+const viewOf = (
+  alike: readonly EndsAlike[],
+  ofSources: Parameters<typeof bySource>[0],
+  weeks: readonly Week[],
+  { from, to }: Week,
+): TrendsView => ({
   from,
   to,
   days: byDay(alike, from, to).map(({ day, succeeded, failed, cancelled }) => ({ day, succeeded, failed, cancelled })),
-  weeks: byWeek(alike, from, to).map((week) => ({
+  weeks: byWeek(alike, weeks).map((week) => ({
     week: week.week,
     finished: week.finished,
     alone: week.alone,
     autonomy: autonomyOf(week),
   })),
-  sources: bySource(alike, from, to).map(({ source, weeks, ...ends }) => ({ source, ...rated(ends), weeks: weeks.map(successOf) })),
+  sources: bySource(ofSources, weeks).map(({ source, weeks: own, ...ends }) => ({ source, ...rated(ends), weeks: own.map(successOf) })),
   total: rated(endsOf(alike)),
 });
 
