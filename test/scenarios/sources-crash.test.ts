@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { GitHubServer } from '../support/github-api.ts';
 import { commentPayload, deliver, webhookSecret } from '../support/github-deliveries.ts';
 import { changingServer } from '../support/memory-lists.ts';
@@ -56,6 +56,10 @@ for (const dialect of dialects) {
       };
       let server: ServerProcess = spawnServer(database.home, env);
       let restarting: Promise<void> | undefined;
+      onTestFinished(async () => {
+        await restarting;
+        server.child.kill('SIGKILL');
+      });
       const kills = { 'after a receipt': 0, 'after a sending': 0, 'as a list heard': 0, 'at any moment': 0 };
       const killed = (): number => Object.values(kills).reduce((sum, each) => sum + each, 0);
 
