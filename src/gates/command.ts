@@ -15,6 +15,8 @@ export interface CommandGateWish extends GateCommand {
   readonly required: boolean;
   /** Fewer tests than before are red, although all that were run are green. */
   readonly asMany?: boolean;
+  /** Where the command comes from, when that has to be said. */
+  readonly note?: string;
 }
 
 type Ended = Extract<CommandEnd, { kind: 'ended' }>;
@@ -84,7 +86,13 @@ export function commandGate(wish: CommandGateWish): Gate {
       const lost = await testsLost(scene, counts);
       if (lost) return lost;
       const counted = counts ? `: ${counts.passed} tests passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : '';
-      return evidence({ passed: true, summary: `${argv.join(' ')} exited with 0${counted}.`, command: argv, exitCode: 0, counts });
+      return evidence({
+        passed: true,
+        summary: `${argv.join(' ')} exited with 0${counted}${wish.note ?? ''}.`,
+        command: argv,
+        exitCode: 0,
+        counts,
+      });
     },
   };
 }

@@ -5,8 +5,8 @@ import { changedGate, pathsGate, sizeGate } from './change.ts';
 import { type CommandGateWish, commandGate } from './command.ts';
 import { complexityGate } from './complexity/complexity.ts';
 import { coverageGate } from './coverage.ts';
-import { type DetectedGate, detectGates } from './detect.ts';
-import type { Gate } from './gate.ts';
+import { type DetectedGate, detectGates, isReal } from './detect.ts';
+import { evidence, type Gate } from './gate.ts';
 import { secretsGate } from './secrets.ts';
 import { securityGate } from './security.ts';
 import { type GateSetting, type GateSettings, gatesFile, parseGateSettings } from './settings.ts';
@@ -67,6 +67,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
         // The task's own check says what counts, so the repository's tests need not be asked as well.
         const detected = [...before, ...brought].filter(({ kind }) => verify === null || kind !== 'tests');
         const commands = commandsOf(detected, settings.gates).map((found) => {
+          if ('says' in found) return toldGate(found);
           const wish = {
             ...found,
             required: found.required || !byAgent || asksForGreen(asked, found.kind),
@@ -87,7 +88,16 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
 /** Names of gates that are no commands; what is set for them does not make them one. */
 const builtIn = ['changed', 'size', 'paths', 'secrets', 'security', 'weakening', 'complexity', 'coverage', 'task'];
 
-function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates']): readonly CommandGateWish[] {
+/** What people have put in the place of a check that was found is theirs, and nobody shall take it for that check. */
+interface Told {
+  readonly id: string;
+  readonly kind: GateKind;
+  readonly says: string;
+}
+
+const toldGate = ({ id, kind, says }: Told): Gate => ({ id, kind, check: async () => evidence({ passed: true, summary: says }) });
+
+function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates']): readonly (CommandGateWish | Told)[] {
   const ids = [...new Set([...detected.map(({ id }) => id as string), ...Object.keys(set)])].filter((id) => !builtIn.includes(id));
   return ids
     .flatMap(
@@ -101,14 +111,20 @@ function commandsOf(detected: readonly DetectedGate[], set: GateSettings['gates'
     .sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
 }
 
-function wishFor(id: string, detected: DetectedGate | undefined, set: GateSetting | undefined): CommandGateWish | undefined {
-  if (set?.off) return undefined;
+function wishFor(id: string, detected: DetectedGate | undefined, set: GateSetting | undefined): CommandGateWish | Told | undefined {
+  const kind = detected?.kind ?? kindOf(id);
+  const found = detected ? ` in the place of ${detected.argv.join(' ')}` : '';
+  if (set?.off) return detected && { id, kind, says: `${gatesFile} switches off ${detected.argv.join(' ')}: nothing was run.` };
   const argv = set?.run ?? detected?.argv;
   if (!argv) return undefined;
+  if (set?.run && !isReal(argv.join(' '))) {
+    return { id, kind, says: `${gatesFile} has ${argv.join(' ')}${found}, which checks nothing: nothing was run.` };
+  }
   return {
     id,
-    kind: detected?.kind ?? kindOf(id),
+    kind,
     argv,
+    ...(set?.run && detected ? { note: `, set by ${gatesFile}${found}` } : {}),
     timeoutMs: set?.timeoutSeconds === undefined ? timeoutMs : set.timeoutSeconds * 1_000,
     required: set?.required === true,
   };

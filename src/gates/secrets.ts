@@ -23,6 +23,8 @@ export const secretsGate: Gate = {
 };
 
 const toldFindings = 20;
+/** With what a line says beside it. */
+const shortestSecret = 16;
 const keyBegins = /-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----/;
 const base64Line = /[A-Za-z0-9+/]{40,}={0,2}/;
 /** Between the first line of a key and its content there may be a header. */
@@ -55,7 +57,7 @@ export function searchForSecrets(): Search {
     found: () => count,
     look({ path, line, text: written }) {
       const text = written.includes('\0') ? written.replaceAll('\0', '') : written; // UTF-16
-      const name = secretIn(text);
+      const name = text.length < shortestSecret ? undefined : secretIn(text);
       if (name !== undefined) tell(path, line, name);
       begun = begun.filter((key) => key.path === path && key.left-- > 0);
       if (begun.length > 0 && isKeyContent(text)) {

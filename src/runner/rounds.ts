@@ -1,5 +1,5 @@
 import type { NewEvent } from '../domain/event.ts';
-import { type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
+import { commandKinds, type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { type DecidedRound, type Decision, type Denial, decide, deniedTwice, type RoundLimits, type StopRule } from '../domain/round.ts';
 import { namesOf, reportOf, sayExcuse } from '../gates/report.ts';
@@ -116,10 +116,14 @@ const ruleOf = (decision: Decision): StopRule | null => (decision.kind === 'stop
 function withExcuses({ byAgent }: RoundsParts, outcome: Outcome, verdicts: readonly GateVerdict[]): Outcome {
   if (outcome.kind !== 'succeeded') return outcome;
   const excused = notGreenIn(verdicts).map((each) => `${capital(sayExcuse(each))}.`);
-  const unchecked =
-    !byAgent || verdicts.some(({ command }) => command !== null) ? [] : ['No command has checked this: none is known for the repository.'];
+  const unchecked = !byAgent || verdicts.some(({ command }) => command !== null) ? [] : [whyUnchecked(verdicts)];
   const summary = [...excused, outcome.summary, ...unchecked].filter(Boolean).join('\n\n');
   return summary === '' ? outcome : { ...outcome, summary };
+}
+
+function whyUnchecked(verdicts: readonly GateVerdict[]): string {
+  const told = verdicts.filter(({ kind }) => commandKinds.includes(kind)).map(({ summary }) => summary);
+  return ['No command has checked this', ...(told.length === 0 ? ['none is known for the repository.'] : told)].join(': ');
 }
 
 const rules: Readonly<Record<StopRule, (rounds: number) => string>> = {
