@@ -216,7 +216,7 @@ describe('the launcher', () => {
         expect(await server.code).toBe(0);
         return words.filter((word) => word.startsWith('--max-semi-space-size='));
       };
-      expect(await boundsOf(start([process.execPath, launcher, 'up']))).toEqual(['--max-semi-space-size=4']);
+      expect(await boundsOf(start([process.execPath, launcher, 'up']))).toEqual(['--max-semi-space-size=2']);
       expect(await boundsOf(start([process.execPath, '--max-semi-space-size=16', launcher, 'up']))).toEqual(['--max-semi-space-size=16']);
     },
   );

@@ -1,41 +1,29 @@
-import { CompiledQuery, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { AuditEntry } from '../domain/access.ts';
-import type { Dialect } from './migrations/migration.ts';
+import { inserting } from './insert.ts';
 import type { Schema } from './schema.ts';
 import type { Tx } from './store.ts';
 
-const columns = ['at', 'actor', 'role', 'key_id', 'session_id', 'address', 'action', 'target', 'outcome', 'count', 'request_id'] as const;
+const insertLines = inserting('audit_log');
 
-/**
- * Adds to the log, which takes nothing else: the database itself refuses to change or remove a line. Written out, because
- * every submission does this, and to have the statement built takes longer than to run it.
- */
+/** Adds to the log, which takes nothing else: the database itself refuses to change or remove a line. */
 export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promise<void> {
-  await tx.db.executeQuery(CompiledQuery.raw(insertOf(tx.dialect, entries.length), entries.flatMap(valuesOf)));
+  await insertLines(tx, entries.map(toRow));
 }
 
-const single = { sqlite: insertText('sqlite', 1), postgres: insertText('postgres', 1) };
-const insertOf = (dialect: Dialect, rows: number): string => (rows === 1 ? single[dialect] : insertText(dialect, rows));
-
-function insertText(dialect: Dialect, rows: number): string {
-  const place = (at: number): string => (dialect === 'postgres' ? `$${at + 1}` : '?');
-  const row = (at: number): string => `(${columns.map((_, index) => place(at * columns.length + index)).join(', ')})`;
-  return `insert into audit_log (${columns.join(', ')}) values ${Array.from({ length: rows }, (_, at) => row(at)).join(', ')}`;
-}
-
-const valuesOf = (entry: AuditEntry): readonly unknown[] => [
-  entry.at,
-  entry.user,
-  entry.role,
-  entry.keyId,
-  entry.sessionId,
-  entry.address,
-  entry.action,
-  entry.target,
-  entry.outcome,
-  entry.count,
-  entry.requestId,
-];
+const toRow = (entry: AuditEntry) => ({
+  at: entry.at,
+  actor: entry.user,
+  role: entry.role,
+  key_id: entry.keyId,
+  session_id: entry.sessionId,
+  address: entry.address,
+  action: entry.action,
+  target: entry.target,
+  outcome: entry.outcome,
+  count: entry.count,
+  request_id: entry.requestId,
+});
 
 /** Newest first, from before the line `before`. */
 export async function listAudit(

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { type BudgetScope, budgetScopes, type Limits, microUsd } from '../domain/budget.ts';
 import type { CallKind } from '../domain/spending.ts';
+import { inserting } from './insert.ts';
 import { chunks } from './rows.ts';
 import type { ReservationTable, Schema } from './schema.ts';
 import { writeSetting } from './settings.ts';
@@ -32,6 +33,16 @@ export interface Reservation {
   readonly microUsd: number;
 }
 
+const insertOrHold = inserting<'budget_counters', Schema['budget_counters']>(
+  'budget_counters',
+  'on conflict (id) do update set spent = budget_counters.spent returning *',
+);
+const insertOrReplace = inserting(
+  'budget_counters',
+  'on conflict (id) do update set spent = excluded.spent, reserved = excluded.reserved, exhausted = excluded.exhausted, used_at = excluded.used_at',
+);
+const insertEach = inserting('budget_reservations');
+
 /**
  * The named counters, held until the transaction ends; those that do not exist yet begin at nothing. One statement takes
  * them all in the order of their names, so that two transactions never wait for each other.
@@ -39,12 +50,10 @@ export interface Reservation {
 export async function holdCounters(tx: Tx, ids: Iterable<string>): Promise<Map<string, Counter>> {
   const found = new Map<string, Counter>();
   for (const chunk of chunks([...new Set(ids)].sort())) {
-    const rows = await tx.db
-      .insertInto('budget_counters')
-      .values(chunk.map((id) => ({ id, spent: 0, reserved: 0, exhausted: 0, used_at: 0 })))
-      .onConflict((conflict) => conflict.column('id').doUpdateSet((row) => ({ spent: row.ref('budget_counters.spent') })))
-      .returningAll()
-      .execute();
+    const rows = await insertOrHold(
+      tx,
+      chunk.map((id) => ({ id, spent: 0, reserved: 0, exhausted: 0, used_at: 0 })),
+    );
     for (const { id, ...row } of rows) found.set(id, toCounter(row));
   }
   return found;
@@ -53,18 +62,10 @@ export async function holdCounters(tx: Tx, ids: Iterable<string>): Promise<Map<s
 /** Counters that the transaction holds, as they are now. */
 export async function saveCounters(tx: Tx, counters: ReadonlyMap<string, Counter>, at: number): Promise<void> {
   for (const chunk of chunks([...counters].sort(([a], [b]) => (a < b ? -1 : 1)))) {
-    await tx.db
-      .insertInto('budget_counters')
-      .values(chunk.map(([id, { spent, reserved, exhausted }]) => ({ id, spent, reserved, exhausted: exhausted ? 1 : 0, used_at: at })))
-      .onConflict((conflict) =>
-        conflict.column('id').doUpdateSet((row) => ({
-          spent: row.ref('excluded.spent'),
-          reserved: row.ref('excluded.reserved'),
-          exhausted: row.ref('excluded.exhausted'),
-          used_at: row.ref('excluded.used_at'),
-        })),
-      )
-      .execute();
+    await insertOrReplace(
+      tx,
+      chunk.map(([id, { spent, reserved, exhausted }]) => ({ id, spent, reserved, exhausted: exhausted ? 1 : 0, used_at: at })),
+    );
   }
 }
 
@@ -88,7 +89,7 @@ export async function forgetCounters(tx: Tx, before: number): Promise<number> {
 }
 
 export async function insertReservations(tx: Tx, reservations: readonly Reservation[]): Promise<void> {
-  for (const chunk of chunks(reservations)) await tx.db.insertInto('budget_reservations').values(chunk.map(toRow)).execute();
+  for (const chunk of chunks(reservations)) await insertEach(tx, chunk.map(toRow));
 }
 
 /** Ends reservations; answers which of them there were. */

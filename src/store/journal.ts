@@ -2,26 +2,27 @@ import { type Kysely, sql } from 'kysely';
 import type { JournalEvent, NewEvent, Position } from '../domain/event.ts';
 import type { Denial } from '../domain/round.ts';
 import type { Tier } from '../domain/tier.ts';
+import { inserting } from './insert.ts';
 import { chunks } from './rows.ts';
 import type { EventTable, Schema } from './schema.ts';
 import type { Store, Tx } from './store.ts';
+
+const insertEvents = inserting('events');
 
 /** Appends events in the order given, in the transaction of the change that they tell of. */
 export async function append(tx: Tx, events: readonly NewEvent[], now: number): Promise<void> {
   if (events.length === 0) return;
   for (const chunk of chunks(events, 1_000)) {
-    await tx.db
-      .insertInto('events')
-      .values(
-        chunk.map(({ type, data, taskId, runId }) => ({
-          at: now,
-          type,
-          task_id: taskId ?? null,
-          run_id: runId ?? null,
-          data: JSON.stringify(data),
-        })),
-      )
-      .execute();
+    await insertEvents(
+      tx,
+      chunk.map(({ type, data, taskId, runId }) => ({
+        at: now,
+        type,
+        task_id: taskId ?? null,
+        run_id: runId ?? null,
+        data: JSON.stringify(data),
+      })),
+    );
   }
   tx.touch('journal');
 }

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { utcDay } from '../domain/budget.ts';
 import type { CallEnd, LedgerEntry, Spending, UsageDimension } from '../domain/spending.ts';
 import { type Counter, holdCounters, noCounter, type Reservation, reservationsWithout, saveCounters, takeReservations } from './budgets.ts';
+import { inserting } from './insert.ts';
 import { chunks } from './rows.ts';
 import type { LedgerTable, Schema, UsageSums } from './schema.ts';
 import type { Tx } from './store.ts';
@@ -32,6 +33,8 @@ export function chargesOf({
 
 /** The one counter of tokens that is a cap, so that what a call may take is held against it. */
 export const isProactive = (id: string): boolean => id.startsWith('proactive:');
+
+const insertEntries = inserting('token_ledger');
 
 /**
  * Enters calls into the ledger and turns what was reserved for them into what they cost. A reservation that is not there
@@ -71,7 +74,7 @@ export async function book(
   }
   if (valid.length > 0) await saveCounters(tx, after, Math.max(...valid.map(({ entry }) => entry.at)));
   const entered = valid.map(({ entry }) => entry);
-  for (const chunk of chunks(entered)) await tx.db.insertInto('token_ledger').values(chunk.map(toRow)).execute();
+  for (const chunk of chunks(entered)) await insertEntries(tx, chunk.map(toRow));
   // What never left the house is no call that anybody made.
   await addUp(
     tx,

@@ -51,10 +51,14 @@ class SqliteStore implements Store {
 
   private readonly writer: Database.Database;
   private readonly reader: Database.Database;
+  private readonly savepoint: Database.Statement;
+  private readonly release: Database.Statement;
 
   constructor(writer: Database.Database, reader: Database.Database) {
     this.writer = writer;
     this.reader = reader;
+    this.savepoint = writer.prepare('savepoint change');
+    this.release = writer.prepare('release change');
     this.write_ = new Kysely<Schema>({ dialect: queriesOn(writer) });
     this.read = new Kysely<Schema>({ dialect: translating(queriesOn(reader), translate) });
   }
@@ -98,7 +102,9 @@ class SqliteStore implements Store {
     const verdicts: Verdict[] = [];
     try {
       await patiently(() => this.writer.exec('begin immediate'));
-      for (const pending of group) await this.apply(pending, touched, verdicts);
+      // What fails alone is undone with the transaction.
+      const apart = group.length > 1;
+      for (const pending of group) await this.apply(pending, apart, touched, verdicts);
       this.writer.exec('commit');
     } catch (cause) {
       // The group as a whole failed: nothing of it is stored, and each is told so.
@@ -111,21 +117,21 @@ class SqliteStore implements Store {
     this.news.tell(touched);
   }
 
-  private async apply(pending: Pending, touched: Set<Topic>, verdicts: Verdict[]): Promise<void> {
+  private async apply(pending: Pending, apart: boolean, touched: Set<Topic>, verdicts: Verdict[]): Promise<void> {
     const own = new Set<Topic>();
     // One writer at a time is every lock there could be.
     const tx: Tx = { db: this.write_, dialect: 'sqlite', lock: async () => undefined, touch: (topic) => own.add(topic) };
-    this.writer.exec('savepoint change');
+    if (apart) this.savepoint.run();
     try {
       const value = await pending.change(tx);
-      this.writer.exec('release change');
+      if (apart) this.release.run();
       for (const topic of own) touched.add(topic);
       verdicts.push({ pending, value });
     } catch (cause) {
       // A full disk makes SQLite roll the whole transaction back; then the group has failed, not this change alone.
-      if (!this.writer.inTransaction) throw cause;
+      if (!apart || !this.writer.inTransaction) throw cause;
       this.writer.exec('rollback to change');
-      this.writer.exec('release change');
+      this.release.run();
       pending.reject(translate(cause));
     }
   }

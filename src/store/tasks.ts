@@ -2,6 +2,7 @@ import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Reason } from '../domain/outcome.ts';
 import type { Priority, Task, TaskState, TaskStatus } from '../domain/task.ts';
 import { rankOf } from '../domain/task.ts';
+import { inserting } from './insert.ts';
 import { chunks, fromJson, type Page, pageOf, toJson } from './rows.ts';
 import type { Schema, TaskTable } from './schema.ts';
 import type { Tx } from './store.ts';
@@ -23,19 +24,16 @@ const scanLimit = 10_000;
 const queued = sql.lit('queued' as const);
 const delayed = sql.lit('delayed' as const);
 
+const insertNew = inserting<'tasks', { readonly id: string }>(
+  'tasks',
+  'on conflict (dedupe_key) where closed_at is null and dedupe_key is not null do nothing returning id',
+);
+
 /** Stores new tasks. Those whose dedupe key is held by an open task are left out; the ids of the stored come back. */
 export async function insertTasks(tx: Tx, tasks: readonly Task[]): Promise<ReadonlySet<string>> {
   const stored = new Set<string>();
   for (const chunk of chunks(tasks)) {
-    const rows = await tx.db
-      .insertInto('tasks')
-      .values(chunk.map(toRow))
-      .onConflict((conflict) =>
-        conflict.column('dedupe_key').where('closed_at', 'is', null).where('dedupe_key', 'is not', null).doNothing(),
-      )
-      .returning('id')
-      .execute();
-    for (const { id } of rows) stored.add(id);
+    for (const { id } of await insertNew(tx, chunk.map(toRow))) stored.add(id);
   }
   return stored;
 }
