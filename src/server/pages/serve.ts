@@ -1,5 +1,6 @@
+import { hash } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
-import { html } from 'hono/html';
+import { html, raw } from 'hono/html';
 import type { HtmlEscapedString } from 'hono/utils/html';
 import type { AppEnv } from '../env.ts';
 import type { Pages } from './pages.ts';
@@ -54,11 +55,15 @@ export function servePages(pages: Pages, isRoute: (path: string) => boolean): Mi
   };
 }
 
-/** Until the dashboard is there. Reloads itself without a script. */
+/** A login link keeps its code behind the `#`: to a browser a refresh of such an address is a jump within the page, which loads nothing. */
+const reload = 'setTimeout(()=>location.reload(),1000)';
+const reloadHash = hash('sha256', reload, 'base64');
+
+/** Until the dashboard is there. Reloads itself, also without scripts. */
 function explain(context: Context<AppEnv>, why: string | undefined): Response | Promise<Response> {
   context.header(
     'content-security-policy',
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${reloadHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   );
   context.header('cache-control', 'no-store');
   if (why === undefined) context.header('retry-after', '2');
@@ -73,7 +78,7 @@ function explain(context: Context<AppEnv>, why: string | undefined): Response | 
 const page = (title: string, text: string, again: boolean): HtmlEscapedString | Promise<HtmlEscapedString> => html`<!doctype html>
 <html lang="en">
 <head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">${again ? html`<meta http-equiv="refresh" content="1">` : ''}
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">${again ? html`<script>${raw(reload)}</script><noscript><meta http-equiv="refresh" content="1"></noscript>` : ''}
 <title>Nightshift</title>
 <style>
 :root{color-scheme:light dark}
