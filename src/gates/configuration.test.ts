@@ -218,6 +218,7 @@ describe('weaker is', () => {
     ['a directory of tests that git ignores', 'a/.gitignore', undefined, 'tests/\n', /^hides tests\/$/],
     ['everything that git ignores', 'a/.gitignore', undefined, '*\n', /^hides \*$/],
     ['what configures pytest and is ignored', '.gitignore', 'x\n', 'x\n/conftest.py\n', /hides \/conftest\.py/],
+    ['tests that ESLint ignores', '.eslintignore', 'x\n', 'x\nsrc/*.ts\n', /hides src\/\*\.ts/],
     ['sources that nobody is shown', '.gitattributes', undefined, 'src/*.ts linguist-generated=true\n', /hides src\/\*\.ts/],
     ['sources that are no text', '.gitattributes', undefined, '*.py -diff\n', /hides \*\.py/],
 
@@ -294,6 +295,8 @@ describe('weaker is not', () => {
       '  - uses: actions/checkout@v4\n',
     ],
     ['what everybody ignores', '.gitignore', 'x\n', 'x\ndist/\n*.log\n.env\nnode_modules\n__pycache__/\ncoverage/\n'],
+    ['a package that another one is not to bring', 'build.gradle.kts', 'a\n', 'a\nb { exclude(group = "x", module = "y") }\n'],
+    ['what may fail beside the gates', 'Makefile', 'test:\n\ta\n', 'test:\n\ta\nclean:\n\tpkill x || true\n'],
     ['the ends of lines', '.gitattributes', undefined, '* text=auto\n*.png binary\n*.ts text\n'],
     ['a switch that was there before', 'tsconfig.json', '{\n"skipLibCheck": true\n}', '{\n  "skipLibCheck": true\n}'],
   ])('%s', async (_name, path, before, now) => {

@@ -154,7 +154,8 @@ function partFor({ path }: Pick<Edit, 'path'>, text: string): string {
     return ['jest', 'vitest', 'eslintConfig', 'nyc', 'c8', 'mocha', 'ava'].map((key) => blockOf(text, key)).join('\n');
   if (name.startsWith('vite.config')) return blockOf(text, 'test');
   if (name === 'pyproject.toml' || name === 'setup.cfg' || name === 'tox.ini') return toolSections(text);
-  return ci.test(path) ? '' : text;
+  // There such words are about packages.
+  return ci.test(path) || /^(?:pom\.xml|build\.gradle|[Mm]akefile|noxfile)/.test(name) ? '' : text;
 }
 
 function blockOf(text: string, key: string): string {
@@ -253,7 +254,9 @@ function loosened(lines: readonly ChangedLine[]): readonly Finding[] {
   const count = new Map<string, number>();
   const found = lines.flatMap(({ path, kind, line, text }) => {
     if (!configuration.test(path)) return [];
-    return looser.flatMap((form) => {
+    // What it takes lightly beside its gates is its own affair; those are held against what they were.
+    const forms = /(?:^|\/)(?:[Mm]akefile|package\.json)$/.test(path) ? looser.slice(0, -1) : looser;
+    return forms.flatMap((form) => {
       const what = form.exec(text)?.[1];
       if (what === undefined) return [];
       const key = `${path}\n${what}`;
@@ -290,7 +293,7 @@ const shownToNobody = /\s(?:-diff|binary|-text|linguist-(?:generated|vendored)(?
 /** Work that git does not take or that nobody is shown: tests use it all the same. */
 function hidden(lines: readonly ChangedLine[]): readonly Finding[] {
   return lines.flatMap(({ path, kind, line, text }) => {
-    const [, file] = /(?:^|\/)\.git(ignore|attributes)$/.exec(path) ?? [];
+    const [, file] = /(?:^|\/)\.(?:git|eslint|stylelint)(ignore|attributes)$/.exec(path) ?? [];
     const pattern = text.trim().split(/\s+/)[0] ?? '';
     if (kind !== 'added' || file === undefined || pattern === '' || /^[#!]/.test(pattern) || made.test(pattern)) return [];
     if (file === 'attributes' && !shownToNobody.test(text)) return [];
