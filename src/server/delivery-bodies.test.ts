@@ -13,6 +13,7 @@ import { problemOf } from './problem.ts';
 const limits = { small: 100, longest: 1_000, room: 4_000, share: 2_000, withinMs: 10_000 };
 
 let clock: ManualClock;
+let app: Hono<AppEnv>;
 let server: Server;
 /** Those whose bodies are there, and which wait for their end. */
 let arrived: { readonly length: number; readonly end: (refuse?: boolean) => void }[];
@@ -24,7 +25,7 @@ beforeEach(async () => {
   arrived = [];
   begun = 0;
   const takeBody = takeBodies(clock, limits);
-  const app = new Hono<AppEnv>();
+  app = new Hono<AppEnv>();
   app.onError((error, context) => problemOf(context, error, silentLog));
   app.post('/', async (context) => {
     begun += 1;
@@ -114,6 +115,26 @@ test('waits for no body longer than it says, and gives its room to the next', as
   for (const { answer } of slow) expect(await answer).toMatchObject({ status: 408, code: 'too-slow' });
   expect(await attempt('c')).toBe(200);
   expect(clock.pending).toBe(0);
+});
+
+test('gives no room to what comes after it was told that it is late', async () => {
+  for (const from of ['a', 'b', 'a', 'b']) {
+    let more = (_bytes: number): void => undefined;
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        more = (bytes) => controller.enqueue(Buffer.alloc(bytes));
+      },
+    });
+    const headers = { from, 'transfer-encoding': 'chunked' };
+    const answer = app.request('/', { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+    more(50);
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(limits.withinMs);
+    expect((await answer).status).toBe(408);
+    more(200);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await attempt('c')).toBe(200);
 });
 
 test('does not wait for a small body for ever either', async () => {

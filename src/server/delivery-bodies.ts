@@ -59,6 +59,7 @@ export function takeBodies(clock: Clock, { small, longest, room, share, withinMs
 
   return async (context, address, use) => {
     let leave: (() => void) | undefined;
+    let over = false;
     try {
       const size = announced(context);
       if (size !== undefined && size > longest) throw tooLong(context, longest);
@@ -67,6 +68,7 @@ export function takeBodies(clock: Clock, { small, longest, room, share, withinMs
         size !== undefined && size <= small
           ? context.req.raw.arrayBuffer().then((bytes) => Buffer.from(bytes))
           : inPieces(context.req.raw, (sofar) => {
+              if (over) throw cutOff();
               if (sofar > longest) throw tooLong(context, longest);
               if (sofar > small) leave ??= enter(context, address, longest);
             });
@@ -75,6 +77,7 @@ export function takeBodies(clock: Clock, { small, longest, room, share, withinMs
       if (leave && error instanceof Refused) wastes.take(address);
       throw error;
     } finally {
+      over = true;
       leave?.();
     }
   };
