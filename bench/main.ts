@@ -50,7 +50,7 @@ const names = suites.flatMap((suite) => suite.names);
 const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--minutes N] [--json FILE] [--readme]
   --quick      small sizes, in two minutes: shows that it works, not how fast
   --only NAME  ${names.join(', ')}
-  --minutes N  for how long "load" loads a server of each kind
+  --minutes N  for how long "load-leaks" loads a server of each kind
   --json FILE  writes the figures there as well
   --readme     puts them in bench/README.md, in place of the last ones
 `;

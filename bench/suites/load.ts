@@ -14,9 +14,14 @@ const windows = 20;
 const settledShare = 1 / 3;
 
 export const load: Suite = {
-  names: ['load'],
-  async run(bench) {
-    return [await api(bench), await watchers(bench), await endurance(bench)];
+  names: ['load', 'load-api', 'load-watchers', 'load-leaks'],
+  async run(bench, wanted) {
+    const parts = { 'load-api': api, 'load-watchers': watchers, 'load-leaks': endurance };
+    const sections: Section[] = [];
+    for (const [name, measure] of Object.entries(parts)) {
+      if (wanted.has('load') || wanted.has(name)) sections.push(await measure(bench));
+    }
+    return sections;
   },
 };
 
