@@ -42,7 +42,7 @@ describe('the command line', () => {
   test('introduces its commands, the environment it reads and its exit codes', async () => {
     const { code, out } = await desk.call(['--help']);
     expect(code).toBe(0);
-    for (const command of commands) expect(out).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const command of commands) expect(out).toMatch(new RegExp(`^  ${command}[ |]`, 'm'));
     expect(out).toContain('NIGHTSHIFT_URL');
     expect(out).toMatch(/^ {2}4 +the server does not accept the API key/m);
   });

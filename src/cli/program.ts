@@ -8,6 +8,7 @@ import { version } from './version.ts';
 
 interface Entry {
   readonly name: string;
+  readonly alias?: string;
   readonly summary: string;
   readonly load: () => Promise<{ readonly define: Define }>;
 }
@@ -17,7 +18,7 @@ const groups: Readonly<Record<string, readonly Entry[]>> = {
   'Server:': [
     { name: 'up', summary: 'start the server', load: () => import('./up.ts') },
     { name: 'demo', summary: 'watch an agent repair a sample repository; needs no key', load: () => import('./demo.ts') },
-    { name: 'doctor', summary: 'check that everything the server needs is there', load: () => import('./doctor.ts') },
+    { name: 'doctor', alias: 'healthcheck', summary: 'check that everything the server needs is there', load: () => import('./doctor.ts') },
     { name: 'backup', summary: 'make a backup while the server works, or list those there are', load: () => import('./backup.ts') },
     { name: 'restore', summary: 'put a backup into an empty home', load: () => import('./restore.ts') },
     { name: 'config', summary: 'show the settings and where each comes from', load: () => import('./config.ts') },
@@ -110,12 +111,13 @@ async function createProgram(session: Session, words: readonly string[] | 'all')
     .addHelpText('after', closing());
   for (const [group, entries] of Object.entries(groups)) {
     program.commandsGroup(group);
-    for (const { name, summary, load } of entries) {
+    for (const { name, alias, summary, load } of entries) {
       const command = program
         .command(name)
         .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`)
         .summary(summary);
-      if (words === 'all' || words.includes(name)) (await load()).define(command, session);
+      if (alias !== undefined) command.alias(alias);
+      if (words === 'all' || words.includes(name) || words.includes(alias ?? name)) (await load()).define(command, session);
     }
   }
   return program.helpCommand('help [command]', 'show the help of a command');

@@ -6,6 +6,7 @@ import { newestEventAt } from '../store/journal.ts';
 import { readSetting, writeSetting } from '../store/settings.ts';
 import { outboxStanding } from '../store/standing.ts';
 import type { Store } from '../store/store.ts';
+import { schemaVersions } from '../store/version.ts';
 import type { Check } from './health.ts';
 
 export interface CheckParts {
@@ -30,10 +31,12 @@ export interface CheckParts {
 /** What a running server can say of itself; what can be told from outside of it is in `nightshift doctor`. */
 export const checksOf = (parts: CheckParts): readonly Check[] => [
   { name: 'store', examine: () => store(parts) },
+  { name: 'migrations', examine: () => schema(parts) },
   { name: 'integrity', examine: (signal) => integrity(parts, signal) },
   { name: 'disk', examine: () => disk(parts) },
   { name: 'clock', examine: () => clock(parts) },
   { name: 'git', examine: (signal) => git(parts, signal) },
+  { name: 'tools', examine: (signal) => tools(parts, signal) },
   { name: 'sandbox', examine: () => sandbox(parts) },
   { name: 'providers', examine: (signal) => providers(parts, signal) },
   { name: 'sources', examine: async () => sources(parts) },
@@ -53,6 +56,16 @@ async function store({ store: target, clock: time, node }: CheckParts): Promise<
     return failure('store', 'what was written was not read back', 'Stop the server and look at the database and its disk.');
   const found = `${target.dialect}, written and read in ${ms} ms`;
   return ms < 1_000 ? ok('store', found) : warning('store', found, 'Its disk or its network is slow.');
+}
+
+async function schema({ store: { read } }: CheckParts): Promise<Finding> {
+  const { there, known } = await schemaVersions(read);
+  if (there === known) return ok('migrations', `version ${there}, up to date`);
+  return failure(
+    'migrations',
+    `the database is at version ${there}, and this server knows ${known}`,
+    'Another server is newer than this one: update this one too (docs/operations/deploy.md).',
+  );
 }
 
 async function integrity({ findDamage }: CheckParts, signal: AbortSignal): Promise<Finding> {
@@ -85,13 +98,32 @@ async function clock({ store: journal, clock: time }: CheckParts): Promise<Findi
     : ok('clock', new Date(time.now()).toISOString());
 }
 
-async function git({ path, clock: time }: CheckParts, signal: AbortSignal): Promise<Finding> {
-  const running = start({ argv: ['git', '--version'], cwd: '/', env: { PATH: path } }, time, signal);
+async function git(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
+  const version = await versionOf('git', parts, signal);
+  if (version !== undefined) return ok('git', version.replace('git version ', ''));
+  return failure('git', 'git does not start', 'Without git no repository can be worked on. Install it (Debian: apt install git).');
+}
+
+/** Without these no backup is made, and none put back. */
+async function tools(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
+  const wanted = ['tar', 'gzip', ...(parts.store.dialect === 'postgres' ? ['pg_dump', 'pg_restore'] : [])];
+  const found = await Promise.all(wanted.map(async (name) => ({ name, there: (await versionOf(name, parts, signal)) !== undefined })));
+  const missing = found.flatMap(({ name, there }) => (there ? [] : [name]));
+  if (missing.length === 0) return ok('tools', wanted.join(', '));
+  return failure(
+    'tools',
+    `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing`,
+    'No backup can be made without. Install what is missing (Debian: apt install tar gzip postgresql-client).',
+  );
+}
+
+/** The first line of what a program says of itself; undefined when it does not start. */
+async function versionOf(program: string, { path, clock: time }: CheckParts, signal: AbortSignal): Promise<string | undefined> {
+  const running = start({ argv: [program, '--version'], cwd: '/', env: { PATH: path } }, time, signal);
   let said = '';
   for await (const chunk of running.stdout) said += chunk.toString();
   const exit = await running.exit;
-  if (exit.kind === 'exited' && exit.code === 0) return ok('git', said.trim().replace('git version ', ''));
-  return failure('git', 'git does not start', 'Without git no repository can be worked on. Install it (Debian: apt install git).');
+  return exit.kind === 'exited' && exit.code === 0 ? said.trim().split('\n')[0] : undefined;
 }
 
 async function sandbox(parts: CheckParts): Promise<Finding> {

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
+import { sql } from 'kysely';
 import { afterEach, describe, expect, test } from 'vitest';
 import { figure } from '../support/prometheus.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -32,10 +33,12 @@ for (const dialect of dialects) {
     });
     expect(last.checks.map(({ check }) => check)).toEqual([
       'store',
+      'migrations',
       'integrity',
       'disk',
       'clock',
       'git',
+      'tools',
       'sandbox',
       'providers',
       'sources',
@@ -88,5 +91,23 @@ describe('an examination', () => {
     const found = (await examine()).checks.find(({ check }) => check === 'integrity');
     expect(found).toMatchObject({ verdict: 'failure', remedy: expect.stringContaining('backup') });
     expect((await server.api.call('GET', '/health')).status).toBe(200);
+  });
+});
+
+test('a database that a newer server has come to is told, with what to do', async () => {
+  database = await createDatabase('sqlite');
+  server = await startTestServer(database);
+  const other = await database.open();
+  await other.write(
+    async (tx) => void (await sql`insert into schema_migrations (version, name) values (9999, 'of tomorrow')`.execute(tx.db)),
+  );
+  await other.close();
+  // The one that was under way at the start may have looked before.
+  const found = await until('an examination that sees it', async () =>
+    (await examine()).checks.find(({ check, verdict }) => check === 'migrations' && verdict === 'failure'),
+  );
+  expect(found).toMatchObject({
+    found: expect.stringContaining('9999'),
+    remedy: expect.stringContaining('update this one too'),
   });
 });
