@@ -144,7 +144,7 @@ function Velocity({ trends, byWeek }: WorkProps): ReactNode {
   return (
     <Chart
       title="Velocity"
-      about={`Tasks that ended in each ${byWeek ? 'week' : 'day'}, by how they did.`}
+      about={`Tasks that ended ${byWeek ? 'in each week' : 'on each day'}, by how they did.`}
       kind="stacked"
       along={byWeek ? 'Week' : 'Day'}
       format={whole}

@@ -25,7 +25,8 @@ function coarse(ms: number): string {
   if (minutes < 1) return `${Math.floor(ms / 1_000)} s`;
   if (minutes < 60) return `${Math.floor(minutes)} min`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
-  return `${Math.floor(minutes / 1_440)} days`;
+  const days = Math.floor(minutes / 1_440);
+  return days < 2 * 365 ? `${days} days` : `${Math.floor(days / 365)} years`;
 }
 
 export const clockTime = (when: number | string): string =>
