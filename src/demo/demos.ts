@@ -59,8 +59,9 @@ export function createDemos(parts: DemoParts): Demos {
   async function start(requestedBy: string): Promise<DemoStart> {
     const [open] = await findOpenByKey(store.read, [dedupeKey]);
     if (open) return { kind: 'already', task: open };
-    swept = false;
     const folder = await mkdtemp(join(directory, prefix));
+    // Not before it is there: a sweep under way would not find it, and think that there is nothing.
+    swept = false;
     let begun: DemoStart | undefined;
     try {
       begun = await begin(folder, requestedBy);

@@ -9,7 +9,7 @@ import { findSubscription, forgetSubscription, listSubscriptions, saveSubscripti
 import { runsOfTasks } from '../store/runs.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { encrypted, isPublicKey } from './encrypt.ts';
-import { postTo, whyNotTold } from './post.ts';
+import { notPublic, postTo, whyNotTold } from './post.ts';
 import { authorisation, type PushKey } from './vapid.ts';
 
 /** Tells browsers what waits for a person, also when no page is open. */
@@ -50,9 +50,9 @@ export function createPush(parts: PushParts): Push {
     const body = encrypted(Buffer.from(JSON.stringify(note)), { p256dh, auth });
     const headers = { authorization: authorisation(key, { endpoint, contact, now: clock.now() }), topic: topicOf(note) };
     const answer = await postTo({ endpoint, ownServices }, { headers, body }, signal);
-    if (answer !== 'gone') return answer;
-    await store.write((tx) => forgetSubscription(tx, recipient, endpoint));
-    return nobody;
+    const lost = answer === 'gone' || (answer.kind === 'refused' && answer.code === notPublic);
+    if (lost) await store.write((tx) => forgetSubscription(tx, recipient, endpoint));
+    return answer === 'gone' ? nobody : answer;
   }
 
   return {

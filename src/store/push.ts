@@ -13,9 +13,12 @@ export async function saveSubscription(tx: Tx, subscription: PushSubscription, n
   await tx.db.insertInto('push_subscriptions').values({ session_id: sessionId, endpoint, p256dh, auth, mark, created_at: now }).execute();
 }
 
-/** Of sessions that still last. */
+/** Nobody has so many browsers; without a bound, one who signs in again and again would make every event dear. */
+const most = 100;
+
+/** Of sessions that still last, the newest. */
 export async function listSubscriptions(db: Kysely<Schema>, mark: string, now: number): Promise<readonly PushSubscription[]> {
-  const rows = await living(db, now).where('mark', '=', mark).orderBy('session_id').execute();
+  const rows = await living(db, now).where('mark', '=', mark).orderBy('session_id', 'desc').limit(most).execute();
   return rows.map(toSubscription);
 }
 
