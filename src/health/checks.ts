@@ -110,7 +110,9 @@ async function tools(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
   const found = await Promise.all(wanted.map(async (name) => ({ name, there: (await versionOf(name, parts, signal)) !== undefined })));
   const missing = found.flatMap(({ name, there }) => (there ? [] : [name]));
   if (missing.length === 0) return ok('tools', wanted.join(', '));
-  return failure(
+  // Whoever makes backups otherwise may do without.
+  const missed = parts.backupsWanted ? failure : warning;
+  return missed(
     'tools',
     `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing`,
     'No backup can be made without. Install what is missing (Debian: apt install tar gzip postgresql-client).',
