@@ -30,6 +30,7 @@ export interface Task {
   readonly budgetUsd: number | null;
   readonly verify: readonly string[] | null;
   readonly doneWhen: string | null;
+  readonly maxRounds: number | null;
   readonly engine: string | null;
   readonly profile: string;
   readonly tier: Tier | null;

@@ -142,6 +142,7 @@ function taskFields(task: Task, now: number): readonly Field[] {
     ['labels', oneLine(task.labels.join(', '))],
     ['verify', task.verify && oneLine(task.verify.join(' '))],
     ['done when', task.doneWhen && oneLine(task.doneWhen)],
+    ['rounds', task.maxRounds === null ? null : `at most ${task.maxRounds}`],
     ['budget', task.budgetUsd === null ? null : `$${task.budgetUsd.toFixed(2)}`],
     ['dedupe key', task.dedupeKey && oneLine(task.dedupeKey)],
     ['from', `${oneLine(task.source)}, asked for by ${oneLine(task.requestedBy)}`],

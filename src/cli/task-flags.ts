@@ -19,6 +19,7 @@ export interface TaskFlags {
   readonly budget?: string;
   readonly verify?: string;
   readonly doneWhen?: string;
+  readonly rounds?: string;
   readonly engine?: string;
   readonly attempts?: string;
   readonly needsApproval?: true;
@@ -41,6 +42,7 @@ export const taskFlags = (command: Command): Command =>
     .option('--budget <usd>', 'most it may cost, in US dollars')
     .option('--verify <command>', 'command that must exit with 0 for the work to count')
     .option('--done-when <text>', 'when it is done, in words; a reviewer judges the work by it')
+    .option('--rounds <n>', 'how often an agent may try to make the gates green')
     .option('--engine <name>', 'engine to run it with')
     .option('--attempts <n>', 'how often it is tried by itself (default: 3)')
     .option('--needs-approval', 'wait until somebody approves it')
@@ -64,8 +66,9 @@ export async function taskOf(title: string, flags: TaskFlags, { terminal }: Sess
     budgetUsd: flags.budget === undefined ? undefined : amountOf(flags.budget),
     verify: flags.verify,
     doneWhen: flags.doneWhen,
+    maxRounds: flags.rounds === undefined ? undefined : countOf('--rounds', flags.rounds),
     engine: flags.engine,
-    maxAttempts: flags.attempts === undefined ? undefined : countOf(flags.attempts),
+    maxAttempts: flags.attempts === undefined ? undefined : countOf('--attempts', flags.attempts),
     needsApproval: flags.needsApproval,
     profile: flags.profile,
     tier: flags.tier,
@@ -111,9 +114,9 @@ export function timeOf(text: string, now: number, flag = '--not-before'): string
   return new Date(at).toISOString();
 }
 
-function countOf(text: string): number {
+function countOf(flag: string, text: string): number {
   if (/^\d{1,4}$/.test(text)) return Number(text);
-  throw misused(`--attempts must be a number such as 3, not ${JSON.stringify(text)}.`);
+  throw misused(`${flag} must be a number such as 3, not ${JSON.stringify(text)}.`);
 }
 
 export function amountOf(text: string): number {

@@ -22,7 +22,7 @@ describe('new', () => {
     const task = await submit(
       ...['every field', '--repository', '/srv/shop', '--ref', 'main', '--priority', 'high', '--depends-on', first.id],
       ...['--not-before', '2099-01-01T00:00:00Z', '--dedupe-key', 'k1', '--budget', '2.50', '--verify', 'npm test', '--engine', 'command'],
-      ...['--done-when', 'it says two'],
+      ...['--done-when', 'it says two', '--rounds', '4'],
     );
     expect(task).toMatchObject({
       title: 'every field',
@@ -36,6 +36,7 @@ describe('new', () => {
       budgetUsd: 2.5,
       verify: ['npm', 'test'],
       doneWhen: 'it says two',
+      maxRounds: 4,
       engine: 'command',
       status: 'blocked',
     });

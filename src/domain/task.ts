@@ -54,6 +54,8 @@ export interface Task extends TaskState {
   readonly verify: readonly string[] | null;
   /** When it is done, in words: what a reviewer judges the evidence by. */
   readonly doneWhen: string | null;
+  /** How often an agent may try to make its gates green; null is what the repository or the server says. */
+  readonly maxRounds: number | null;
   readonly engine: string | null;
   /** The name of the profile it runs with. */
   readonly profile: string;

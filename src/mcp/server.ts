@@ -39,6 +39,7 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
         priority: z.enum(priorities).optional().describe('Default: medium.'),
         dependsOn: z.array(z.string()).max(1_000).optional().describe('Ids of tasks that must succeed first.'),
         doneWhen: z.string().max(4_000).optional().describe('When it is done, in words; the work is judged by it.'),
+        maxRounds: z.number().int().min(1).max(100).optional().describe('How often an agent may try to make the gates green.'),
         budgetUsd: z.number().positive().optional().describe('The most that it may cost.'),
         needsApproval: z.boolean().optional().describe('Wait until a person approves it.'),
         profile: z.string().max(40).optional().describe('The agent profile to run it with.'),

@@ -133,6 +133,7 @@ function taskOf(wish: Wish, profile: Profile, id: string, statuses: ReadonlyMap<
     budgetUsd: wish.budgetUsd ?? (wish.needsApproval ? null : profile.budgetUsd),
     verify: wish.verify ?? null,
     doneWhen: wish.doneWhen ?? null,
+    maxRounds: wish.maxRounds ?? null,
     engine: wish.engine ?? null,
     profile: profile.name,
     tier: wish.tier ?? null,

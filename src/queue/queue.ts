@@ -24,6 +24,7 @@ export interface Wish {
   readonly budgetUsd?: number;
   readonly verify?: readonly string[];
   readonly doneWhen?: string;
+  readonly maxRounds?: number;
   readonly engine?: string;
   /** The name of a profile; without it, the default one. */
   readonly profile?: string;

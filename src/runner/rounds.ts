@@ -76,7 +76,7 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
 }
 
 const limitsOf = ({ gating: { limits }, byAgent, rounds, milliseconds }: RoundsParts): RoundLimits => ({
-  rounds: byAgent ? Math.min(rounds, limits.rounds ?? rounds) : 1,
+  rounds: byAgent ? rounds : 1,
   withoutProgress: 3,
   sameError: 5,
   milliseconds: Math.min(milliseconds, limits.minutes === undefined ? milliseconds : limits.minutes * 60_000),

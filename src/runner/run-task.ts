@@ -232,7 +232,7 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     runId: claim.run.id,
     repository: place.workspace ? (canonicalAddress(place.workspace.repository) ?? null) : null,
     byAgent: engine.converses,
-    rounds: parts.maxRounds,
+    rounds: claim.task.maxRounds ?? Math.min(parts.maxRounds, gating.limits.rounds ?? parts.maxRounds),
     milliseconds: 0.9 * limit.ms,
     usedMs: () => limit.used(),
     session: () => current.result.sessionId,

@@ -91,6 +91,7 @@ describe('the served OpenAPI document', () => {
         'budgetUsd',
         'verify',
         'doneWhen',
+        'maxRounds',
         'engine',
         'profile',
         'tier',

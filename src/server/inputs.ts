@@ -93,6 +93,9 @@ export const newTaskSchema = z
       .openapi({
         description: 'When it is done, in words. Told to the agent; a reviewer judges the evidence by it when all gates are green.',
       }),
+    maxRounds: z.number().int().min(1).max(100).optional().openapi({
+      description: 'How often an agent may try to make the gates green in one attempt. Default: what the repository or the server says.',
+    }),
     engine: oneLine(40).optional().openapi({ description: "Default: that of the profile, else the server's." }),
     profile: profileName.optional().openapi({ description: 'The profile to run it with. Default: `default`.' }),
     tier: z.enum(tiers).optional().openapi({ description: 'How much of a model it needs. Goes before what the profile says.' }),

@@ -41,6 +41,10 @@ export const taskSchema = z
     budgetUsd: z.number().nullable(),
     verify: z.array(z.string()).nullable(),
     doneWhen: z.string().nullable().openapi({ description: 'When it is done, in words.' }),
+    maxRounds: z
+      .number()
+      .nullable()
+      .openapi({ description: 'How often an agent may try to make its gates green, where the task says so.' }),
     engine: z.string().nullable(),
     profile: z.string(),
     tier: z.enum(tiers).nullable(),
@@ -469,6 +473,7 @@ export function taskView(task: Task, dependsOn: readonly string[], runs: readonl
     budgetUsd: task.budgetUsd,
     verify: task.verify === null ? null : [...task.verify],
     doneWhen: task.doneWhen,
+    maxRounds: task.maxRounds,
     engine: task.engine,
     profile: task.profile,
     tier: task.tier,

@@ -23,6 +23,7 @@ import { tasksByTime } from './migrations/022-tasks-by-time.ts';
 import { trends } from './migrations/024-trends.ts';
 import { push } from './migrations/025-push.ts';
 import { traces } from './migrations/027-traces.ts';
+import { roundsOfATask } from './migrations/028-rounds-of-a-task.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -51,6 +52,7 @@ export const migrations: readonly Migration[] = [
   push,
   trends,
   keptVerdicts,
+  roundsOfATask,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -114,6 +114,7 @@ const task = (id: string): Task => ({
   source: 'test',
   externalRef: null,
   doneWhen: null,
+  maxRounds: null,
   parentTaskId: null,
   title: 't',
   body: null,

@@ -99,6 +99,7 @@ export interface TaskTable {
   budget_usd: number | null;
   verify: string | null;
   done_when: string | null;
+  max_rounds: number | null;
   engine: string | null;
   requested_by: string;
   trust: Trust;

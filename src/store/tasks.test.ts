@@ -146,6 +146,7 @@ function taskNumber(i: number): Task {
     source: i % 1_000 === 3 ? 'github' : 'api',
     externalRef: null,
     doneWhen: null,
+    maxRounds: null,
     parentTaskId: null,
     title: `task ${i}`,
     body: null,

@@ -700,6 +700,7 @@ const past = {
   source: 'api',
   externalRef: null,
   doneWhen: null,
+  maxRounds: null,
   parentTaskId: null,
   body: null,
   repository: null,

@@ -222,6 +222,7 @@ function task(id: string, now: number): Parameters<typeof insertTasks>[1][number
     source: 'test',
     externalRef: null,
     doneWhen: null,
+    maxRounds: null,
     parentTaskId: null,
     title: 'Fix the test',
     body: null,

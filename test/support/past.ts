@@ -210,6 +210,7 @@ const verdictsOf = (passed: boolean, findings: number, redBefore: boolean, cover
 const open: Omit<Task, 'id' | 'title' | 'source' | 'repository' | 'createdAt' | 'updatedAt'> = {
   externalRef: null,
   doneWhen: null,
+  maxRounds: null,
   parentTaskId: null,
   body: null,
   ref: null,

@@ -182,6 +182,18 @@ const ways: Readonly<Record<string, Way>> = {
     says: /6 rounds, which is the limit.*6 different states/,
   },
 
+  'gets another error each time, in a task that has two rounds': {
+    task: { maxRounds: 2 },
+    acts: ['one', 'two', 'three'].map((name) => ({
+      sh: `echo 'throw new Error("${name} is missing"); export const sum = 0;' > sum.js`,
+    })),
+    status: 'escalated',
+    code: 'round-limit',
+    red: ['tests'],
+    rounds: 2,
+    says: /2 rounds, which is the limit/,
+  },
+
   'takes the test script out of package.json': {
     on: 'red',
     acts: [{ sh: `printf '{"type":"module"}' > package.json` }],

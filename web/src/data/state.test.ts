@@ -16,6 +16,7 @@ const task = (more: Partial<TaskView> = {}): TaskView => ({
   source: 'api',
   externalRef: null,
   doneWhen: null,
+  maxRounds: null,
   parentTaskId: null,
   requestedBy: 'owner',
   trust: 'owner',
