@@ -18,12 +18,12 @@ import { checkpoints } from './migrations/016-checkpoints.ts';
 import { findings } from './migrations/017-findings.ts';
 import { notesByKind } from './migrations/018-notes-by-kind.ts';
 import { contracts } from './migrations/019-contracts.ts';
-import { keptVerdicts } from './migrations/020-kept-verdicts.ts';
-import { tasksByTime } from './migrations/022-tasks-by-time.ts';
-import { trends } from './migrations/024-trends.ts';
-import { push } from './migrations/025-push.ts';
-import { traces } from './migrations/027-traces.ts';
-import { roundsOfATask } from './migrations/028-rounds-of-a-task.ts';
+import { tasksByTime } from './migrations/020-tasks-by-time.ts';
+import { traces } from './migrations/021-traces.ts';
+import { push } from './migrations/022-push.ts';
+import { trends } from './migrations/023-trends.ts';
+import { keptVerdicts } from './migrations/024-kept-verdicts.ts';
+import { roundsOfATask } from './migrations/025-rounds-of-a-task.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
