@@ -5,7 +5,7 @@ import type { GateVerdict } from '../domain/gate.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
 import { weeksBetween } from '../domain/trend.ts';
 import { book, spendingOfRun } from './ledger.ts';
-import { trends } from './migrations/024-trends.ts';
+import { trends } from './migrations/023-trends.ts';
 import { insertRound } from './rounds.ts';
 import { insertRuns } from './runs.ts';
 import type { Store } from './store.ts';
