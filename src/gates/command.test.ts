@@ -25,7 +25,8 @@ interface World {
 async function verdictIn({ now, before, required = false, kind = 'tests', touches }: World): Promise<Partial<Evidence>> {
   const answers = [...now];
   const scene: Scene = {
-    change: touches === undefined ? undefined : ({ files: [{ path: touches }] } as unknown as Scene['change']),
+    change:
+      touches === undefined ? undefined : ({ files: [{ path: touches }], before: async () => undefined } as unknown as Scene['change']),
     run: async () => (answers.length > 1 ? answers.shift() : answers[0]) as CommandEnd,
     runBefore: async () => before,
     known: () => false,
@@ -47,6 +48,8 @@ describe('a command is', () => {
     ['red when nobody knows how it was before', { now: [counted(2, 'adds')] }, 'red'],
     ['red for fewer tests, with what chooses them changed', { now: [counted(2)], before: counted(3), touches: 'vitest.config.ts' }, 'red'],
     ['red for fewer tests than were red', { now: [counted(2)], before: counted(1, 'adds', 'divides'), touches: 'Makefile' }, 'red'],
+    ['red for tests that nobody counts any more', { now: [ended(0, '')], before: counted(3), touches: 'Makefile' }, 'red'],
+    ['green for tests that nobody has ever counted', { now: [ended(0, '')], before: ended(0, 'ok'), touches: 'Makefile' }, 'green'],
     ['green for as many', { now: [counted(3)], before: counted(2, 'adds'), touches: 'vitest.config.ts' }, 'green'],
     ['green for fewer tests otherwise', { now: [counted(2)], before: counted(3), touches: 'a.ts' }, 'green'],
     ['flaky when it ends well the second time', { now: [counted(2, 'adds'), counted(3)] }, 'flaky'],

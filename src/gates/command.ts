@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { GateExcuse, GateKind, TestCounts } from '../domain/gate.ts';
 import { failed } from '../domain/outcome.ts';
 import { blanked, signatureOf } from '../domain/signature.ts';
-import { touchesConfiguration } from './configuration.ts';
+import { mayRunOtherTests } from './configuration.ts';
 import { failuresIn } from './failures.ts';
 import { type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
 import { countsIn } from './test-report.ts';
@@ -63,12 +63,14 @@ export function commandGate(wish: CommandGateWish): Gate {
    * some out than anybody can recognise in the change.
    */
   const testsLost = async ({ change, runBefore }: Scene, now: TestCounts | null): Promise<Checked | undefined> => {
-    if (!wish.asMany || now === null || !change || !touchesConfiguration(change)) return undefined;
+    if (!wish.asMany || !change || !(await mayRunOtherTests(change))) return undefined;
     before ??= runBefore(wish).then((end) => end && asEnded(end));
     const base = await before;
     const was = base?.kind === 'ended' ? countsIn(base.output) : null;
-    if (was === null || ran(now) >= ran(was)) return undefined;
-    const summary = `${argv.join(' ')} ran ${ran(now)} tests; it was ${ran(was)} before, and what configures them is changed.`;
+    // One that no longer says how many there were may have run none.
+    const is = now ? ran(now) : 0;
+    if (was === null || is >= ran(was)) return undefined;
+    const summary = `${argv.join(' ')} ${now ? `ran ${is}` : 'tells of no'} tests; it was ${ran(was)} before, and what configures them is changed.`;
     return evidence({ passed: false, summary, command: argv, exitCode: 0, counts: now, signature: `${id}:fewer-tests` });
   };
 

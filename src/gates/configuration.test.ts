@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ChangedLine } from '../workspace/diff.ts';
-import { weakerConfiguration } from './configuration.ts';
+import { mayRunOtherTests, weakerConfiguration } from './configuration.ts';
 import type { Change } from './gate.ts';
 
-/** Whole files: every line of the one is removed, and every line of the other added. */
-function changeOf(path: string, before: string | undefined, now: string | undefined): Change {
+type Files = Readonly<Record<string, string>>;
+
+/** Whole files: every line of the one is removed, and every line of the other added. The others are as they were. */
+function changeOf(path: string, before: string | undefined, now: string | undefined, others: Files = {}): Change {
   const linesOf = (kind: ChangedLine['kind'], text = ''): ChangedLine[] =>
     text.split('\n').map((line, index) => ({ path, kind, line: index + 1, text: line }));
   const kept = new Set(before?.split('\n').filter((line) => now?.split('\n').includes(line)));
@@ -23,17 +25,17 @@ function changeOf(path: string, before: string | undefined, now: string | undefi
     lines: [...linesOf('removed', before), ...linesOf('added', now)].filter(({ text }) => text !== '' && !kept.has(text)),
     linesTruncated: false,
     eachAdded: async () => ({ ok: true }),
-    before: async () => before,
-    now: async () => now,
+    before: async (asked) => (asked === path ? before : others[asked]),
+    now: async (asked) => (asked === path ? now : others[asked]),
   };
 }
 
-const told = async (path: string, before: string | undefined, now: string | undefined): Promise<readonly string[]> =>
-  (await weakerConfiguration(changeOf(path, before, now))).map(({ text }) => text);
+const told = async (path: string, before: string | undefined, now: string | undefined, others?: Files): Promise<readonly string[]> =>
+  (await weakerConfiguration(changeOf(path, before, now, others))).map(({ text }) => text);
 const scripts = (of: Readonly<Record<string, string>>): string => JSON.stringify({ scripts: of });
 
 describe('weaker is', () => {
-  test.each<[string, string, string | undefined, string | undefined, RegExp]>([
+  test.each<[string, string, string | undefined, string | undefined, RegExp, Files?]>([
     [
       'another test script',
       'package.json',
@@ -239,13 +241,43 @@ describe('weaker is', () => {
     ],
     ['CI whose test never fails', '.gitlab-ci.yml', '  script:\n  - npm test\n', '  script:\n  - npm test || true\n', /mind less/],
     ['CI that is never run', '.github/workflows/ci.yml', 'jobs:\n', 'jobs:\n  if: false\n', /mind less \(if\)/],
-  ])('%s', async (_name, path, before, now, why) => {
-    expect(await told(path, before, now)).toContainEqual(expect.stringMatching(why));
+
+    ['a target whose commands are written anew', 'Makefile', 'lint:\n\truff\n', 'lint:\n\truff\nlint:\n\ttrue\n', /without "ruff"/],
+    ['a shell that only reads', 'Makefile', 'lint:\n\truff\n', '.SHELLFLAGS = -n -c\nlint:\n\truff\n', /no longer minds/],
+    ['a shell that is none', 'Makefile', 'lint:\n\truff\n', 'SHELL = /bin/true\nlint:\n\truff\n', /no longer minds/],
+    ['a file that make prefers', 'GNUmakefile', undefined, 'lint:\n\ttrue\n', /the place of the Makefile/, { Makefile: 'lint:\n\truff\n' }],
+    ['scripts in a shell that is none', '.npmrc', undefined, 'script-shell=/bin/true\n', /mind less \(script-shell\)/],
+    ['Maven that skips tests', '.mvn/maven.config', undefined, '-DskipTests\n', /mind less \(-DskipTests\)/],
+    [
+      'new settings of a linter that there is',
+      'eslint.config.js',
+      undefined,
+      "export default [{ ignores: ['src/a/**'] }];\n",
+      /leaves out more/,
+      { 'package.json': scripts({ lint: 'eslint .' }) },
+    ],
+    [
+      'new settings of a linter that only .nightshift.yaml names',
+      'biome.json',
+      undefined,
+      '{ "linter": { "enabled": false } }\n',
+      /mind less/,
+      { '.nightshift.yaml': 'gates: { lint: biome check }\n' },
+    ],
+    [
+      'tests that are left out, beside those that need not be covered',
+      'vitest.config.ts',
+      'export default { test: {} };',
+      "export default { test: { coverage: { exclude: ['**/*.test.ts'] }, exclude: ['**/*.test.ts'] } };",
+      /leaves out more/,
+    ],
+  ])('%s', async (_name, path, before, now, why, others) => {
+    expect(await told(path, before, now, others)).toContainEqual(expect.stringMatching(why));
   });
 });
 
 describe('weaker is not', () => {
-  test.each<[string, string, string | undefined, string | undefined]>([
+  test.each<[string, string, string | undefined, string | undefined, Files?]>([
     ['a script that does more', 'package.json', scripts({ test: 'vitest' }), scripts({ test: 'tsc && vitest' })],
     ['another build', 'package.json', scripts({ build: 'vite build' }), scripts({ build: 'vite build --mode x' })],
     [
@@ -299,8 +331,56 @@ describe('weaker is not', () => {
     ['what may fail beside the gates', 'Makefile', 'test:\n\ta\n', 'test:\n\ta\nclean:\n\tpkill x || true\n'],
     ['the ends of lines', '.gitattributes', undefined, '* text=auto\n*.png binary\n*.ts text\n'],
     ['a switch that was there before', 'tsconfig.json', '{\n"skipLibCheck": true\n}', '{\n  "skipLibCheck": true\n}'],
-  ])('%s', async (_name, path, before, now) => {
-    expect(await told(path, before, now)).toEqual([]);
+    ['what tools keep for themselves', '.gitignore', 'x\n', 'x\n.eslintcache\n.stylelintcache\ntests/output/\ne2e/screenshots\n'],
+    ['a shell that is one', 'Makefile', 'test:\n\ta\n', 'SHELL := /bin/bash\n.SHELLFLAGS := -eu -o pipefail -c\ntest:\n\ta\n'],
+    ['a test script that measures more', 'package.json', scripts({ test: 'vitest run' }), scripts({ test: 'vitest run --coverage' })],
+    [
+      'tests that need not be covered',
+      'vitest.config.ts',
+      'export default { test: {} };',
+      "export default { test: { coverage: { exclude: ['src/**/*.{test,spec}.ts', 'tests/**'] } } };",
+    ],
+    [
+      'the first settings of a linter',
+      'eslint.config.js',
+      undefined,
+      "export default [{ ignores: ['public/**'], rules: { 'no-console': 'off' } }];\n",
+    ],
+    [
+      'the settings of a new package',
+      'packages/b/tsconfig.json',
+      undefined,
+      '{\n"compilerOptions": {\n"skipLibCheck": true },\n"exclude": ["**/*.test.ts"] }\n',
+      { 'package.json': scripts({ types: 'tsc -b', test: 'vitest' }) },
+    ],
+    [
+      'more CI',
+      '.github/workflows/e2e.yml',
+      undefined,
+      'jobs:\n  - run: npm run e2e || true\n',
+      { 'package.json': scripts({ test: 'vitest' }) },
+    ],
+  ])('%s', async (_name, path, before, now, others) => {
+    expect(await told(path, before, now, others)).toEqual([]);
+  });
+});
+
+describe('other tests may be run', () => {
+  const others: Files = {
+    'package.json': scripts({ test: 'npm run unit', unit: 'node ./scripts/unit.js', start: 'node src/a.js' }),
+    Makefile: 'test:\n\tsh tools/test.sh\n',
+  };
+  test.each<[string, boolean]>([
+    ['vitest.config.ts', true],
+    ['.npmrc', true],
+    ['.cargo/config.toml', true],
+    ['gradlew', true],
+    ['tests/conftest.py', true],
+    ['scripts/unit.js', true],
+    ['tools/test.sh', true],
+    ['src/a.js', false],
+  ])('when %s is changed: %s', async (path, may) => {
+    expect(await mayRunOtherTests(changeOf(path, 'a', 'b', others))).toBe(may);
   });
 });
 

@@ -1,7 +1,8 @@
 import type { Finding } from '../domain/gate.ts';
 import type { ChangedFile, ChangedLine } from '../workspace/diff.ts';
-import { isReal, parseManifest, scriptNames } from './detect.ts';
+import { detectGates, isReal, parseManifest, scriptNames } from './detect.ts';
 import type { Change } from './gate.ts';
+import { gatesFile } from './settings.ts';
 import { isTest, source } from './test-files.ts';
 
 /** Files that say what the gates are, or what of the files they look at. */
@@ -9,17 +10,37 @@ export const configuration =
   /(?:^|\/)(?:package\.json|tsconfig[\w.-]*\.json|jsconfig\.json|biome\.jsonc?|\.?(?:eslint|oxlint|prettier|stylelint)[\w.-]*|(?:vitest|vite|jest|karma|playwright|cypress|mocha)\.(?:config|workspace)\.\w+|\.mocharc\.\w+|\.nycrc(?:\.\w+)?|\.c8rc(?:\.\w+)?|pyproject\.toml|setup\.cfg|tox\.ini|pytest\.ini|mypy\.ini|\.coveragerc|ruff\.toml|\.flake8|codecov\.ya?ml|sonar-project\.properties|\.golangci\.ya?ml|clippy\.toml|pom\.xml|build\.gradle(?:\.kts)?|Makefile|makefile|noxfile\.py|lefthook\.ya?ml|\.pre-commit-config\.yaml)$|(?:^|\/)(?:\.github\/workflows|\.circleci|\.husky|\.buildkite)\/|(?:^|\/)(?:\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.yml)$/;
 const ci = /(?:^|\/)(?:\.github\/workflows|\.circleci|\.buildkite)\/|(?:^|\/)(?:\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.yml)$/;
 
-export const touchesConfiguration = ({ files }: Change): boolean => files.some(isConfiguration);
+/** What the programs go by that gates are run with. It says nothing of gates, and can have them do nothing at all. */
+const steering =
+  /(?:^|\/)(?:\.npmrc|\.yarnrc(?:\.yml)?|\.pnpmfile\.cjs|bunfig\.toml|turbo\.json|nx\.json|GNUmakefile|[\w.-]+\.mk|conftest\.py|Cargo\.toml|mvnw|gradlew|settings\.gradle(?:\.kts)?)$|(?:^|\/)(?:\.cargo|\.mvn)\//;
+
+/** Whether there are other tests to be run than before, as far as names can tell: then their number has to. */
+export async function mayRunOtherTests(change: Change): Promise<boolean> {
+  if (change.files.some((file) => isConfiguration(file) || isSteering(file))) return true;
+  const scripts = parseManifest(await change.before('package.json'))?.scripts ?? {};
+  const recipes = [...targetsIn((await change.before('Makefile')) ?? '').values()].flatMap(({ recipe }) => recipe);
+  const called = reached(
+    judging.filter((name) => isReal(scripts[name])),
+    (name) => calledBy(scripts, name),
+  ).map((name) => String(scripts[name]));
+  const words = new Set([...called, ...recipes].flatMap((line) => line.split(/[\s"'=]+/)).map((word) => word.replace(/^\.\//, '')));
+  return change.files.some(({ path, from = path }) => words.has(from));
+}
+
+export const isSteering = ({ path, from = path }: ChangedFile): boolean => steering.test(path) || steering.test(from);
 const isConfiguration = ({ path, from = path }: ChangedFile): boolean => configuration.test(path) || configuration.test(from);
 
 /** What the change does to commands and settings so that gates ask for less, or look at less. */
 export async function weakerConfiguration(change: Change): Promise<readonly Finding[]> {
   const touched = change.files.filter(isConfiguration);
+  const fresh = await weakensNothing(change);
   const texts = await Promise.all(
-    touched.map(async ({ path, from = path }): Promise<Edit> => {
-      const [before, now] = await Promise.all([change.before(from), change.now(path)]);
-      return { path, before: (before ?? '').slice(0, longestText), now: (now ?? '').slice(0, longestText + 1) };
-    }),
+    touched
+      .filter(({ path }) => !fresh.has(path))
+      .map(async ({ path, from = path }): Promise<Edit> => {
+        const [before, now] = await Promise.all([change.before(from), change.now(path)]);
+        return { path, before: (before ?? '').slice(0, longestText), now: (now ?? '').slice(0, longestText + 1) };
+      }),
   );
   const grave = texts.flatMap((edit) => [
     ...(edit.now.length > longestText ? [whole(edit.path, 'is too long to be looked at')] : []),
@@ -28,11 +49,33 @@ export async function weakerConfiguration(change: Change): Promise<readonly Find
     ...narrowedChoice(edit),
     ...silencedRules(edit),
   ]);
-  return [...grave, ...loosened(change.lines), ...lessCi(touched, change.lines), ...hidden(change.lines)];
+  const held = change.lines.filter(({ path }) => !fresh.has(path));
+  return [...grave, ...(await anotherMakefile(change)), ...loosened(held), ...lessCi(touched, change.lines), ...hidden(change.lines)];
+}
+
+/**
+ * New files that no gate has gone by: without them the compiler had nothing to go by, CI did not run what they say, and where
+ * there was no gate at all nothing can be made easier. Another program's settings may stand in the place of what it does by itself.
+ */
+async function weakensNothing({ files, before }: Change): Promise<ReadonlySet<string>> {
+  const added = files.filter(({ kind, path }) => kind === 'added' && configuration.test(path));
+  const gates = added.length === 0 ? [] : await detectGates(before);
+  const asked = await before(gatesFile);
+  const harmless = added.filter(
+    ({ path }) => (gates.length === 0 && asked === undefined) || ci.test(path) || /(?:^|\/)[jt]sconfig[\w.-]*\.json$/.test(path),
+  );
+  return new Set(harmless.map(({ path }) => path));
 }
 
 /** Nobody writes a longer one. */
 const longestText = 256 * 1024;
+
+/** make reads it instead of the Makefile that gates are found in. */
+async function anotherMakefile({ files, before }: Change): Promise<readonly Finding[]> {
+  const come = files.some(({ path, kind }) => path === 'GNUmakefile' && (kind === 'added' || kind === 'renamed'));
+  const hides = come && ((await before('Makefile')) ?? (await before('makefile'))) !== undefined;
+  return hides ? [whole('GNUmakefile', 'takes the place of the Makefile')] : [];
+}
 
 interface Edit {
   readonly path: string;
@@ -78,8 +121,15 @@ function keeps(before: unknown, now: unknown): boolean {
   if (typeof before !== 'string' || typeof now !== 'string') return false;
   const parts = (script: string): readonly string[] => script.split('&&').map((part) => part.trim().replaceAll(/\s+/g, ' '));
   const is = parts(now);
-  return parts(before).every((part) => is.includes(part)) && is.every((part) => !/[;|&]/.test(part) || parts(before).includes(part));
+  const plain = is.map((part) => part.replaceAll(tellsMore, ''));
+  return (
+    parts(before).every((part) => is.includes(part) || plain.includes(part)) &&
+    is.every((part) => !/[;|&]/.test(part) || parts(before).includes(part))
+  );
 }
+
+/** What has a test runner say or measure more, and run the same. */
+const tellsMore = /\s--(?:coverage|ci|verbose|experimental-[\w-]{1,60})(?=\s|$)/g;
 
 /** All that can be come to from some names. */
 function reached(from: readonly string[], next: (name: string) => readonly string[]): readonly string[] {
@@ -90,7 +140,9 @@ function reached(from: readonly string[], next: (name: string) => readonly strin
 
 interface Target {
   readonly needs: string[];
-  readonly recipe: string[];
+  recipe: string[];
+  /** Named again since its commands: those that come now take their place. */
+  again: boolean;
 }
 
 function otherRecipes({ path, before, now }: Edit): readonly Finding[] {
@@ -109,7 +161,8 @@ function otherRecipes({ path, before, now }: Edit): readonly Finding[] {
     const lost = [...old.recipe.filter((line) => !fresh.recipe.includes(line)), ...old.needs.filter((each) => !fresh.needs.includes(each))];
     return lost.length === 0 ? [] : [whole(path, `does something else for "${name}": without ${shown(lost[0])}`)];
   });
-  const careless = /^(?:\.IGNORE\b|SHELL\s*[:?+]?=|MAKEFLAGS\s*[:?+]?=.*(?:i|-k))/m;
+  const careless =
+    /^(?:\.IGNORE\b|SHELL\s*[:?+]?=(?!\s*(?:(?:\/usr)?\/bin\/)?(?:env\s+)?(?:ba|da|z)?sh\s*$)|\.SHELLFLAGS\s*[:?+]?=(?!\s*(?:-[eux]+\s+|-o\s+pipefail\s+)*-[eux]{0,3}c\s*$)|MAKEFLAGS\s*[:?+]?=.*(?:i|-k))/m;
   return careless.test(now) && !careless.test(before) ? [...changed, whole(path, 'no longer minds what fails')] : changed;
 }
 
@@ -119,17 +172,22 @@ function targetsIn(makefile: string): ReadonlyMap<string, Target> {
   for (const line of makefile.replaceAll('\\\n', ' ').split('\n')) {
     if (line.startsWith('\t')) {
       const command = line.trim().replace(/^@/, '');
-      if (command !== '') for (const { recipe } of open) recipe.push(command);
+      if (command === '') continue;
+      for (const target of open) {
+        target.recipe = target.again ? [command] : [...target.recipe, command];
+        target.again = false;
+      }
       continue;
     }
-    const [, names, needs = ''] = /^([\w./ -]{1,500}?)\s*::?(?!=)([^=]*)$/.exec(line.slice(0, 5_000)) ?? [];
+    const [, names, colons, needs = ''] = /^([\w./ -]{1,500}?)\s*(::?)(?!=)([^=]*)$/.exec(line.slice(0, 5_000)) ?? [];
     if (names === undefined) {
       if (line.trim() !== '' && !line.startsWith('#')) open = [];
       continue;
     }
     open = names.split(/\s+/).map((name) => {
-      const target = targets.get(name) ?? { needs: [], recipe: [] };
+      const target = targets.get(name) ?? { needs: [], recipe: [], again: false };
       targets.set(name, target);
+      target.again = colons === ':' && target.recipe.length > 0;
       target.needs.push(...(needs.split('#')[0] ?? '').split(/\s+/).filter(Boolean));
       return target;
     });
@@ -144,7 +202,8 @@ const chooses =
   'include|includes|testMatch|testRegex|testpaths|testDir|roots|python_files|python_classes|python_functions|specPattern|select|extend[-_]select|enable|enable_error_code|addopts';
 const listKey = new RegExp(`(?:^|[\\s,{(\\["'.])(?:(${leaves})|(${chooses}))(?:["'\\]]{0,2}\\s{0,20}[:=]|(?=\\())`, 'gm');
 /** What nobody wants to be looked at. */
-const made = /node_modules|\b(?:dist|build|coverage|vendor|target|generated|migrations)\b|\.git\b|venv|\.next|\.d\.ts|\.egg|__pycache__/;
+const made =
+  /node_modules|\b(?:dist|build|coverage|vendor|target|generated|migrations)\b|\.git\b|venv|\.next|\.d\.ts|\.egg|__pycache__|(?:^|\/)\.\w{1,20}cache\b/;
 const choosing = /^(?:-k|-m|--ignore|--deselect|--collect-only|--co\b|-p\b|--maxfail|-x$|--exitfirst)/;
 
 /** Only files that configure gates alone, or what of the others does. */
@@ -159,8 +218,20 @@ function partFor({ path }: Pick<Edit, 'path'>, text: string): string {
 }
 
 function blockOf(text: string, key: string): string {
+  const { from, to } = blockIn(text, key);
+  return text.slice(from, to);
+}
+
+function blockIn(text: string, key: string): { readonly from: number; readonly to: number } {
   const at = text.search(new RegExp(`\\b${key}["']?\\s{0,20}:\\s{0,20}\\{`));
-  return at < 0 ? '' : bracketed(text, text.indexOf('{', at));
+  if (at < 0) return { from: 0, to: 0 };
+  const from = text.indexOf('{', at);
+  return { from, to: from + bracketed(text, from).length };
+}
+
+function meansTests(pattern: string): boolean {
+  const sample = pattern.replace(/\{([^,{}]{0,80})[^{}]{0,200}\}/, '$1').replaceAll('*', 'x');
+  return isTest(sample) || isTest(`${sample.replace(/\/$/, '')}/x.ts`);
 }
 
 const toolSections = (text: string): string =>
@@ -184,6 +255,7 @@ type Lists = ReadonlyMap<string, readonly string[]>;
 
 function listsIn(text: string): { readonly left: Lists; readonly chosen: Lists } {
   const [left, chosen] = [new Map<string, string[]>(), new Map<string, string[]>()];
+  const coverage = blockIn(text, 'coverage');
   let next = 0;
   for (const match of text.matchAll(listKey)) {
     const [said, leaving, choice] = match;
@@ -199,7 +271,10 @@ function listsIn(text: string): { readonly left: Lists; readonly chosen: Lists }
         )
       : value.replaceAll(/#.*$/gm, '').split(/[\s,"'`]+/);
     const [lists, key] = leaving ? [left, leaving] : [chosen, choice ?? ''];
-    lists.set(key, [...(lists.get(key) ?? []), ...items.filter((item) => item !== '')]);
+    // Nobody asks for tests to be covered by tests.
+    const ofCoverage = /^(?:omit|coverage)/.test(key) || (match.index >= coverage.from && match.index < coverage.to);
+    const counted = items.filter((item) => item !== '' && !(ofCoverage && leaving && meansTests(item)));
+    lists.set(key, [...(lists.get(key) ?? []), ...counted]);
   }
   return { left, chosen };
 }
@@ -245,6 +320,7 @@ const looser: readonly RegExp[] = [
   /\b(skipLibCheck|noCheck|allowUnreachableCode|allowUnusedLabels|passWithNoTests|ignoreFailures|testFailureIgnore|maven\.test\.failure\.ignore|skipTests|maven\.test\.skip|ignore_errors|ignore_missing_imports|allow_failure|continue-on-error|continueOnError)\b["']?\s{0,10}[:=>]\s{0,10}["']?(?:true|True|1)\b/,
   /["'](recommended|enabled)["']\s{0,10}:\s{0,10}false\b/,
   /(--passWithNoTests|--pass-with-no-tests|-DskipTests|-Dmaven\.test\.skip|--exit-zero|--no-verify)\b/,
+  /^\s{0,10}(script-shell)\s{0,10}=/,
   /\b(if):\s{0,10}(?:false|\$\{\{\s{0,5}false\s{0,5}\}\})\s*$/,
   /(\|\|\s{0,5}(?:true|:|exit 0))\s*$/,
 ];
@@ -253,7 +329,7 @@ const looser: readonly RegExp[] = [
 function loosened(lines: readonly ChangedLine[]): readonly Finding[] {
   const count = new Map<string, number>();
   const found = lines.flatMap(({ path, kind, line, text }) => {
-    if (!configuration.test(path)) return [];
+    if (!configuration.test(path) && !steering.test(path)) return [];
     // What it takes lightly beside its gates is its own affair; those are held against what they were.
     const forms = /(?:^|\/)(?:[Mm]akefile|package\.json)$/.test(path) ? looser.slice(0, -1) : looser;
     return forms.flatMap((form) => {
@@ -290,12 +366,15 @@ function lessCi(files: readonly ChangedFile[], lines: readonly ChangedLine[]): r
 
 const shownToNobody = /\s(?:-diff|binary|-text|linguist-(?:generated|vendored)(?:=true)?|export-ignore)(?:\s|$)/;
 
+const leftByTests = /\/(?:te?mp|out|output|screenshots|videos|results|reports|downloads|artifacts|logs)\/?$/;
+
 /** Work that git does not take or that nobody is shown: tests use it all the same. */
 function hidden(lines: readonly ChangedLine[]): readonly Finding[] {
   return lines.flatMap(({ path, kind, line, text }) => {
     const [, file] = /(?:^|\/)\.(?:git|eslint|stylelint)(ignore|attributes)$/.exec(path) ?? [];
     const pattern = text.trim().split(/\s+/)[0] ?? '';
-    if (kind !== 'added' || file === undefined || pattern === '' || /^[#!]/.test(pattern) || made.test(pattern)) return [];
+    if (kind !== 'added' || file === undefined || pattern === '' || /^[#!]/.test(pattern)) return [];
+    if (made.test(pattern) || leftByTests.test(pattern)) return [];
     if (file === 'attributes' && !shownToNobody.test(text)) return [];
     return isWork(pattern) ? [{ path, line, text: `hides ${pattern.slice(0, 80)}` }] : [];
   });

@@ -1,6 +1,6 @@
 import type { Finding } from '../domain/gate.ts';
 import type { ChangedLine } from '../workspace/diff.ts';
-import { configuration, weakerConfiguration } from './configuration.ts';
+import { configuration, isSteering, weakerConfiguration } from './configuration.ts';
 import { detectGates } from './detect.ts';
 import { type Change, evidence, type Gate } from './gate.ts';
 import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
@@ -158,6 +158,8 @@ function suppressions(lines: readonly ChangedLine[]): readonly Finding[] {
 
 function touchedConfiguration({ files }: Change): readonly Finding[] {
   return files
-    .filter(({ path, from }) => [path, from ?? path].some((each) => configuration.test(each) || each === gatesFile))
+    .filter(
+      (file) => isSteering(file) || [file.path, file.from ?? file.path].some((each) => configuration.test(each) || each === gatesFile),
+    )
     .map(({ path, kind }) => ({ path, line: null, text: `configures gates or CI and is ${kind === 'type-changed' ? 'changed' : kind}` }));
 }
