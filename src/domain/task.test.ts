@@ -60,6 +60,7 @@ function expectLegal(state: TaskState): void {
   expect(state.losses).toBeLessThanOrEqual(lossLimit);
   expect(state.waitingFor).toBeGreaterThanOrEqual(0);
   if (state.status === 'queued' || state.status === 'running') expect(state.waitingFor).toBe(0);
+  if (!isClosed(state.status)) expect(state.needsApproval).toBe(state.status === 'awaiting-approval');
   if (state.status === 'blocked') expect(state.waitingFor).toBeGreaterThan(0);
   if (state.status === 'delayed') expect(state.notBefore).not.toBeNull();
   if (['failed', 'over-budget', 'escalated'].includes(state.status)) expect(state.reason).not.toBeNull();
@@ -125,6 +126,42 @@ describe('a task', () => {
   });
 });
 
+describe('a task that needs approval', () => {
+  const waits = firstState({ waitingFor: 0, notBefore: null, needsApproval: true, maxAttempts: 3, now: 0 });
+  const asked = { ...waits, waitingFor: 1 };
+  const after = (start: TaskState, ...story: readonly TaskChange[]): TaskState =>
+    story.reduce((state, change) => {
+      const step = advance(state, change, 1);
+      if (!step.ok) throw new Error(step.refusal.message);
+      return step.next;
+    }, start);
+  const ended = { type: 'dependency-ended', dependency: 'tsk_parent', status: 'failed' } as const;
+  const retried = { type: 'retried', waitingFor: 0 } as const;
+
+  test.each<readonly [string, TaskState, readonly TaskChange[], string]>([
+    ['called off and retried', waits, [{ type: 'cancel-requested' }, retried], 'awaiting-approval'],
+    [
+      'called off and retried twice',
+      waits,
+      [{ type: 'cancel-requested' }, retried, { type: 'cancel-requested' }, retried],
+      'awaiting-approval',
+    ],
+    ['failed with its dependency and revived with it', asked, [ended, { type: 'dependency-reopened' }], 'awaiting-approval'],
+    ['whose dependency succeeded', asked, [{ type: 'dependency-succeeded' }], 'awaiting-approval'],
+    ['that lost its dependencies', asked, [{ type: 'dependencies-changed', waitingFor: 0 }], 'awaiting-approval'],
+    ['approved after all', waits, [{ type: 'cancel-requested' }, retried, { type: 'approved' }], 'queued'],
+    ['approved, called off and retried', waits, [{ type: 'approved' }, { type: 'cancel-requested' }, retried], 'queued'],
+    [
+      'approved, failed with its dependency and revived with it',
+      asked,
+      [{ type: 'approved' }, ended, { type: 'dependency-reopened' }],
+      'blocked',
+    ],
+  ])('%s, asks until somebody has approved it, and then no more', (_, start, story, status) => {
+    expect(after(start, ...story).status).toBe(status);
+  });
+});
+
 describe('the place in line', () => {
   test('is given by priority, however old the others are, and by age within a priority', () => {
     expect(rankOf('high', Date.UTC(2099, 0))).toBeLessThan(rankOf('medium', 0));
@@ -144,6 +181,7 @@ test('a task whose budget begins anew by itself waits for that, and the attempt 
     notBefore: null,
     cancelRequestedAt: null,
     closedAt: null,
+    needsApproval: false,
     helped: false,
   };
   const settled = (outcome: Exclude<Outcome, Setback>) => advance(running, { type: 'settled', outcome }, 100);

@@ -87,6 +87,8 @@ export interface TaskState {
   readonly notBefore: number | null;
   readonly cancelRequestedAt: number | null;
   readonly closedAt: number | null;
+  /** Nobody has approved it yet, and somebody has to before it may run, whatever else becomes of it. */
+  readonly needsApproval: boolean;
   /** A person had to say how it goes on, once at least: see `domain/trend.ts`. */
   readonly helped: boolean;
 }
@@ -123,8 +125,7 @@ export function firstState(wish: {
   readonly maxAttempts: number;
   readonly now: number;
 }): TaskState {
-  const state: TaskState = {
-    status: 'awaiting-approval',
+  const state: Omit<TaskState, 'status'> = {
     reason: null,
     attempts: 0,
     maxAttempts: wish.maxAttempts,
@@ -133,9 +134,10 @@ export function firstState(wish: {
     notBefore: wish.notBefore,
     cancelRequestedAt: null,
     closedAt: null,
+    needsApproval: wish.needsApproval,
     helped: false,
   };
-  return wish.needsApproval ? state : lineUp(state, wish.now);
+  return lineUp(state, wish.now);
 }
 
 /** The whole life of a task. Pure: what is not listed here cannot happen. */
@@ -144,7 +146,7 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
     case 'approved':
       if (state.status !== 'awaiting-approval')
         return refuse('not-awaiting-approval', `The task is ${state.status}; only one that awaits approval can be approved.`);
-      return to(lineUp({ ...state, reason: null, helped: true }, now));
+      return to(lineUp({ ...state, reason: null, needsApproval: false, helped: true }, now));
 
     case 'dependency-succeeded': {
       const waited = { ...state, waitingFor: Math.max(0, state.waitingFor - 1) };
@@ -168,11 +170,7 @@ export function advance(state: TaskState, change: TaskChange, now: number): Adva
       if (!isWaiting(state.status)) {
         return refuse('not-waiting', `The task is ${state.status}; only one that still waits can get other dependencies.`);
       }
-      return to(
-        state.status === 'awaiting-approval'
-          ? { ...state, waitingFor: change.waitingFor }
-          : lineUp({ ...state, waitingFor: change.waitingFor }, now),
-      );
+      return to(lineUp({ ...state, waitingFor: change.waitingFor }, now));
 
     case 'due':
       return state.status === 'delayed' ? to(lineUp(state, now)) : refuse('not-delayed', `The task is ${state.status}, not delayed.`);
@@ -291,7 +289,8 @@ function recover(state: TaskState, reason: Reason, recovery: Recovery, now: numb
   }
 }
 
-function lineUp(state: TaskState, now: number): TaskState {
+function lineUp(state: Omit<TaskState, 'status'>, now: number): TaskState {
+  if (state.needsApproval) return { ...state, status: 'awaiting-approval' };
   if (state.waitingFor > 0) return { ...state, status: 'blocked' };
   if (state.notBefore !== null && state.notBefore > now) return { ...state, status: 'delayed' };
   return { ...state, status: 'queued' };

@@ -170,6 +170,17 @@ for (const dialect of dialects) {
         }
         await api.becomes(approved.id, 'succeeded');
       });
+
+      test('is asked about again when it is retried and nobody ever approved it', async () => {
+        for (const verb of ['deny', 'cancel']) {
+          const { id } = await api.submit({ title: `called off by ${verb}`, needsApproval: true });
+          await api.call('POST', `/api/tasks/${id}/${verb}`);
+          expect((await api.call<ApiTask>('POST', `/api/tasks/${id}/retry`)).body).toMatchObject({ status: 'awaiting-approval' });
+          expect(await api.refusal('POST', `/api/tasks/${id}/retry`)).toMatchObject({ status: 409, code: 'not-retryable' });
+          expect((await api.call<ApiTask>('POST', `/api/tasks/${id}/approve`)).body.status).toBe('queued');
+          await api.becomes(id, 'succeeded');
+        }
+      });
     });
 
     describe('what is not there', () => {

@@ -119,6 +119,7 @@ export interface TaskTable {
   deliverable: Deliverable;
   branch: string | null;
   parent_task_id: string | null;
+  needs_approval: number;
   helped: number;
 }
 

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { explained } from '../../test/support/asked.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
 import { firstState, type Priority, type Task } from '../domain/task.ts';
+import { append } from './journal.ts';
+import { neverApproved } from './migrations/026-never-approved.ts';
 import type { Store } from './store.ts';
 import { dueTasks, insertTasks, listTasks, longestWait, type TaskFilter } from './tasks.ts';
 
@@ -49,6 +51,52 @@ interface PagesRead {
   readonly 'Shared Hit Blocks': number;
   readonly 'Shared Read Blocks': number;
 }
+
+test.each(dialects.filter((each) => missing(each) === undefined))(
+  'on %s, what nobody had approved before the update is not taken for approved',
+  async (dialect) => {
+    const database = await createDatabase(dialect);
+    const store = await database.open();
+    const submitted = {
+      type: 'task.submitted',
+      data: { title: 't', source: 'api', priority: 'low', status: 'awaiting-approval' },
+    } as const;
+    try {
+      const stories = [
+        ['waits', 'awaiting-approval', [submitted]],
+        ['denied', 'cancelled', [submitted]],
+        ['approved', 'cancelled', [submitted, { type: 'task.approved', data: { by: 'ann', profile: 'default' } }]],
+        ['never asked about', 'cancelled', [{ ...submitted, data: { ...submitted.data, status: 'queued' } }]],
+      ] as const;
+      await store.write(async (tx) => {
+        const tasks = stories.map(
+          ([title, status], i): Task => ({ ...taskNumber(i), title, status, closedAt: status === 'cancelled' ? start : null }),
+        );
+        await insertTasks(tx, tasks);
+        for (const [i, [, , events]] of stories.entries())
+          await append(
+            tx,
+            events.map((event) => ({ ...event, taskId: (tasks[i] as Task).id })),
+            start,
+          );
+        await sql`alter table tasks drop column needs_approval`.execute(tx.db);
+      });
+      await store.write(async (tx) => {
+        for (const statement of neverApproved.statements(dialect)) await sql.raw(statement).execute(tx.db);
+      });
+      const { items } = await listTasks(store.read, {}, { before: null, limit: 10 });
+      expect(
+        items
+          .filter(({ needsApproval }) => needsApproval)
+          .map(({ title }) => title)
+          .sort(),
+      ).toEqual(['denied', 'waits']);
+    } finally {
+      await store.close();
+      await database.remove();
+    }
+  },
+);
 
 /** Long lists, in which a rare match lies far down. */
 for (const dialect of dialects) {

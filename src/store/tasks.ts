@@ -354,6 +354,7 @@ const columnsButBody = [
   'deliverable',
   'branch',
   'parent_task_id',
+  'needs_approval',
   'helped',
 ] as const satisfies readonly (keyof TaskTable)[];
 
@@ -371,6 +372,7 @@ function stateColumns(before: Task, after: TaskState, now: number): Partial<Task
     not_before: after.notBefore,
     cancel_requested_at: after.cancelRequestedAt,
     closed_at: after.closedAt,
+    needs_approval: after.needsApproval ? 1 : 0,
     helped: after.helped ? 1 : 0,
     updated_at: now,
     ...(after.notBefore === before.notBefore
@@ -415,6 +417,7 @@ function toRow(task: Task): TaskTable {
     deliverable: task.deliverable,
     branch: task.branch,
     parent_task_id: task.parentTaskId,
+    needs_approval: task.needsApproval ? 1 : 0,
     helped: task.helped ? 1 : 0,
   };
 }
@@ -454,6 +457,7 @@ function toTask(row: TaskTable): Task {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     closedAt: row.closed_at,
+    needsApproval: row.needs_approval === 1,
     helped: row.helped === 1,
   };
 }

@@ -722,6 +722,7 @@ const past = {
   attempts: 1,
   maxAttempts: 3,
   losses: 0,
+  needsApproval: false,
   helped: false,
   waitingFor: 0,
   notBefore: null,

@@ -251,6 +251,7 @@ function task(id: string, now: number): Parameters<typeof insertTasks>[1][number
     createdAt: now,
     updatedAt: now,
     closedAt: null,
+    needsApproval: false,
     helped: false,
   };
 }

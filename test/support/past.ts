@@ -231,6 +231,7 @@ const open: Omit<Task, 'id' | 'title' | 'source' | 'repository' | 'createdAt' | 
   attempts: 1,
   maxAttempts: 3,
   losses: 0,
+  needsApproval: false,
   helped: false,
   waitingFor: 0,
   notBefore: null,

@@ -212,7 +212,7 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
       tags,
       summary: 'Put a failed, cancelled, over-budget or escalated task back in line',
       description:
-        'It begins anew, unless `from` names a checkpoint of one of its runs: then it goes on with the files and the conversation of that.',
+        'It begins anew, unless `from` names a checkpoint of one of its runs: then it goes on with the files and the conversation of that. What nobody has ever approved awaits approval again.',
       request: { params: idParam, body: { required: false, content: { 'application/json': { schema: retrySchema } } } },
       responses: { 200: json(taskSchema, 'The task as it is now.'), ...answers(400, 401, 404, 409, 413, 415, 422, 503) },
     }),
