@@ -5,6 +5,7 @@ import { createRecent, endsAmong, type TaskEnd } from './alerts/recent.ts';
 import type { BackupParts } from './backup/backup.ts';
 import { type Backups, openBackups } from './backup/backups.ts';
 import type { Config } from './config/settings.ts';
+import { withoutSecrets } from './config/without-secrets.ts';
 import type { Limits } from './domain/budget.ts';
 import { isProvidersFailure, type LedgerEntry } from './domain/spending.ts';
 import { reach } from './gateway/reach.ts';
@@ -18,6 +19,7 @@ import { createMetrics, type Metrics } from './server/metrics/metrics.ts';
 import type { ProvidersState } from './server/providers-state.ts';
 import { watchJournal } from './server/watch-journal.ts';
 import { findDamage } from './store/damage.ts';
+import { migrations } from './store/migrate.ts';
 import type { Store } from './store/store.ts';
 
 export interface OversightParts {
@@ -28,7 +30,8 @@ export interface OversightParts {
   readonly node: string;
   readonly version: string;
   readonly limits: Limits;
-  readonly backup: BackupParts;
+  /** Where programs are looked for. */
+  readonly path: string;
   readonly feed: Feed;
   readonly outbox: AlertParts['outbox'];
   readonly providers: readonly Upstream[];
@@ -59,7 +62,7 @@ export interface Oversight {
 
 export function oversee(parts: OversightParts): Oversight {
   const { config, store, clock, log, node, limits, providersNow } = parts;
-  const backups = openBackups({ ...parts.backup, log }, config.backupHours);
+  const backups = openBackups({ ...backupPartsOf(config, parts), log }, config.backupHours);
   const health = watchHealth({ clock, limitMs: 15_000, checks: checksOf(checkParts(parts, backups)) }, config.healthcheckInterval * 1_000);
   const metrics = createMetrics({
     store,
@@ -122,12 +125,25 @@ export function oversee(parts: OversightParts): Oversight {
   };
 }
 
+/** What is copied away by what the settings say, and how. */
+export const backupPartsOf = (config: Config, around: Pick<OversightParts, 'clock' | 'version' | 'path'>): BackupParts => ({
+  home: config.home,
+  directory: config.backupDirectory ?? join(config.home, 'backups'),
+  databaseUrl: config.databaseUrl,
+  schema: migrations.length,
+  version: around.version,
+  clock: around.clock,
+  path: around.path,
+  withoutSecrets,
+  passphrase: config.backupPassphrase,
+  keep: config.keepBackups,
+});
+
 function checkParts(parts: OversightParts, backups: Backups): Parameters<typeof checksOf>[0] {
-  const { config, store, clock, node, backup, providers, sandbox, sources, channels } = parts;
+  const { config, store, clock, node, path, providers, sandbox, sources, channels } = parts;
   return {
-    ...{ store, clock, node, sandbox, sources, channels, backups },
+    ...{ store, clock, node, path, sandbox, sources, channels, backups },
     home: config.home,
-    path: backup.path,
     sandboxRequired: config.sandbox === 'require',
     findDamage: async (signal) =>
       config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), clock, signal) : undefined,
