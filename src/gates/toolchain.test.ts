@@ -14,7 +14,7 @@ test.each([
   ],
   ['a module of python is missing', 1, '/usr/bin/python3: No module named pytest\n', '/usr/bin/python3: No module named pytest'],
   ['the network is missing', 1, 'npm error getaddrinfo EAI_AGAIN registry.npmjs.org\n', /EAI_AGAIN/],
-  ['all that is known is the exit code', 127, '', 'it exited with 127'],
+  ['all that is known is the exit code', 127, '', 'the program is not installed'],
 ])('it cannot run when %s', (_name, code, output, why) => {
   expect(whyItCannotRun(ended(code, output))).toEqual(typeof why === 'string' ? why : expect.stringMatching(why));
 });

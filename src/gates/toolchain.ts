@@ -13,13 +13,16 @@ const signs: readonly RegExp[] = [
   /\bdial tcp: lookup \S{1,200}/,
 ];
 
-/** What such a shell exits with that found no program, or one that it may not start. */
-const exitCodes: readonly (number | null)[] = [126, 127];
+/** What a shell or a sandbox exits with that found no program, or one that it may not start. */
+const exitCodes: ReadonlyMap<number | null, string> = new Map([
+  [126, 'the program may not be started'],
+  [127, 'the program is not installed'],
+]);
 
 /** Undefined when it ran: then whatever it says is about the files. Tests that were counted have run. */
 export function whyItCannotRun({ exitCode, timedOut, output }: Extract<CommandEnd, { kind: 'ended' }>): string | undefined {
   if (exitCode === 0 || timedOut || countsIn(output) !== null) return undefined;
   const lines = output.split('\n').map((line) => line.slice(0, 500).trim());
   const said = lines.find((line) => signs.some((sign) => sign.test(line)));
-  return said ?? (exitCodes.includes(exitCode) ? `it exited with ${exitCode}` : undefined);
+  return said ?? exitCodes.get(exitCode);
 }

@@ -49,6 +49,13 @@ describe('a report in a workspace', () => {
     expect(await read()).toBeUndefined();
   });
 
+  test('is not what a run left aside that was killed', async () => {
+    mkdirSync(join(root, 'aside'));
+    writeFileSync(join(root, 'aside', 'report-0'), 'of a run that was killed');
+    await reports.without(async () => undefined);
+    expect(await read()).toBeUndefined();
+  });
+
   test('is not read when it is too long, a link, or no file', async () => {
     leave('');
     truncateSync(join(tree, path), 2 ** 40);

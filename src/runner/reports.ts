@@ -36,7 +36,11 @@ export function reportsIn(directory: string, paths: readonly string[], aside: st
     },
     async without(work) {
       await mkdir(aside, { recursive: true, mode: 0o700 });
-      for (const { path, kept } of places) await move(await placeOf(directory, path), kept);
+      for (const { path, kept } of places) {
+        // Of a run that was killed in here, and of other files.
+        await rm(kept, { recursive: true, force: true });
+        await move(await placeOf(directory, path), kept);
+      }
       try {
         return await work();
       } finally {
