@@ -24,6 +24,18 @@ describe('the meaning of a wish', () => {
     expect(meaningOf({ title, repository: place })).not.toBe(meaningOf({ title: 'Mend the login', repository }));
   });
 
+  test.each([
+    ['दिन', 'दान'],
+    ['Port it to C++', 'Port it to C#'],
+  ])('is not the same for %s and %s', (one, other) => {
+    expect(meaningOf({ title: one, repository })).not.toBe(meaningOf({ title: other, repository }));
+  });
+
+  test('is the same however an accent is encoded', () => {
+    const of = (form: 'NFC' | 'NFD'): string => meaningOf({ title: 'Öffne das Café'.normalize(form), repository });
+    expect(of('NFC')).toBe(of('NFD'));
+  });
+
   test('counts what else was said, and all of a long title', () => {
     const meaning = (title: string, details?: string): string =>
       meaningOf({ title, repository, ...(details === undefined ? {} : { details }) });

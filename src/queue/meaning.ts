@@ -20,7 +20,14 @@ export function meaningOf({ title, repository, details = '' }: Meant): string {
 
 const longest = 500;
 
-const wordsOf = (text: string): string => (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(' ');
+/** The vowels of many scripts are marks, not letters; and C++ and C# are two languages. */
+const wordsOf = (text: string): string =>
+  (
+    text
+      .normalize('NFC')
+      .toLowerCase()
+      .match(/[\p{L}\p{M}\p{N}]+[+#]*/gu) ?? []
+  ).join(' ');
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
 

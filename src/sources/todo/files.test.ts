@@ -293,13 +293,13 @@ for (const dialect of dialects) {
 
     test('that hold the same words twice make two tasks; the same wish in another file is the same task, and both are ticked', async () => {
       const other = join(directory, 'OTHER.md');
-      await write('# A', '- [ ] Add tests', '# B', '- [ ] Add tests', '- [ ] Write the docs');
-      await becomes('Add tests: queued', 'Add tests: queued', 'Write the docs: queued');
+      await write('# A', '- [ ] Add tests', '# B', '- [ ] Add tests', '- [ ] Mend <', '- [ ] Mend >', '- [ ] Write the docs');
+      await becomes('Add tests: queued', 'Add tests: queued', 'Mend <: queued', 'Mend >: queued', 'Write the docs: queued');
       writeFileSync(other, '* [ ] write the docs!');
       await scanFile(parts(), other);
       const { id } = await taskCalled('Write the docs');
       await until('it to be taken up', async () => (await originsOf(store.read, [id])).length === 2);
-      for (const _ of [1, 2, 3]) await work();
+      for (const _ of [1, 2, 3, 4, 5]) await work();
       await expect.poll(() => readFileSync(other, 'utf8')).toBe('* [x] write the docs!');
       await expect.poll(() => readFileSync(file, 'utf8')).not.toContain('[ ]');
     });

@@ -1,3 +1,4 @@
+import { meaningOf } from '../../queue/meaning.ts';
 import { lowerBound } from './identity.ts';
 import type { TodoItem } from './parse.ts';
 
@@ -17,6 +18,7 @@ export interface Order {
 export function orderOf(items: readonly TodoItem[]): Order {
   const under = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).parent);
   const withTitle = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).title.toLowerCase());
+  const alike = Map.groupBy(items, wordsOf);
 
   const named = namesOf(withTitle);
   const wanted = items.map(({ after }, place) =>
@@ -27,9 +29,12 @@ export function orderOf(items: readonly TodoItem[]): Order {
   return {
     places: sorted(before),
     before: (place) => before[place] ?? [],
-    isUnique: (place) => withTitle.get((items[place] as TodoItem).title.toLowerCase())?.length === 1,
+    isUnique: (place) => alike.get(wordsOf(items[place] as TodoItem))?.length === 1,
   };
 }
+
+/** Two items of a file are two wishes, also where from two sources they would be one. */
+const wordsOf = ({ title }: TodoItem): string => meaningOf({ title, repository: null });
 
 /** What fits more items than this is no name. */
 const mostNamed = 100;
