@@ -1,16 +1,9 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { countsOf } from './data/state.ts';
 import { useLive, useNow } from './data/use.ts';
-import { Approvals } from './pages/approvals.tsx';
 import { Login } from './pages/login.tsx';
-import { Notes } from './pages/notes.tsx';
 import { Now } from './pages/now.tsx';
 import { RunPage } from './pages/run.tsx';
-import { Settings } from './pages/settings.tsx';
-import { Sources } from './pages/sources.tsx';
-import { Tasks } from './pages/tasks.tsx';
-import { Usage } from './pages/usage.tsx';
-import { Workspaces } from './pages/workspaces.tsx';
 import { Icon, type IconName, Logo } from './parts/icons.tsx';
 import { Lazily, lazyPart } from './parts/lazily.tsx';
 import { Empty } from './parts/text.tsx';
@@ -18,8 +11,23 @@ import { Toasts } from './parts/toast.tsx';
 import { Link, type Route, routeOf, usePath } from './router.tsx';
 import { clockTime } from './text/time.ts';
 
-const safety = lazyPart(async () => (await import('./pages/safety.tsx')).Safety);
-const trends = lazyPart(async () => (await import('./pages/trends.tsx')).Trends);
+/** *Now* and *Run* are what is opened first; each of the others comes when it is gone to. */
+const parts = {
+  tasks: lazyPart(async () => (await import('./pages/tasks.tsx')).Tasks),
+  approvals: lazyPart(async () => (await import('./pages/approvals.tsx')).Approvals),
+  safety: lazyPart(async () => (await import('./pages/safety.tsx')).Safety),
+  sources: lazyPart(async () => (await import('./pages/sources.tsx')).Sources),
+  notes: lazyPart(async () => (await import('./pages/notes.tsx')).Notes),
+  trends: lazyPart(async () => (await import('./pages/trends.tsx')).Trends),
+  usage: lazyPart(async () => (await import('./pages/usage.tsx')).Usage),
+  workspaces: lazyPart(async () => (await import('./pages/workspaces.tsx')).Workspaces),
+  settings: lazyPart(async () => (await import('./pages/settings.tsx')).Settings),
+};
+
+/** Has the page on its way before there is anything to show on it. */
+export function prepare({ page }: Route): void {
+  if (page in parts) parts[page as keyof typeof parts].ahead();
+}
 
 export function App(): ReactNode {
   const session = useLive((state) => state.session);
@@ -36,7 +44,7 @@ const Frameless = ({ content }: { readonly content: ReactNode }): ReactNode => (
   </>
 );
 
-/** Nothing for a moment: a page that flashes up and is replaced is worse than none. */
+/** Nothing for a moment: a page that flashes up and is replaced is worse than none. index.html holds the same, for the time before. */
 function Arriving(): ReactNode {
   const connection = useLive((state) => state.connection);
   return (
@@ -163,25 +171,25 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
     case 'now':
       return <Now />;
     case 'tasks':
-      return <Tasks selected={route.task} />;
+      return <Lazily part={parts.tasks} props={{ selected: route.task }} />;
     case 'run':
       return <RunPage key={route.run} id={route.run} />;
     case 'approvals':
-      return <Approvals />;
+      return <Lazily part={parts.approvals} props={{}} />;
     case 'safety':
-      return <Lazily part={safety} props={{}} />;
+      return <Lazily part={parts.safety} props={{}} />;
     case 'sources':
-      return <Sources key={route.view} view={route.view} />;
+      return <Lazily key={route.view} part={parts.sources} props={{ view: route.view }} />;
     case 'notes':
-      return <Notes />;
+      return <Lazily part={parts.notes} props={{}} />;
     case 'trends':
-      return <Lazily part={trends} props={{}} />;
+      return <Lazily part={parts.trends} props={{}} />;
     case 'usage':
-      return <Usage />;
+      return <Lazily part={parts.usage} props={{}} />;
     case 'workspaces':
-      return <Workspaces />;
+      return <Lazily part={parts.workspaces} props={{}} />;
     case 'settings':
-      return <Settings />;
+      return <Lazily part={parts.settings} props={{}} />;
     case 'lost':
       return (
         <Empty title="There is no such page">

@@ -1,33 +1,44 @@
 import { type ComponentType, type ReactNode, useEffect, useState } from 'react';
+import { reloadOnce } from '../reload.ts';
 
 /** A part of a page that is fetched when it is first shown, so that the first load stays small. */
 export interface LazyPart<P> {
   readonly fetch: () => Promise<ComponentType<P>>;
+  /** Begins to fetch it; whether it comes is told where it is shown. */
+  readonly ahead: () => void;
   /** Once it is here. */
-  known: ComponentType<P> | undefined;
+  readonly known: () => ComponentType<P> | undefined;
 }
 
-export const lazyPart = <P,>(fetch: () => Promise<ComponentType<P>>): LazyPart<P> => ({ fetch, known: undefined });
+export function lazyPart<P>(load: () => Promise<ComponentType<P>>): LazyPart<P> {
+  let known: ComponentType<P> | undefined;
+  const fetch = async (): Promise<ComponentType<P>> => {
+    known ??= await load();
+    return known;
+  };
+  return { fetch, ahead: () => void fetch().catch(() => undefined), known: () => known };
+}
 
-/** It may not come: the page can be older than the server, or without one. */
+/** It may not come: the page can be older than the server, which a reload mends, or without one. */
 export function Lazily<P extends object>({ part, props }: { readonly part: LazyPart<P>; readonly props: P }): ReactNode {
-  const [Known, setKnown] = useState<ComponentType<P> | undefined>(() => part.known);
-  const [failed, setFailed] = useState(false);
+  // Pages take turns in one place: what is kept is of which part it is true.
+  const [, setArrived] = useState<unknown>();
+  const [failed, setFailed] = useState<unknown>();
   useEffect(() => {
     let wanted = true;
     part.fetch().then(
-      (known) => {
-        part.known = known;
-        if (wanted) setKnown(() => known);
+      () => wanted && setArrived(part),
+      async () => {
+        if (wanted && !(await reloadOnce()) && wanted) setFailed(part);
       },
-      () => wanted && setFailed(true),
     );
     return () => {
       wanted = false;
     };
   }, [part]);
+  const Known = part.known();
   if (Known !== undefined) return <Known {...props} />;
-  if (!failed) {
+  if (failed !== part) {
     return (
       <p className="soft pad" role="status">
         Loading…
