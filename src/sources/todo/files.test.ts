@@ -31,9 +31,10 @@ import { insertOrigins, originsOf } from '../../store/inbox.ts';
 import { enrol } from '../../store/nodes.ts';
 import type { Store } from '../../store/store.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
+import { itemsAtOnce } from './batches.ts';
 import type { TodoFiles } from './files.ts';
 import { todoChannel, todoReporter } from './report.ts';
-import { scanFile } from './scan.ts';
+import { scanFile, type TodoWish } from './scan.ts';
 import { todoFiles } from './source.ts';
 import { watchTodos } from './watch.ts';
 
@@ -339,6 +340,116 @@ for (const dialect of dialects) {
       expect(await scan('- [ ] one')).toBe(0);
       expect(await scan('- [ ] one\n- [ ] two')).toBe(1);
       await becomes('one: queued', 'two: queued');
+    });
+
+    describe('with very many new items', () => {
+      const many = 2 * itemsAtOnce + 20;
+      /** Every tenth stands above the next one, and has the same words as the one under another. */
+      const lines = Array.from({ length: many }, (_, n) => {
+        const parent = n % 10 === 0;
+        const title = n % 100 === 0 || n % 100 === 11 ? 'Add tests' : `number ${n}`;
+        return `${parent || n % 10 > 1 ? '' : '  '}- [ ] ${title}\n${parent || n % 10 > 1 ? '' : '  '}  line ${n}`;
+      });
+      const writing = (before: (nth: number) => void): Store => {
+        let nth = 0;
+        return Object.assign(Object.create(store) as Store, {
+          write: (change: Parameters<Store['write']>[0]) => {
+            before(++nth);
+            return store.write(change);
+          },
+        });
+      };
+      const dyingAt = (death: number): Store =>
+        writing((nth) => {
+          if (nth === death) throw new Error('killed');
+        });
+      const rows = async () =>
+        (await store.read.selectFrom('todo_items').selectAll().execute())
+          .toSorted((a, b) => a.place - b.place)
+          .map(({ place, ...row }) => row);
+      const deliveries = async () =>
+        (await store.read.selectFrom('inbox').select(['key', 'body']).orderBy('id').execute()).map(({ key, body }) => ({
+          key,
+          wish: JSON.parse(Buffer.from(body as Uint8Array).toString('utf8')) as TodoWish,
+        }));
+
+      test('are taken in step by step: killed between two, it goes on from there, with nothing twice and nothing lost', async () => {
+        await inbox.stop();
+        writeFileSync(file, lines.join('\n'));
+        await expect(scanFile({ ...parts(), store: dyingAt(2) }, file)).rejects.toThrow('killed');
+        const begun = await rows();
+        expect(begun.length).toBeGreaterThanOrEqual(itemsAtOnce);
+        expect(begun.length).toBeLessThan(many);
+        await expect(scanFile({ ...parts(), store: dyingAt(3) }, file)).rejects.toThrow('killed');
+        await scanFile(parts(), file);
+        await scanFile(parts(), file);
+
+        const taken = await rows();
+        expect(taken).toHaveLength(many);
+        expect(taken.filter(({ revision }) => revision !== 1)).toEqual([]);
+        const byKey = new Map(taken.map((row) => [row.key, row]));
+        for (const row of begun) expect(byKey.get(row.key)).toEqual(row);
+        const wishes = await deliveries();
+        expect(new Set(wishes.map(({ wish }) => wish.body)).size).toBe(many);
+        expect(wishes).toHaveLength(many);
+        // Whatever one waits for was delivered before it, and is what stands under it.
+        const seen = new Map<string, TodoWish>();
+        for (const { wish } of wishes) {
+          for (const key of wish.after) expect(seen.has(key)).toBe(true);
+          seen.set(wish.key, wish);
+        }
+        const lineOf = ({ body }: Pick<TodoWish, 'body'>): number => Number(/\d+/.exec(body)?.[0]);
+        const parents = wishes.filter(({ wish }) => lineOf(wish) % 10 === 0);
+        expect(parents).toHaveLength(many / 10);
+        for (const { wish } of parents) {
+          expect(wish.after.map((key) => lineOf(seen.get(key) as TodoWish))).toEqual([lineOf(wish) + 1]);
+        }
+      });
+
+      test('let others pass in between', async () => {
+        const ended: string[] = [];
+        let asked: Promise<unknown> | undefined;
+        writeFileSync(file, lines.join('\n'));
+        const watched = writing((nth) => {
+          if (nth !== 2) return;
+          const wish = { title: 'another', source: 'api', requestedBy: 'owner', trust: 'owner', priority: 'low' } as const;
+          asked = queue.submit(wish).then(() => ended.push('answered'));
+        });
+        await scanFile({ ...parts(), store: watched }, file).then(() => ended.push('taken in'));
+        await asked;
+        expect(ended).toEqual(['answered', 'taken in']);
+      });
+
+      test('are taken in by one node at a time: another that begins goes on with the rest, and the first leaves it alone', async () => {
+        await inbox.stop();
+        writeFileSync(file, lines.join('\n'));
+        let other: Promise<unknown> | undefined;
+        const overtaken = writing((nth) => {
+          if (nth === 2) other = scanFile(parts(), file);
+        });
+        await scanFile({ ...parts(), store: overtaken }, file);
+        await other;
+        await scanFile(parts(), file);
+        expect(await rows()).toHaveLength(many);
+        expect(await deliveries()).toHaveLength(many);
+      });
+
+      test('change nothing about an edit: what is known and what it now waits for are decided together', async () => {
+        await inbox.stop();
+        await write('- [ ] the last (after: number 1)', '- [ ] other');
+        writeFileSync(
+          file,
+          ['- [ ] the last (after: number 1)', ...Array.from({ length: many }, (_, n) => `- [ ] number ${many - n - 1}`)].join('\n'),
+        );
+        await expect(scanFile({ ...parts(), store: dyingAt(2) }, file)).rejects.toThrow('killed');
+        const wish = (await deliveries()).map((each) => each.wish).findLast(({ title }) => title === 'the last') as TodoWish;
+        expect(wish.revision).toBe(2);
+        const wanted = await rows();
+        expect(wish.after.every((key) => wanted.some((row) => row.key === key))).toBe(true);
+        expect(wish.after.length).toBeGreaterThan(0);
+        await scanFile(parts(), file);
+        expect((await rows()).filter(({ title }) => title.startsWith('number'))).toHaveLength(many);
+      });
     });
 
     test('do not call off work that was asked for elsewhere before', async () => {

@@ -48,7 +48,7 @@ export function matchItems(known: readonly KnownItem[], found: readonly TodoItem
 }
 
 const normal = (title: string): string => title.toLowerCase().replaceAll(/\s+/g, ' ').trim();
-const wordsOf = ({ title }: Pick<TodoItem, 'title'>): string => normal(title);
+export const wordsOf = ({ title }: Pick<TodoItem, 'title'>): string => normal(title);
 const placeOf = ({ title, headings }: Pick<TodoItem, 'title' | 'headings'>): string => [...headings, normal(title)].join('\n');
 
 function edited(

@@ -26,6 +26,8 @@ export const noteMark = '> Nightshift:';
 
 // Deep enough for any person's outline; each level of a list counts twice.
 const markdown = new MarkdownIt('commonmark', { maxNesting: 100 }).enable('table');
+// What stands within a line is read by our own rules; to have it taken apart as well would be most of the time of a long file.
+markdown.core.ruler.disable(['inline', 'text_join']);
 const box = /^\[([ xX])\](?:\s+|$)/;
 
 /** The to-dos of a Markdown text, in order. What stands in code, quotes, comments or under a heading like "Done" is none. */

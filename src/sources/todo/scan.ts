@@ -14,9 +14,10 @@ import { findTask, lockTasks } from '../../store/tasks.ts';
 import { addOverdue, findItems, itemsOfFile, keepOverdue, overdueOf, saveItems, type TodoRow } from '../../store/todo.ts';
 import { lastToldAt, whatBecameOf } from '../../store/triggers.ts';
 import { tickKey, tickMessage, todoSource, triggerOf } from './address.ts';
+import { batchesOf, itemsAtOnce } from './batches.ts';
 import { readTodo } from './files.ts';
 import { matchItems } from './identity.ts';
-import { orderOf } from './order.ts';
+import { type Order, orderOf } from './order.ts';
 import { parseTodos, type TodoItem } from './parse.ts';
 
 export interface ScanParts {
@@ -49,9 +50,11 @@ export type Scanned = { readonly kind: 'taken' } | { readonly kind: 'doubted'; r
 
 /**
  * Takes in what a file says now: new items are delivered to the inbox, and what was ticked, removed or reworded is called
- * off if its task has not begun. All of it is one transaction, so that a crash in between changes nothing; what is left to
- * call off is stored as well. A file that is gone or empty says nothing about its items: editors and git take files away for
- * a moment. Of one that has lost most of them nothing is taken in, unless it is what was doubted before.
+ * off if its task has not begun. That is one transaction, so that a crash in between changes nothing; what is left to call
+ * off is stored as well. Of very many new items each few hundred are a transaction of their own, with time for others in
+ * between: what was taken in stays so, and after a crash the next scan goes on from there. A file that is gone or empty says
+ * nothing about its items: editors and git take files away for a moment. Of one that has lost most of them nothing is taken
+ * in, unless it is what was doubted before.
  */
 export async function scanFile(parts: ScanParts, file: string, doubtedBefore?: string): Promise<Scanned> {
   const { store, clock, log } = parts;
@@ -60,16 +63,7 @@ export async function scanFile(parts: ScanParts, file: string, doubtedBefore?: s
     const hash = hashOf(read.text);
     // A file is looked at again every few minutes; a long one that says what it said costs next to nothing then.
     if ((await readSetting(store.read, takenIn(file)))?.split(' ')[0] !== hash) {
-      const items = parseTodos(read.text);
-      const words = hashOf(withoutTicks(read.text));
-      const taken = await store.write(async (tx) => {
-        await tx.lock('todo');
-        const before = (await readSetting(tx.db, takenIn(file)))?.split(' ')[1];
-        const edited = before !== undefined && before !== words;
-        if (!(await takeIn(parts, tx, file, items, { edited, believed: doubtedBefore === hash }))) return false;
-        await writeSetting(tx, takenIn(file), `${hash} ${words}`);
-        return true;
-      });
+      const taken = await takeInAll(parts, file, read.text, { hash, believed: doubtedBefore === hash });
       if (!taken) {
         log.warn({ file }, 'a TODO file has lost most of its open items; they are called off only if it stays so');
         return { kind: 'doubted', hash };
@@ -103,14 +97,126 @@ interface Look {
   readonly believed: boolean;
 }
 
+const giveWay = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+interface List {
+  readonly file: string;
+  readonly items: readonly TodoItem[];
+  readonly order: Order;
+}
+
+/** `keys`: per item the one that it has from now on. `left`: the steps that are still to be taken. */
+interface Begun {
+  readonly keys: readonly string[];
+  readonly left: readonly (readonly number[])[];
+}
+
 /** False, and nothing is changed, if it has lost too much at once to be believed. */
-async function takeIn(
-  { clock, newId }: ScanParts,
-  tx: Tx,
+async function takeInAll(
+  parts: ScanParts,
   file: string,
-  items: readonly TodoItem[],
-  { edited, believed }: Look,
+  text: string,
+  { hash, believed }: { readonly hash: string; readonly believed: boolean },
 ): Promise<boolean> {
+  const { store } = parts;
+  const items = parseTodos(text);
+  await giveWay();
+  const list: List = { file, items, order: orderOf(items) };
+  const words = hashOf(withoutTicks(text));
+  const scan = parts.newId(idPrefixes.todo);
+  const note = (tx: Tx, before: string, left: number): Promise<void> =>
+    writeSetting(tx, takenIn(file), left === 0 ? `${hash} ${words}` : ` ${before} ${hash} ${scan}`);
+
+  const begun = await store.write(async (tx): Promise<Begun | undefined> => {
+    const [, before = '', underWay] = await holdTaken(tx, file);
+    const edited = before !== '' && before !== words;
+    const first = underWay === hash ? await resume(parts, tx, list) : await takeIn(parts, tx, list, { edited, believed });
+    if (first) await note(tx, before, first.left.length);
+    return first;
+  });
+  if (!begun) return false;
+  for (const [at, places] of begun.left.entries()) {
+    await giveWay();
+    const goesOn = await store.write(async (tx) => {
+      const [, before = '', , holder] = await holdTaken(tx, file);
+      if (holder !== scan) return false;
+      await takeInNew(parts, tx, list, begun.keys, places);
+      await note(tx, before, begun.left.length - 1 - at);
+      return true;
+    });
+    // Another node has looked at it since, and goes on from what is stored.
+    if (!goesOn) break;
+  }
+  return true;
+}
+
+/**
+ * What was taken in of a file: the hash of its text and that of its words. While that is under way the first is empty, and a
+ * third says of which text, a fourth by which scan.
+ */
+async function holdTaken(tx: Tx, file: string): Promise<readonly string[]> {
+  await tx.lock('todo');
+  return (await readSetting(tx.db, takenIn(file)))?.split(' ') ?? [];
+}
+
+/** The same text was begun before: what is stored of it stands at its place, and all else is new. */
+async function resume({ newId }: ScanParts, tx: Tx, { file, items, order }: List): Promise<Begun> {
+  const known = new Map((await itemsOfFile(tx.db, file)).map(({ place, key }) => [place, key]));
+  return {
+    keys: items.map((_, place) => known.get(place) ?? newId(idPrefixes.todo)),
+    left: [
+      ...chunks(
+        order.places.filter((place) => !known.has(place)),
+        itemsAtOnce,
+      ),
+    ],
+  };
+}
+
+async function takeInNew(parts: ScanParts, tx: Tx, list: List, keys: readonly string[], places: readonly number[]): Promise<void> {
+  const rows = places.map((place) => {
+    const { checked } = list.items[place] as TodoItem;
+    return rowOf(list, keys, place, { checked, revision: checked ? 0 : 1 });
+  });
+  await saveItems(tx, rows);
+  await deliver(
+    parts,
+    tx,
+    list,
+    keys,
+    rows.filter(({ checked }) => !checked),
+  );
+}
+
+async function deliver(
+  { newId, clock }: ScanParts,
+  tx: Tx,
+  { items, order }: List,
+  keys: readonly string[],
+  rows: readonly TodoRow[],
+): Promise<void> {
+  const arrivals = rows.map((row): Arrival => {
+    const place = row.place as number;
+    const wish = wishOf(items[place] as TodoItem, row, { after: keysBefore(order, keys, place), unique: order.isUnique(place) });
+    const body = Buffer.from(JSON.stringify(wish));
+    return { id: newId(idPrefixes.delivery), source: todoSource, key: triggerOf(wish), kind: 'item', headers: {}, body };
+  });
+  await insertArrivals(tx, arrivals, clock.now());
+}
+
+const keysBefore = (order: Order, keys: readonly string[], place: number): readonly string[] =>
+  order.before(place).map((other) => keys[other] as string);
+
+function rowOf({ file, items, order }: List, keys: readonly string[], place: number, now: Pick<TodoRow, 'checked' | 'revision'>): TodoRow {
+  const item = items[place] as TodoItem;
+  const { title, headings } = item;
+  return { key: keys[place] as string, file, place, title, headings, digest: digestOf(item, keysBefore(order, keys, place)), ...now };
+}
+
+/** All that is known, and the first of what is new; nothing if it has lost too much at once to be believed. */
+async function takeIn(parts: ScanParts, tx: Tx, list: List, { edited, believed }: Look): Promise<Begun | undefined> {
+  const { clock, newId } = parts;
+  const { file, items, order } = list;
   const known = await itemsOfFile(tx.db, file);
   const { keys, gone } = matchItems(
     known.map((row) => ({ ...row, at: row.place ?? 0 })),
@@ -119,7 +225,7 @@ async function takeIn(
   const before = new Map(known.map((row) => [row.key, row]));
   const removed = gone.flatMap((key) => before.get(key) ?? []);
   const lost = removed.filter(isOpen).length;
-  if (!believed && lost >= fewLost && lost * 2 > known.filter(isOpen).length) return false;
+  if (!believed && lost >= fewLost && lost * 2 > known.filter(isOpen).length) return undefined;
   const tickedAt = await lastToldAt(
     tx.db,
     todoSource,
@@ -129,33 +235,27 @@ async function takeIn(
     }),
   );
   const unticked: TodoRow[] = [];
-  const order = orderOf(items);
   const itemKeys = keys.map((key) => key ?? newId(idPrefixes.todo));
+  const [first = [], ...left] = batchesOf(items, order, (place) => keys[place] !== null);
   const rows: TodoRow[] = [];
-  const wanted: number[] = [];
+  const wanted: TodoRow[] = [];
   const overdue: TodoRow[] = [];
   const replaced = new Set<number>();
-  for (const place of order.places) {
-    const item = items[place] as TodoItem;
-    const { title, headings, checked } = item;
-    const key = itemKeys[place] as string;
-    const old = before.get(key);
-    const others = order.before(place);
-    const digest = digestOf(
-      item,
-      others.map((other) => itemKeys[other] as string),
-    );
+  for (const place of first) {
+    const { checked } = items[place] as TodoItem;
+    const old = before.get(itemKeys[place] as string);
+    const row = rowOf(list, itemKeys, place, { checked, revision: old?.revision ?? 0 });
     const tick = old && !checked ? tickedAt.get(tickKey(triggerOf(old))) : undefined;
-    if (old && tick !== undefined && isLost(tick, old, edited && old.digest === digest, clock.now())) {
-      rows[place] = { key, file, place, title, headings, digest, checked: true, revision: old.revision };
+    if (old && tick !== undefined && isLost(tick, old, edited && old.digest === row.digest, clock.now())) {
+      rows.push({ ...row, checked: true });
       unticked.push(old);
       continue;
     }
-    const reworded = old !== undefined && (old.digest !== digest || others.some((other) => replaced.has(other)));
+    const reworded = old !== undefined && (old.digest !== row.digest || order.before(place).some((other) => replaced.has(other)));
     const change = changeOf(old, checked, reworded && !(await isBegun(tx, old)));
-    const revision = (old?.revision ?? 0) + (change === 'wanted' ? 1 : 0);
-    rows[place] = { key, file, place, title, headings, digest, checked, revision };
-    if (change === 'wanted') wanted.push(place);
+    const now = change === 'wanted' ? { ...row, revision: row.revision + 1 } : row;
+    rows.push(now);
+    if (change === 'wanted') wanted.push(now);
     if (!old || old.revision === 0 || change === 'none') continue;
     overdue.push(old);
     if (change === 'wanted') replaced.add(place);
@@ -164,21 +264,13 @@ async function takeIn(
 
   await saveItems(tx, changed(before, [...rows, ...removed.map((row) => ({ ...row, place: null }))]));
   for (const row of overdue) await addOverdue(tx, row.key, [triggerOf(row)]);
-  const arrivals = wanted.map((place): Arrival => {
-    const wish = wishOf(items[place] as TodoItem, rows[place] as TodoRow, {
-      after: order.before(place).map((other) => itemKeys[other] as string),
-      unique: order.isUnique(place),
-    });
-    const body = Buffer.from(JSON.stringify(wish));
-    return { id: newId(idPrefixes.delivery), source: todoSource, key: triggerOf(wish), kind: 'item', headers: {}, body };
-  });
-  await insertArrivals(tx, arrivals, clock.now());
+  await deliver(parts, tx, list, itemKeys, wanted);
   await putMessages(
     tx,
     unticked.map((row) => ({ ...tickMessage(triggerOf(row), { file, key: row.key }, clock.now()), id: newId(idPrefixes.message) })),
     clock.now(),
   );
-  return true;
+  return { keys: itemKeys, left };
 }
 
 const isOpen = ({ checked, revision }: TodoRow): boolean => !checked && revision > 0;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { batchesOf } from './batches.ts';
 import { readTodo } from './files.ts';
 import { type KnownItem, matchItems } from './identity.ts';
 import { orderOf } from './order.ts';
@@ -290,6 +291,33 @@ describe('what waits for what', () => {
   ])('is found in 50,000 of them that wait %s', (_, make) => {
     const order = orderOf(Array.from({ length: 50_000 }, (_, at) => make(at)));
     expect(order.places).toHaveLength(50_000);
+  });
+});
+
+describe('the steps in which a file is taken in', () => {
+  const item = fc.record({ words: fc.constantFrom('a', 'b', 'c', 'd', 'e'), depth: fc.nat(2), known: fc.boolean() });
+  test('hold each item once, after what it waits for, what is known first, and of the same words the upper one first', () => {
+    fc.assert(
+      fc.property(fc.array(item, { maxLength: 40 }), fc.integer({ min: 1, max: 6 }), (drawn, atOnce) => {
+        const items = parseTodos(drawn.map(({ words, depth }) => `${'  '.repeat(depth)}- [ ] ${words}`).join('\n'));
+        const order = orderOf(items);
+        const isKnown = (place: number): boolean => drawn[place]?.known ?? false;
+        const steps = batchesOf(items, order, isKnown, atOnce);
+        expect(steps.flat().toSorted((a, b) => a - b)).toEqual([...items.keys()]);
+        for (const later of steps.slice(1)) {
+          expect(later.length).toBeLessThanOrEqual(atOnce);
+          expect(later.filter(isKnown)).toEqual([]);
+        }
+        const sequence = steps.flat();
+        for (const [at, place] of sequence.entries())
+          expect(order.before(place).filter((other) => sequence.indexOf(other) > at)).toEqual([]);
+        const stepOf = (place: number): number => steps.findIndex((step) => step.includes(place));
+        for (const places of Map.groupBy(items.keys(), (place) => items[place]?.title).values()) {
+          const taken = places.map(stepOf);
+          expect(taken).toEqual(taken.toSorted((a, b) => a - b));
+        }
+      }),
+    );
   });
 });
 
