@@ -44,6 +44,8 @@ describe('the meaning of a wish', () => {
     const long = 'word '.repeat(99);
     expect(meaning(`${long}a`)).not.toBe(meaning(`${long}b`));
     expect(meaning(`${long}a`).length).toBeLessThanOrEqual(500);
+    // Half a character is another one in the database than it was here.
+    for (const start of ['', 'a']) expect(meaning(start + '𝒳'.repeat(249)).isWellFormed()).toBe(true);
     expect(meaning('!!!')).not.toBe(meaning('???'));
   });
 });

@@ -15,7 +15,7 @@ interface Meant {
 export function meaningOf({ title, repository, details = '' }: Meant): string {
   const more = wordsOf(details);
   const meaning = `work:${placeOf(repository ?? '')}:${wordsOf(title) || title}${more === '' ? '' : `:${hashOf(more)}`}`;
-  return meaning.length <= longest ? meaning : `${meaning.slice(0, longest - 44)}:${hashOf(meaning)}`;
+  return meaning.length <= longest ? meaning : `${meaning.slice(0, longest - 44).toWellFormed()}:${hashOf(meaning)}`;
 }
 
 const longest = 500;
