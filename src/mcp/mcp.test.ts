@@ -131,8 +131,9 @@ describe.each([
     expect(await statusAfter('approve_task', good)).toBe('succeeded');
     expect(await statusAfter('deny_task', bad)).toBe('cancelled');
     expect(await statusAfter('cancel_task', late)).toBe('cancelled');
-    // Whoever may approve it may ask for it again, and that is to approve it.
-    expect(await statusAfter('retry_task', late)).toBe('succeeded');
+    // To ask for it again is not to approve it.
+    expect(await statusAfter('retry_task', late)).toBe('awaiting-approval');
+    expect(await statusAfter('approve_task', late)).toBe('succeeded');
   });
 
   test.each([
