@@ -87,7 +87,7 @@ const remove = (folder: string): void => rmSync(folder, { recursive: true, force
 async function perform(session: Session, flags: Flags, folder: string, signal: AbortSignal): Promise<void> {
   const { terminal } = session;
   const begun = terminal.clock.monotonic();
-  const repository = join(folder, 'repository');
+  const repository = join(folder, 'rota');
   const home = join(folder, 'home');
   const audience = audienceOf(session, flags, home, folder);
   audience.screen.remark('A repository whose test fails, an agent that repairs it, and a model that follows a script: no key, no network.');

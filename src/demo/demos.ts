@@ -53,7 +53,7 @@ export function createDemos(parts: DemoParts): Demos {
   const stopping = new AbortController();
   /** Nothing is left, and nothing has come since. */
   let swept = false;
-  const repositoryIn = (folder: string): string => join(folder, 'repository');
+  const repositoryIn = (folder: string): string => join(folder, 'rota');
   const remove = (folder: string): Promise<boolean> => removeTree(folder, { clock, path }, new AbortController().signal);
 
   async function start(requestedBy: string): Promise<DemoStart> {

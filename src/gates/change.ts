@@ -33,7 +33,8 @@ export const sizeGate = (limits: { readonly changedFiles: number; readonly chang
   async check({ change }) {
     const counted = (change?.files ?? []).filter(({ path }) => !lockFiles.includes(path.split('/').at(-1) ?? ''));
     const lines = counted.reduce((sum, { additions, deletions }) => sum + (additions ?? 0) + (deletions ?? 0), 0);
-    const size = `${counted.length} files with ${lines} lines are changed`;
+    const files = counted.length === 1 ? '1 file' : `${counted.length} files`;
+    const size = `${files} with ${lines === 1 ? '1 line' : `${lines} lines`} ${counted.length === 1 ? 'is' : 'are'} changed`;
     if (counted.length <= limits.changedFiles && lines <= limits.changedLines) return evidence({ passed: true, summary: `${size}.` });
     return evidence({
       passed: false,

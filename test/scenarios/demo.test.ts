@@ -148,7 +148,7 @@ describe('the demo', () => {
     expect(code).toBe(0);
     const [, folder = ''] = /Kept: (\S+) /.exec(err) ?? [];
     expect(readdirSync(temporary).map((name) => join(temporary, name))).toEqual([folder]);
-    expect(readdirSync(folder).sort()).toEqual(['home', 'repository']);
+    expect(readdirSync(folder).sort()).toEqual(['home', 'rota']);
     expect(out).toMatch(/get it +git fetch \S+\/home\/mirrors\/\S+ nightshift\//);
     expect(readFileSync(join(folder, 'home/logs/nightshift.log'), 'utf8')).toContain('run finished');
   });

@@ -6,7 +6,6 @@ import { Now } from './pages/now.tsx';
 import { RunPage } from './pages/run.tsx';
 import { Icon, type IconName, Logo } from './parts/icons.tsx';
 import { Lazily, lazyPart } from './parts/lazily.tsx';
-import { Empty } from './parts/text.tsx';
 import { Toasts } from './parts/toast.tsx';
 import { Link, type Route, routeOf, usePath } from './router.tsx';
 import { clockTime } from './text/time.ts';
@@ -192,11 +191,12 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
       return <Lazily part={parts.settings} props={{}} />;
     case 'lost':
       return (
-        <Empty title="There is no such page">
-          <p>
+        <div className="page">
+          <h1>There is no such page</h1>
+          <p className="soft">
             The address may be mistyped. <Link to="/">See what is going on now</Link>.
           </p>
-        </Empty>
+        </div>
       );
   }
 }

@@ -83,7 +83,7 @@ function Request({ task, takenOver }: { readonly task: TaskView; readonly takenO
         {task.repository !== null && (
           <>
             {' · '}
-            <Address text={task.repository} />
+            <Address text={task.repository} whole />
           </>
         )}
       </p>

@@ -109,7 +109,9 @@ export function Now(): ReactNode {
       <div className="columns">
         <Section title="Up next" count={counts.waiting} more={counts.waiting > next.length ? '/tasks?show=waiting' : undefined}>
           {next.length === 0 ? (
-            <Empty title="Nothing waits" />
+            <Empty title="Nothing waits">
+              <p>What is to begin is listed here: the next free place takes it.</p>
+            </Empty>
           ) : (
             <ul className="list tight">
               {next.map((task) => (

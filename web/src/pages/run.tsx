@@ -44,9 +44,12 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
             {live ? 'Loading…' : 'This run was not kept for reading offline.'}
           </p>
         ) : (
-          <Empty title="There is no such run">
-            <p>{refused}</p>
-          </Empty>
+          <>
+            <h1>There is no such run</h1>
+            <p className="soft">
+              {refused} <Link to="/tasks">All tasks</Link> lead to theirs.
+            </p>
+          </>
         )}
       </div>
     );

@@ -1,13 +1,15 @@
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { type Answer, call, get } from '../data/api.ts';
 import { countsOf } from '../data/state.ts';
-import { useLive, useMay, useNow } from '../data/use.ts';
-import type { BackupsView, ExaminationView } from '../data/views.ts';
+import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
+import type { BackupsView, ExaminationView, ServerView } from '../data/views.ts';
 import { Alerts } from '../parts/alerts.tsx';
+import { Bar } from '../parts/bar.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { Providers } from '../parts/providers.tsx';
 import { Prose } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
+import { bytes } from '../text/amount.ts';
 import { ago } from '../text/time.ts';
 
 /** The nodes that work, what holds around them, and what is wrong with any of it. */
@@ -34,6 +36,7 @@ function Nodes(): ReactNode {
   const server = useLive((state) => state.server);
   const queue = useLive((state) => state.queue);
   const now = useNow(30_000);
+  const machine = useMachine();
   if (!server) return null;
   const nodes = queue?.nodes ?? [];
   return (
@@ -44,18 +47,64 @@ function Nodes(): ReactNode {
       </p>
       <ul className="list">
         {nodes.map(({ id, address, startedAt }) => (
-          <li key={id} className="item">
+          <li key={id} className="item check">
             <div className="grow">
               <p className="title code">{id}</p>
               <p className="step whole">
                 {address ?? 'at no address of its own'} · up since {ago(startedAt, now)}
               </p>
+              {id === server.node && machine && <Resources machine={machine} />}
             </div>
             {id === server.node && <span className="badge live">This one</span>}
           </li>
         ))}
       </ul>
     </section>
+  );
+}
+
+type Machine = ServerView['machine'];
+
+/** As it is while one looks; what was kept for reading offline says nothing of it. */
+function useMachine(): Machine | undefined {
+  const live = useLive((state) => state.connection.kind === 'live');
+  const [machine, setMachine] = useState<Machine>();
+  const look = useCallback((): void => {
+    void get<ServerView>('/server').then((answer) => answer.ok && setMachine(answer.value.machine));
+  }, []);
+  useEffect(() => {
+    if (live) look();
+    else setMachine(undefined);
+  }, [live, look]);
+  useRepeat(true, 15_000, look);
+  return machine;
+}
+
+function Resources({ machine }: { readonly machine: Machine }): ReactNode {
+  const { serverMemoryBytes, memoryBytes, memoryFreeBytes, cpus, load, diskBytes, diskFreeBytes } = machine;
+  const figures = [
+    [
+      'Memory',
+      `${bytes(memoryFreeBytes)} free of ${bytes(memoryBytes)}`,
+      1 - memoryFreeBytes / memoryBytes,
+      `${bytes(serverMemoryBytes)} for the server`,
+    ],
+    ['CPU', `a load of ${load.toFixed(1)} for ${cpus}`, load / cpus, 'over the last minute'],
+    ['Disk', `${bytes(diskFreeBytes)} free of ${bytes(diskBytes)}`, 1 - diskFreeBytes / diskBytes, 'of its home'],
+  ] as const;
+  return (
+    <dl className="resources">
+      {figures.map(([name, said, share, more]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <Bar share={share} tone={share > 0.9 ? 'bad' : share > 0.8 ? 'warn' : ''} />
+            <p>{said}</p>
+            <p className="soft">{more}</p>
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
@@ -174,12 +223,12 @@ function Backups(): ReactNode {
       {backups !== undefined && backups.items.length === 0 && <p className="soft">There is none yet on the disk of this node.</p>}
       {backups !== undefined && backups.items.length > 0 && (
         <ul className="list">
-          {backups.items.slice(0, shownBackups).map(({ file, bytes, madeAt }) => (
+          {backups.items.slice(0, shownBackups).map(({ file, bytes: size, madeAt }) => (
             <li key={file} className="item">
               <div className="grow">
                 <p className="title code">{file.slice(file.lastIndexOf('/') + 1)}</p>
                 <p className="step whole">
-                  {(bytes / 1e6).toFixed(1)} MB · made {ago(madeAt, now)}
+                  {bytes(size)} · made {ago(madeAt, now)}
                 </p>
               </div>
             </li>

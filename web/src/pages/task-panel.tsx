@@ -98,7 +98,7 @@ function Facts({ task }: { readonly task: TaskView }): ReactNode {
   const now = useNow(15_000);
   const facts: readonly (readonly [string, ReactNode] | false)[] = [
     ['Priority', <PriorityChoice key="priority" task={task} />],
-    task.repository !== null && ['Repository', <Address key="repository" text={task.repository} />],
+    task.repository !== null && ['Repository', <Address key="repository" text={task.repository} whole />],
     task.ref !== null && [
       'Begins at',
       <span key="ref" className="code">

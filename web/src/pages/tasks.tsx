@@ -10,6 +10,7 @@ import { NewTask } from '../parts/new-task.tsx';
 import { StatusMark, wordOf } from '../parts/status.tsx';
 import { Empty } from '../parts/text.tsx';
 import { go, Link } from '../router.tsx';
+import { shortRepository } from '../text/repository.ts';
 import { ago } from '../text/time.ts';
 import { TaskPanel } from './task-panel.tsx';
 
@@ -272,7 +273,7 @@ function Row({ task, current, to }: { readonly task: TaskView; readonly current:
         <span className="title">{task.title}</span>
         <span className="soft truncate">
           {wordOf(task.status)}
-          {task.repository !== null && ` · ${task.repository.replace(/^.*\/\/[^/]+\//, '').replace(/\.git$/, '')}`}
+          {task.repository !== null && ` · ${shortRepository(task.repository)}`}
           {task.reason !== null && ` · ${task.reason.message}`}
         </span>
       </span>

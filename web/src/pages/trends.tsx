@@ -6,6 +6,7 @@ import { Chart, lineTones } from '../parts/chart.tsx';
 import { Empty } from '../parts/text.tsx';
 import { count } from '../text/amount.ts';
 import { byWeekOf, dayName, mondayOf, percent } from '../text/chart.ts';
+import { shortRepository } from '../text/repository.ts';
 
 const spans = [
   { weeks: 4, name: '4 weeks' },
@@ -230,7 +231,7 @@ function Debt({ from, byWeek }: { readonly from: string; readonly byWeek: boolea
               <option value="">All repositories</option>
               {answer.value?.repositories.map((each) => (
                 <option key={each.repository} value={each.repository}>
-                  {each.repository.replace(/^https?:\/\//, '')}
+                  {shortRepository(each.repository)}
                 </option>
               ))}
             </select>

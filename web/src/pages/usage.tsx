@@ -3,6 +3,7 @@ import { get } from '../data/api.ts';
 import { setBudget } from '../data/live.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import type { BudgetView, UsageView } from '../data/views.ts';
+import { Bar } from '../parts/bar.tsx';
 import { Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import { Link } from '../router.tsx';
@@ -60,11 +61,7 @@ function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
           {reserved !== null && reserved > 0 && `, ${amount(budget, reserved)} held`}
           {resetsAt !== null && spent !== null && `; anew ${ago(resetsAt, now)}`}
         </p>
-        {spent !== null && limit !== null && limit > 0 && (
-          <svg className="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" focusable="false">
-            <rect width={Math.min(1, spent / limit) * 100} height="1" />
-          </svg>
-        )}
+        {spent !== null && limit !== null && limit > 0 && <Bar share={spent / limit} />}
       </div>
       {editing ? (
         <LimitForm budget={budget} close={() => setEditing(false)} />
@@ -210,9 +207,7 @@ function Bars({ usage }: { readonly usage: UsageView }): ReactNode {
           <tr key={item.key}>
             <th scope="row">
               <Key by={usage.by} name={item.key} />
-              <svg className="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" focusable="false">
-                <rect width={(item.costUsd / dearest) * 100} height="1" />
-              </svg>
+              <Bar share={item.costUsd / dearest} />
             </th>
             <td>{money(item.costUsd)}</td>
             <td>

@@ -130,7 +130,7 @@ function Picture({ kind, along, times, series, format, least, pointAt }: Picture
           y: { range: (_, __, most) => [0, Math.max(least, (most ?? 0) * 1.08)] },
         },
         axes: [
-          { ...axis(), grid: { show: false }, size: 32, space: 72, values: (_, splits) => splits.map(footOf(along)) },
+          { ...axis(), grid: { show: false }, size: 36, gap: 10, space: 72, values: (_, splits) => splits.map(footOf(along)) },
           { ...axis(), size: 56, space: 44, values: (_, splits) => splits.map((each) => (each === null ? '' : format(each))) },
         ],
         series: [

@@ -44,7 +44,11 @@ export function RunCost({ run }: { readonly run: RunView }): ReactNode {
     );
   }
   if (spending.items.length === 0) {
-    return (
+    return run.tokens.outputTokens > 0 ? (
+      <Empty title="It cost nothing">
+        <p>The ledger has what providers charge for. The model of this run asked none: it follows a script.</p>
+      </Empty>
+    ) : (
       <Empty title="No model was asked">
         <p>Each call of a model is in the ledger as soon as it is over, and is shown here with what it cost.</p>
       </Empty>

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { piecesOf } from '../text/pieces.ts';
+import { tailOf } from '../text/repository.ts';
 import { Icon } from './icons.tsx';
 import { toast } from './toast.tsx';
 
@@ -32,10 +33,16 @@ export function Prose({ text }: { readonly text: string }): ReactNode {
   );
 }
 
-/** An address that came from outside: a link when it leads to the web, else only shown. */
-export function Address({ text }: { readonly text: string }): ReactNode {
+/** An address that came from outside: a link when it leads to the web, else only shown; of a long path its end, unless all of it matters. */
+export function Address({ text, whole = false }: { readonly text: string; readonly whole?: boolean }): ReactNode {
   const leadsToWeb = /^https?:\/\//.test(text) && URL.canParse(text);
-  if (!leadsToWeb) return <span className="code">{text}</span>;
+  if (!leadsToWeb) {
+    return (
+      <span className="code" title={text}>
+        {whole ? text : tailOf(text)}
+      </span>
+    );
+  }
   return (
     <a className="code" href={text} target="_blank" rel="noopener noreferrer">
       {text.replace(/^https?:\/\//, '').replace(/\.git$/, '')}

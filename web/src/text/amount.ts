@@ -3,3 +3,9 @@ export const money = (usd: number): string => `$${usd.toFixed(usd > 0 && usd < 0
 
 export const count = (value: number): string =>
   value.toLocaleString('en', { notation: value >= 100_000 ? 'compact' : 'standard', maximumFractionDigits: 1 });
+
+/** As disks and memory are sold: in powers of a thousand. */
+export function bytes(value: number): string {
+  if (value >= 1e9) return `${(value / 1e9).toFixed(value >= 100e9 ? 0 : 1)} GB`;
+  return `${(value / 1e6).toFixed(value >= 100e6 ? 0 : 1)} MB`;
+}

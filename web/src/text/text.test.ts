@@ -5,6 +5,7 @@ import { parseDiff } from './diff.ts';
 import { levelsAround } from './graph.ts';
 import { highlight, languageOf } from './highlight.ts';
 import { piecesOf } from './pieces.ts';
+import { shortRepository } from './repository.ts';
 import { ago, duration, elapsed } from './time.ts';
 import { tellingPart } from './tool.ts';
 
@@ -189,5 +190,21 @@ describe('a chart', () => {
       { day: '2026-11-09', runs: 3, of: 'x' },
       { day: '2026-11-16', runs: 4, of: 'x' },
     ]);
+  });
+});
+
+describe('a repository', () => {
+  test('is named after its owner and itself, wherever it is', () => {
+    expect(['https://github.com/acme/shop.git', 'ssh://git@git.example.org/platform/importer', 'owner/name'].map(shortRepository)).toEqual([
+      'acme/shop',
+      'platform/importer',
+      'owner/name',
+    ]);
+  });
+
+  test('on a disk is told by the end of its path when that is long', () => {
+    expect(
+      ['/srv/app', '/home/somebody/work/customers/acme/shop', `/tmp/${'x'.repeat(80)}/rota`, `/${'y'.repeat(80)}`].map(shortRepository),
+    ).toEqual(['/srv/app', '…/work/customers/acme/shop', '…/rota', `…/${'y'.repeat(80)}`]);
   });
 });
