@@ -53,7 +53,7 @@ function Nodes(): ReactNode {
               <p className="step whole">
                 {address ?? 'at no address of its own'} · up since {ago(startedAt, now)}
               </p>
-              {id === server.node && machine && <Resources machine={machine} />}
+              {id === server.node && (machine ? <Resources machine={machine} /> : <div className="resources" />)}
             </div>
             {id === server.node && <span className="badge live">This one</span>}
           </li>
