@@ -65,13 +65,15 @@ function sample(name: string): string {
   return directory;
 }
 
-/** Nothing of these runs is left: no process, no socket, no session, no workspace that anybody holds. */
-async function expectClean(database: TestDatabase, runs: readonly ApiRun[]): Promise<void> {
+/** Nothing of these runs is left: no process, no socket, no workspace that anybody holds, and sessions only of tasks that were cut short. */
+async function expectClean(database: TestDatabase, runs: readonly ApiRun[], cutShort: readonly string[] = []): Promise<void> {
   for (const { id } of runs) expect(processesWith(`NIGHTSHIFT_RUN_ID=${id}`)).toEqual([]);
-  for (const name of ['sockets', 'sessions']) {
+  const left = (name: string): readonly string[] => {
     const directory = join(database.home, name);
-    expect(existsSync(directory) ? readdirSync(directory) : [], name).toEqual([]);
-  }
+    return existsSync(directory) ? readdirSync(directory) : [];
+  };
+  expect(left('sockets')).toEqual([]);
+  expect(left('sessions')).toEqual(cutShort);
   const store = await database.open();
   const workspaces = await listWorkspaces(store.read).finally(() => store.close());
   expect(workspaces.filter(({ status }) => status === 'active')).toEqual([]);
@@ -82,6 +84,7 @@ describe('when the model has a bad day', () => {
   let server: TestServer;
   let upstream: ModelUpstream;
   let repository: string;
+  let cutShort: readonly string[] = [];
 
   const works: Behaviour = (response, request) => {
     if (!request.body.includes('"tool_result"'))
@@ -169,9 +172,11 @@ describe('when the model has a bad day', () => {
       await server.api.call('POST', `/api/tasks/${task.id}/cancel`);
       await server.api.becomes(task.id, 'cancelled');
     }
+    cutShort = all.filter(({ task }) => task.status === 'delayed').map(({ task }) => task.id);
     await expectClean(
       database,
       all.map(({ run }) => run),
+      cutShort,
     );
   });
 
@@ -181,7 +186,7 @@ describe('when the model has a bad day', () => {
     const { task, run, events } = await ended(server.api, id);
     expect([task.status, task.reason?.code]).toEqual(['failed', 'model-auth']);
     expect(JSON.stringify([task, run, events])).not.toContain('sk-only-the-server-knows');
-    await expectClean(database, [run]);
+    await expectClean(database, [run], cutShort);
   });
 });
 
