@@ -10,7 +10,7 @@ interface Use {
 }
 
 const watched = () => {
-  const refusals = sandboxRefusals({ writable: ['/work/tree', '/home/agent', '/tmp'], refusedHosts: new Set(['evil.example']) });
+  const refusals = sandboxRefusals({ writable: ['/srv/tree', '/home/agent', '/tmp'], refusedHosts: new Set(['evil.example']) });
   let calls = 0;
   return ({ tool = 'Bash', input, output, failed = true }: Use) => {
     const call = `call-${++calls}`;
@@ -76,13 +76,13 @@ describe('what the sandbox refused', () => {
       bash('touch /usr/x; node --test', "touch: cannot touch '/usr/x': Read-only file system\n# pass 3\n# fail 1"),
     ],
     ['a script without the right to be run', bash('./run.sh', '/bin/bash: line 1: ./run.sh: Permission denied')],
-    ['a file of its own', bash('cat /work/tree/locked', 'cat: /work/tree/locked: Permission denied')],
+    ['a file of its own', bash('cat /srv/tree/locked', 'cat: /srv/tree/locked: Permission denied')],
     ['owners that an archive names', bash('tar xf x.tar', 'tar: /x: Cannot change ownership to uid 1: Operation not permitted')],
     ['nobody listens', bash('curl http://127.0.0.1:9', "curl: (7) Failed to connect to 127.0.0.1 port 9: Couldn't connect to server")],
     ['what is no failure', { ...bash('touch /usr/x || true', "touch: cannot touch '/usr/x': Read-only file system"), failed: false }],
     [
       'a file of its own that it may not write',
-      { tool: 'Write', input: { file_path: '/work/tree/x' }, output: 'EACCES: permission denied' },
+      { tool: 'Write', input: { file_path: '/srv/tree/x' }, output: 'EACCES: permission denied' },
     ],
     ['a file that is not there', { tool: 'Read', input: { file_path: '/nowhere' }, output: 'File does not exist.' }],
   ])('is not: %s', (_, use) => {

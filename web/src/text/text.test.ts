@@ -204,7 +204,7 @@ describe('a repository', () => {
 
   test('on a disk is told by the end of its path when that is long', () => {
     expect(
-      ['/srv/app', '/home/somebody/work/customers/acme/shop', `/tmp/${'x'.repeat(80)}/rota`, `/${'y'.repeat(80)}`].map(shortRepository),
-    ).toEqual(['/srv/app', '…/work/customers/acme/shop', '…/rota', `…/${'y'.repeat(80)}`]);
+      ['/srv/app', '/home/somebody/code/customers/acme/shop', `/tmp/${'x'.repeat(80)}/rota`, `/${'y'.repeat(80)}`].map(shortRepository),
+    ).toEqual(['/srv/app', '…/code/customers/acme/shop', '…/rota', `…/${'y'.repeat(80)}`]);
   });
 });
