@@ -206,13 +206,21 @@ describe('what came of a run', () => {
         number: 2,
         decision: 'stop',
         rule: 'round-limit',
-        verdicts: [{ ...verdict, ...more, gate: 'tests', passed: true, summary: 'ok' }],
+        verdicts: [
+          { ...verdict, ...more, gate: 'tests', passed: true, summary: 'ok' },
+          {
+            ...{ ...verdict, ...more, gate: 'weakening', kind: 'weakening', passed: true, summary: 'Look at these.' },
+            findings: [{ path: 'lint.sh\x1b[2J', line: null, text: 'is modified' }],
+          },
+        ],
       },
     ];
     expect(outcomeFields(run({ rounds }), (_style, text) => text).filter(([, value]) => value)).toEqual([
       ['rounds', '1. 0 of 1 gate green, went on'],
       ['', '   tests  make test exited with 2.'],
-      ['', '2. 1 of 1 gate green, given up: round-limit'],
+      ['', '2. 2 of 2 gates green, given up: round-limit'],
+      ['', '   weakening  Look at these.'],
+      ['', '     lint.sh is modified'],
     ]);
   });
 });

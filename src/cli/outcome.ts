@@ -6,6 +6,7 @@ import { plural } from './wording.ts';
 export type Field = readonly [name: string, value: string | null];
 
 const shownFiles = 30;
+const shownFindings = 10;
 
 /** What came of a run, beside how it ended. Nothing for one that had no repository, no agent and no check. */
 export function outcomeFields(run: Run, paint: Screen['paint']): readonly Field[] {
@@ -68,17 +69,27 @@ function checkOf({ tests }: Run, paint: Screen['paint']): string | null {
 /** One line a round, and below it whatever was not simply green. */
 function roundFields({ rounds }: Run, paint: Screen['paint']): readonly Field[] {
   const lines = rounds.flatMap(({ number, verdicts, decision, rule }) => {
-    const notable = verdicts.filter(({ passed, excuse }) => !passed || excuse !== null);
+    const notable = verdicts.filter(({ kind, passed, excuse, findings }) => {
+      const touchesChecks = kind === 'weakening' && findings.length > 0;
+      return !passed || excuse !== null || touchesChecks;
+    });
     const ended =
       decision === 'finish' ? paint('green', 'done') : decision === 'continue' ? 'went on' : paint('red', `given up: ${rule ?? ''}`);
-    const green = verdicts.length - notable.length;
+    const green = verdicts.filter(({ passed, excuse }) => passed && excuse === null).length;
     return [
       `${number}. ${green} of ${plural(verdicts.length, 'gate')} green, ${ended}`,
-      ...notable.map(({ gate, passed, summary }) => `   ${paint(passed ? 'yellow' : 'red', oneLine(gate))}  ${oneLine(summary)}`),
+      ...notable.flatMap(({ gate, passed, summary, findings }) => [
+        `   ${paint(passed ? 'yellow' : 'red', oneLine(gate))}  ${oneLine(summary)}`,
+        ...findings.slice(0, shownFindings).map(findingLine),
+        ...(findings.length > shownFindings ? [`     … and ${findings.length - shownFindings} more`] : []),
+      ]),
     ];
   });
   return lines.map((text, index): Field => [index === 0 ? 'rounds' : '', text]);
 }
+
+const findingLine = ({ path, line, text }: Run['rounds'][number]['verdicts'][number]['findings'][number]): string =>
+  `     ${oneLine([path, line].filter((each) => each !== null).join(':'))} ${oneLine(text)}`;
 
 function deliveryFields({ delivery }: Run): readonly Field[] {
   switch (delivery?.kind) {

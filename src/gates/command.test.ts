@@ -20,24 +20,32 @@ interface World {
   readonly kind?: 'tests' | 'lint' | 'task';
   /** A file that is changed. */
   readonly touches?: string;
+  /** With what the command goes by as it was. */
+  readonly withOld?: CommandEnd;
 }
 
-async function verdictIn({ now, before, required = false, kind = 'tests', touches }: World): Promise<Partial<Evidence>> {
+async function verdictIn({ now, before, required = false, kind = 'tests', touches, withOld }: World): Promise<Partial<Evidence>> {
   const answers = [...now];
   const scene: Scene = {
     change:
-      touches === undefined ? undefined : ({ files: [{ path: touches }], before: async () => undefined } as unknown as Scene['change']),
+      touches === undefined
+        ? undefined
+        : ({ files: [{ path: touches, kind: 'modified' }], before: async (path: string) => old[path] } as unknown as Scene['change']),
     run: async () => (answers.length > 1 ? answers.shift() : answers[0]) as CommandEnd,
     runBefore: async () => before,
+    runWithOld: async (_command, paths) => (paths.includes(touches ?? '') ? withOld : undefined),
     known: () => false,
     leftBehind: async () => undefined,
     directory: '/nowhere',
   };
-  const gate = commandGate({ id: kind, kind, argv: ['make', 'it'], timeoutMs: 60_000, required, asMany: true });
+  const gate = commandGate({ id: kind, kind, argv: ['make', 'it'], timeoutMs: 60_000, required, held: true });
   const checked = await gate.check(scene, new AbortController().signal);
   if (!checked.ok) throw new Error(JSON.stringify(checked.outcome));
   return checked.evidence;
 }
+
+/** What the command goes by. */
+const old: Readonly<Record<string, string>> = { Makefile: 'it:\n\t./lint.sh\n', 'lint.sh': 'grep var a.js\n' };
 
 const said = ({ passed, excuse }: Partial<Evidence>): string => (passed ? (excuse ?? 'green') : 'red');
 
@@ -53,6 +61,38 @@ describe('a command is', () => {
     ['green for as many', { now: [counted(3)], before: counted(2, 'adds'), touches: 'vitest.config.ts' }, 'green'],
     ['green for fewer tests otherwise', { now: [counted(2)], before: counted(3), touches: 'a.ts' }, 'green'],
     ['flaky when it ends well the second time', { now: [counted(2, 'adds'), counted(3)] }, 'flaky'],
+
+    [
+      'red when it is green only by a script that is changed',
+      { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(0), withOld: ended(1, 'a.js:1:1 error no var') },
+      'red',
+    ],
+    [
+      'red when it is green only by another Makefile',
+      { kind: 'lint', now: [ended(0)], touches: 'Makefile', before: ended(0), withOld: ended(2, 'a.js:1:1 error no var') },
+      'red',
+    ],
+    [
+      'red when it is to become green and a script is changed for that',
+      { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(1, 'x error'), withOld: ended(1, 'x error'), required: true },
+      'red',
+    ],
+    ['green when the script as it was is green too', { kind: 'lint', now: [ended(0)], touches: 'lint.sh', withOld: ended(0) }, 'green'],
+    [
+      'green when the script as it was finds no more fault than before',
+      { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(1, 'x error'), withOld: ended(1, 'x error') },
+      'green',
+    ],
+    [
+      'green when the script as it was stumbles over what has moved',
+      { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(0), withOld: ended(1, 'Error: Cannot find module ./a.js') },
+      'green',
+    ],
+    [
+      'green when what is changed is looked at, and not gone by',
+      { kind: 'lint', now: [ended(0)], touches: 'a.js', before: ended(0), withOld: ended(1, 'error') },
+      'green',
+    ],
 
     ['excused for the same failure as before', { now: [counted(2, 'adds')], before: counted(2, 'adds') }, 'red-before'],
     ['excused for one failure less', { now: [counted(3, 'adds')], before: counted(2, 'adds', 'divides') }, 'red-before'],

@@ -2,19 +2,21 @@ import { createHash } from 'node:crypto';
 import type { GateExcuse, GateKind, TestCounts } from '../domain/gate.ts';
 import { failed } from '../domain/outcome.ts';
 import { blanked, signatureOf } from '../domain/signature.ts';
-import { mayRunOtherTests } from './configuration.ts';
+import { heldFiles, mayRunOtherTests } from './configuration.ts';
 import { failuresIn } from './failures.ts';
-import { type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
+import { type Change, type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
+import { type GoesBy, goesBy } from './goes-by.ts';
 import { countsIn } from './test-report.ts';
 import { whyItCannotRun } from './toolchain.ts';
+import { wayOut } from './way-out.ts';
 
 export interface CommandGateWish extends GateCommand {
   readonly id: string;
   readonly kind: GateKind;
   /** Red counts even when it was red before the agent came. */
   readonly required: boolean;
-  /** Fewer tests than before are red, although all that were run are green. */
-  readonly asMany?: boolean;
+  /** Green counts only if it is not because the change made the command ask for less. */
+  readonly held?: boolean;
   /** Where the command comes from, when that has to be said. */
   readonly note?: string;
 }
@@ -33,6 +35,10 @@ export function commandGate(wish: CommandGateWish): Gate {
   const { id, kind, argv } = wish;
   const run = async (ask: Scene['run']): Promise<CommandEnd> => asEnded(await ask(wish));
   let before: Promise<CommandEnd | undefined> | undefined;
+  let by: Promise<GoesBy> | undefined;
+  const files = (change: Change): Promise<GoesBy> => (by ??= goesBy(argv, change.before));
+  const hadBefore = ({ runBefore }: Scene): Promise<CommandEnd | undefined> =>
+    (before ??= runBefore(wish).then((end) => end && asEnded(end)));
   /** Where a shell or a sandbox stands between, a program that is missing exits with 127: so it does without. */
   const asEnded = (end: CommandEnd): CommandEnd =>
     end.kind === 'not-started' && kind !== 'task' ? { kind: 'ended', exitCode: 127, timedOut: false, output: end.message } : end;
@@ -50,8 +56,7 @@ export function commandGate(wish: CommandGateWish): Gate {
       }
     }
     if (!wish.required) {
-      before ??= scene.runBefore(wish).then((end) => end && asEnded(end));
-      const base = await before;
+      const base = await hadBefore(scene);
       const excused = base?.kind === 'ended' && !isGreen(base) ? excuseFor(base, ended) : undefined;
       if (excused) return evidence({ ...facts, passed: true, excuse: excused.excuse, summary: `${what}, ${excused.why}.` });
     }
@@ -62,10 +67,10 @@ export function commandGate(wish: CommandGateWish): Gate {
    * Where what configures the tests is changed, their number says whether they are still chosen: there are more ways to leave
    * some out than anybody can recognise in the change.
    */
-  const testsLost = async ({ change, runBefore }: Scene, now: TestCounts | null): Promise<Checked | undefined> => {
-    if (!wish.asMany || !change || !(await mayRunOtherTests(change))) return undefined;
-    before ??= runBefore(wish).then((end) => end && asEnded(end));
-    const base = await before;
+  const testsLost = async (scene: Scene, now: TestCounts | null): Promise<Checked | undefined> => {
+    const { change } = scene;
+    if ((kind !== 'tests' && kind !== 'task') || !change || !mayRunOtherTests(change, await files(change))) return undefined;
+    const base = await hadBefore(scene);
     const was = base?.kind === 'ended' ? countsIn(base.output) : null;
     // One that no longer says how many there were may have run none.
     const is = now ? ran(now) : 0;
@@ -74,10 +79,34 @@ export function commandGate(wish: CommandGateWish): Gate {
     return evidence({ passed: false, summary, command: argv, exitCode: 0, counts: now, signature: `${id}:fewer-tests` });
   };
 
+  /**
+   * Where the change touches what the command goes by, it has to be green by that as it was, too: a check has no number by which
+   * one could tell that it looks at less. Where the old one finds no fault but no longer what it needs, nothing can be said.
+   */
+  const lessAsked = async (scene: Scene): Promise<Checked | undefined> => {
+    const paths = scene.change && kind !== 'build' ? heldFiles(scene.change, await files(scene.change)) : [];
+    const old = paths.length === 0 ? undefined : await scene.runWithOld(wish, paths);
+    if (old?.kind === 'not-run') return { ok: false, outcome: old.outcome };
+    if (old?.kind !== 'ended' || isGreen(old) || lacks(old)) return undefined;
+    const base = wish.required ? undefined : await hadBefore(scene);
+    if (base?.kind === 'ended' && !isGreen(base) && excuseFor(base, old)) return undefined;
+    const named = paths.length > 3 ? `${paths.slice(0, 3).join(', ')} and ${paths.length - 3} more` : paths.join(', ');
+    const summary = `${argv.join(' ')} is green only because ${named} ${paths.length === 1 ? 'is' : 'are'} changed: with the old it ${howItEnded(wish, old)}. ${wayOut}`;
+    return evidence({
+      passed: false,
+      summary,
+      findings: paths.slice(0, 20).map((path) => ({ path, line: null, text: `is what ${id} goes by; as it was, ${id} is red` })),
+      command: argv,
+      exitCode: 0,
+      output: endOf(old.output),
+      signature: `${id}:asks-for-less`,
+    });
+  };
+
   return {
     id,
     kind,
-    definition: JSON.stringify([argv, wish.timeoutMs, wish.asMany === true]),
+    definition: JSON.stringify([argv, wish.timeoutMs, wish.held === true]),
     async check(scene) {
       const ended = await run(scene.run);
       if (ended.kind === 'not-run') return { ok: false, outcome: ended.outcome };
@@ -85,8 +114,8 @@ export function commandGate(wish: CommandGateWish): Gate {
       if (ended.kind === 'not-started') return { ok: false, outcome: failed('verify-not-started', ended.message) };
       if (!isGreen(ended)) return red(scene, ended);
       const counts = countsIn(ended.output);
-      const lost = await testsLost(scene, counts);
-      if (lost) return lost;
+      const weaker = wish.held ? ((await testsLost(scene, counts)) ?? (await lessAsked(scene))) : undefined;
+      if (weaker) return weaker;
       const counted = counts ? `: ${counts.passed} tests passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : '';
       return evidence({
         passed: true,
@@ -98,6 +127,13 @@ export function commandGate(wish: CommandGateWish): Gate {
     },
   };
 }
+
+/** It stumbles over what is no longer where it was. */
+const lacks = (end: Ended): boolean =>
+  whyItCannotRun(end) !== undefined ||
+  /cannot find (?:module|package)|could not find|no such file|ENOENT|ModuleNotFoundError|ImportError|can't open file|does not exist|no rule to make target/i.test(
+    end.output,
+  );
 
 const ran = ({ passed, failed }: TestCounts): number => passed + failed;
 

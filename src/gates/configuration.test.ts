@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ChangedLine } from '../workspace/diff.ts';
 import { mayRunOtherTests, weakerConfiguration } from './configuration.ts';
 import type { Change } from './gate.ts';
+import { goesBy } from './goes-by.ts';
 
 type Files = Readonly<Record<string, string>>;
 
@@ -367,7 +368,7 @@ describe('weaker is not', () => {
 
 describe('other tests may be run', () => {
   const others: Files = {
-    'package.json': scripts({ test: 'npm run unit', unit: 'node ./scripts/unit.js', start: 'node src/a.js' }),
+    'package.json': scripts({ test: 'npm run unit', unit: 'node ./scripts/unit.js', start: 'node src/a.js', posttest: 'make test' }),
     Makefile: 'test:\n\tsh tools/test.sh\n',
   };
   test.each<[string, boolean]>([
@@ -380,7 +381,7 @@ describe('other tests may be run', () => {
     ['tools/test.sh', true],
     ['src/a.js', false],
   ])('when %s is changed: %s', async (path, may) => {
-    expect(await mayRunOtherTests(changeOf(path, 'a', 'b', others))).toBe(may);
+    expect(mayRunOtherTests(changeOf(path, 'a', 'b'), await goesBy(['npm', 'test'], async (asked) => others[asked]))).toBe(may);
   });
 });
 

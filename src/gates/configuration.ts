@@ -2,6 +2,8 @@ import type { Finding } from '../domain/gate.ts';
 import type { ChangedFile, ChangedLine } from '../workspace/diff.ts';
 import { detectGates, isReal, parseManifest, scriptNames } from './detect.ts';
 import type { Change } from './gate.ts';
+import type { GoesBy } from './goes-by.ts';
+import { targetsIn } from './makefile.ts';
 import { gatesFile } from './settings.ts';
 import { isTest, source } from './test-files.ts';
 
@@ -15,17 +17,21 @@ const steering =
   /(?:^|\/)(?:\.npmrc|\.yarnrc(?:\.yml)?|\.pnpmfile\.cjs|bunfig\.toml|turbo\.json|nx\.json|GNUmakefile|[\w.-]+\.mk|conftest\.py|Cargo\.toml|mvnw|gradlew|settings\.gradle(?:\.kts)?)$|(?:^|\/)(?:\.cargo|\.mvn)\//;
 
 /** Whether there are other tests to be run than before, as far as names can tell: then their number has to. */
-export async function mayRunOtherTests(change: Change): Promise<boolean> {
-  if (change.files.some((file) => isConfiguration(file) || isSteering(file))) return true;
-  const scripts = parseManifest(await change.before('package.json'))?.scripts ?? {};
-  const recipes = [...targetsIn((await change.before('Makefile')) ?? '').values()].flatMap(({ recipe }) => recipe);
-  const called = reached(
-    judging.filter((name) => isReal(scripts[name])),
-    (name) => calledBy(scripts, name),
-  ).map((name) => String(scripts[name]));
-  const words = new Set([...called, ...recipes].flatMap((line) => line.split(/[\s"'=]+/)).map((word) => word.replace(/^\.\//, '')));
-  return change.files.some(({ path, from = path }) => words.has(from));
-}
+export const mayRunOtherTests = ({ files }: Change, by: GoesBy): boolean =>
+  files.some((file) => isConfiguration(file) || isSteering(file) || isGoneBy(file, by));
+
+export const isGoneBy = ({ path, from = path }: ChangedFile, by: GoesBy): boolean => by.has(path) || by.has(from);
+
+/**
+ * Of what a command goes by, the changed files that can be put back for it to be held against: not what it expects of the work
+ * (tests change with it), and not settings that the work itself needs, which are looked at line by line.
+ */
+export const heldFiles = ({ files }: Change, by: GoesBy): readonly string[] =>
+  files.flatMap(({ path, from = path, kind }) => {
+    if (kind === 'added' || kind === 'copied' || !by.has(from)) return [];
+    if (isTest(from) || /(?:^|[/._-])(?:tests?|specs?)(?:[/._-]|$)/i.test(from)) return [];
+    return configuration.test(from) && !/(?:^|\/)[Mm]akefile$/.test(from) ? [] : [from];
+  });
 
 export const isSteering = ({ path, from = path }: ChangedFile): boolean => steering.test(path) || steering.test(from);
 const isConfiguration = ({ path, from = path }: ChangedFile): boolean => configuration.test(path) || configuration.test(from);
@@ -138,13 +144,6 @@ function reached(from: readonly string[], next: (name: string) => readonly strin
   return [...found];
 }
 
-interface Target {
-  readonly needs: string[];
-  recipe: string[];
-  /** Named again since its commands: those that come now take their place. */
-  again: boolean;
-}
-
 function otherRecipes({ path, before, now }: Edit): readonly Finding[] {
   const [was, is] = [targetsIn(before), targetsIn(now)];
   const gates = Object.values(scriptNames)
@@ -164,35 +163,6 @@ function otherRecipes({ path, before, now }: Edit): readonly Finding[] {
   const careless =
     /^(?:\.IGNORE\b|SHELL\s*[:?+]?=(?!\s*(?:(?:\/usr)?\/bin\/)?(?:env\s+)?(?:ba|da|z)?sh\s*$)|\.SHELLFLAGS\s*[:?+]?=(?!\s*(?:-[eux]+\s+|-o\s+pipefail\s+)*-[eux]{0,3}c\s*$)|MAKEFLAGS\s*[:?+]?=.*(?:i|-k))/m;
   return careless.test(now) && !careless.test(before) ? [...changed, whole(path, 'no longer minds what fails')] : changed;
-}
-
-function targetsIn(makefile: string): ReadonlyMap<string, Target> {
-  const targets = new Map<string, Target>();
-  let open: readonly Target[] = [];
-  for (const line of makefile.replaceAll('\\\n', ' ').split('\n')) {
-    if (line.startsWith('\t')) {
-      const command = line.trim().replace(/^@/, '');
-      if (command === '') continue;
-      for (const target of open) {
-        target.recipe = target.again ? [command] : [...target.recipe, command];
-        target.again = false;
-      }
-      continue;
-    }
-    const [, names, colons, needs = ''] = /^([\w./ -]{1,500}?)\s*(::?)(?!=)([^=]*)$/.exec(line.slice(0, 5_000)) ?? [];
-    if (names === undefined) {
-      if (line.trim() !== '' && !line.startsWith('#')) open = [];
-      continue;
-    }
-    open = names.split(/\s+/).map((name) => {
-      const target = targets.get(name) ?? { needs: [], recipe: [], again: false };
-      targets.set(name, target);
-      target.again = colons === ':' && target.recipe.length > 0;
-      target.needs.push(...(needs.split('#')[0] ?? '').split(/\s+/).filter(Boolean));
-      return target;
-    });
-  }
-  return targets;
 }
 
 /** Lists that gates leave out by: longer is weaker. And those that they choose by: shorter is. */

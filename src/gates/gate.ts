@@ -25,6 +25,8 @@ export interface Scene {
   run(command: GateCommand): Promise<CommandEnd>;
   /** The same among the files that the agent began with. Undefined when that is not possible. */
   runBefore(command: GateCommand): Promise<CommandEnd | undefined>;
+  /** The same among the files as they are, but for these, which are as they were. Undefined when that is not possible. */
+  runWithOld(command: GateCommand, paths: readonly string[]): Promise<CommandEnd | undefined>;
   /** Whether an earlier round ended with this error. */
   known(signature: string): boolean;
   /** What the commands of this round, and nobody else, have written to one of `coverageReports`; undefined if that is nothing. */

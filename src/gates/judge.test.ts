@@ -8,6 +8,7 @@ const scene: Scene = {
   change: undefined,
   run: async () => ({ kind: 'ended', exitCode: 0, timedOut: false, output: '' }),
   runBefore: async () => undefined,
+  runWithOld: async () => undefined,
   known: () => false,
   leftBehind: async () => undefined,
   directory: '/nowhere',

@@ -14,6 +14,7 @@ async function saidOf(files: Readonly<Record<string, string>>): Promise<Readonly
     change: undefined,
     run: async () => ({ kind: 'ended', exitCode: 0, timedOut: false, output: '' }),
     runBefore: async () => undefined,
+    runWithOld: async () => undefined,
     known: () => false,
     leftBehind: async () => undefined,
     directory: '/nowhere',

@@ -45,15 +45,22 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
   const parsed = parseGateSettings(await base?.read(gatesFile));
   if (!parsed.ok) return { ok: false, message: `${gatesFile} of the repository cannot be used: ${parsed.message}.` };
   const { settings } = parsed;
+  const before = base ? await detectGates((path) => base.read(path)) : [];
   const known = new Map<string, Gate>();
-  const task = verify ? [commandGate({ id: 'task', kind: 'task', argv: verify, timeoutMs: 24 * 3_600_000, required: true })] : [];
+  const held = byAgent && !mayWeaken;
+  const task = verify ? [commandGate({ id: 'task', kind: 'task', argv: verify, timeoutMs: 24 * 3_600_000, required: true, held })] : [];
+  // What a build does is the work of many changes.
+  const judging = [
+    ...commandsOf(before, settings.gates).flatMap((each) => ('argv' in each && each.kind !== 'build' ? [each] : [])),
+    ...(verify ? [{ id: 'task', argv: verify }] : []),
+  ];
   const isOn = (id: string): boolean => settings.gates[id]?.off !== true;
   const ofChange = [
     ...(byAgent ? [changedGate, sizeGate(settings.limits)] : []),
     pathsGate(settings.paths.forbidden),
     secretsGate,
     securityGate,
-    ...(byAgent ? [weakeningGate(mayWeaken), complexityGate(settings.limits.complexity, clock)] : []),
+    ...(byAgent ? [weakeningGate(mayWeaken, judging), complexityGate(settings.limits.complexity, clock)] : []),
   ].filter(({ id }) => isOn(id));
 
   return {
@@ -62,7 +69,6 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
       limits: settings.limits,
       async gates(now) {
         if (!base || !now) return task;
-        const before = await detectGates((path) => base.read(path));
         const brought = (await detectGates((path) => now.read(path))).filter(({ id }) => before.every((each) => each.id !== id));
         // The task's own check says what counts, so the repository's tests need not be asked as well.
         const detected = [...before, ...brought].filter(({ kind }) => verify === null || kind !== 'tests');
@@ -71,7 +77,7 @@ export async function planGates({ base, verify, asked, byAgent, mayWeaken, clock
           const wish = {
             ...found,
             required: found.required || !byAgent || asksForGreen(asked, found.kind),
-            asMany: found.kind === 'tests' && byAgent && !mayWeaken,
+            held,
           };
           // One gate for the whole run: it remembers how things were before.
           const gate = known.get(wish.id) ?? commandGate(wish);

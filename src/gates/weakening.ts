@@ -1,16 +1,24 @@
 import type { Finding } from '../domain/gate.ts';
 import type { ChangedLine } from '../workspace/diff.ts';
-import { configuration, isSteering, weakerConfiguration } from './configuration.ts';
+import { configuration, isGoneBy, isSteering, weakerConfiguration } from './configuration.ts';
 import { detectGates } from './detect.ts';
 import { type Change, evidence, type Gate } from './gate.ts';
+import { goesBy } from './goes-by.ts';
 import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
 import { isTest, source } from './test-files.ts';
+import { wayOut } from './way-out.ts';
+
+/** What is run to judge the change. */
+export interface JudgingCommand {
+  readonly id: string;
+  readonly argv: readonly string[];
+}
 
 /**
  * Whether the change makes the other gates easier to pass. Fewer or skipped tests, lowered thresholds and gates that are gone
  * are red, unless the task allows it; other edits of what the gates are made of are told, for whoever reviews.
  */
-export const weakeningGate = (allowed: boolean): Gate => ({
+export const weakeningGate = (allowed: boolean, commands: readonly JudgingCommand[] = []): Gate => ({
   id: 'weakening',
   kind: 'weakening',
   async check({ change }) {
@@ -24,7 +32,7 @@ export const weakeningGate = (allowed: boolean): Gate => ({
       ...(await weakerConfiguration(change)),
       ...(await weakerFile(change)),
     ];
-    const told = [...suppressions(change.lines), ...touchedConfiguration(change)];
+    const told = [...(await touchedChecks(change, commands)), ...suppressions(change.lines)];
     const findings = [...grave.slice(0, 20), ...told.slice(0, 20)];
     if (grave.length === 0) {
       return evidence({
@@ -35,7 +43,12 @@ export const weakeningGate = (allowed: boolean): Gate => ({
     }
     const summary = `Gates are weakened: ${grave[0]?.path ?? ''} ${grave[0]?.text ?? ''}${grave.length > 1 ? `, and ${grave.length - 1} more` : ''}.`;
     if (allowed) return evidence({ passed: true, summary: `${summary} The task allows it.`, findings });
-    return evidence({ passed: false, summary, findings, signature: `weakening:${grave[0]?.path ?? ''}:${grave[0]?.text ?? ''}` });
+    return evidence({
+      passed: false,
+      summary: `${summary} ${wayOut}`,
+      findings,
+      signature: `weakening:${grave[0]?.path ?? ''}:${grave[0]?.text ?? ''}`,
+    });
   },
 });
 
@@ -156,10 +169,17 @@ function suppressions(lines: readonly ChangedLine[]): readonly Finding[] {
     .map(({ path, line }) => ({ path, line, text: 'silences a check' }));
 }
 
-function touchedConfiguration({ files }: Change): readonly Finding[] {
-  return files
-    .filter(
-      (file) => isSteering(file) || [file.path, file.from ?? file.path].some((each) => configuration.test(each) || each === gatesFile),
-    )
-    .map(({ path, kind }) => ({ path, line: null, text: `configures gates or CI and is ${kind === 'type-changed' ? 'changed' : kind}` }));
+/** Whatever decides what a gate says is told when it is changed, also where nobody can tell whether it is weaker. */
+async function touchedChecks({ files, before }: Change, commands: readonly JudgingCommand[]): Promise<readonly Finding[]> {
+  const gates = await Promise.all(commands.map(async ({ id, argv }) => ({ id, by: await goesBy(argv, before) })));
+  return files.flatMap((file) => {
+    const { path, kind } = file;
+    const changed = kind === 'type-changed' ? 'changed' : kind;
+    const ids = gates.filter(({ by }) => isGoneBy(file, by)).map(({ id }) => id);
+    const configures = isSteering(file) || [path, file.from ?? path].some((each) => configuration.test(each) || each === gatesFile);
+    if (configures) return [{ path, line: null, text: `configures gates or CI and is ${changed}` }];
+    return ids.length === 0 ? [] : [{ path, line: null, text: `is what ${listed(ids)} goes by and is ${changed}` }];
+  });
 }
+
+const listed = (ids: readonly string[]): string => `the gate ${ids.join(', the gate ')}`;

@@ -4,14 +4,15 @@ import type { Outcome } from '../domain/outcome.ts';
 import type { Round } from '../domain/round.ts';
 import { tooBigGate } from '../gates/change.ts';
 import { coverageReports } from '../gates/coverage.ts';
-import { type Change, evidence, type Gate, type Scene } from '../gates/gate.ts';
+import { type Change, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from '../gates/gate.ts';
 import { type Judged, judge } from '../gates/judge.ts';
 import { type Plan, planGates } from '../gates/plan.ts';
+import { weakeningLabel } from '../gates/way-out.ts';
 import type { Claim } from '../queue/queue.ts';
 import { changedFiles, changedLines, diff, eachAddedLine } from '../workspace/diff.ts';
 import type { Failure } from '../workspace/failure.ts';
 import type { Git } from '../workspace/git.ts';
-import { openTree, type Tree } from '../workspace/tree.ts';
+import { openTree, type Tree, treeWithOld } from '../workspace/tree.ts';
 import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
 import { type ContractParts, contractGate, type Proof, shownPatch } from './contract.ts';
@@ -50,8 +51,6 @@ type Asked =
   | { readonly ok: false; readonly outcome: Outcome };
 export type Opened = { readonly ok: true; readonly gating: Gating } | { readonly ok: false; readonly outcome: Outcome };
 
-/** The label by which a person lets a task make gates easier. */
-const weakeningLabel = 'allow-weaker-gates';
 const lineLimits = { maxLines: 100_000, maxBytes: 32 * 1024 * 1024 };
 
 export async function openGating(parts: GatingParts, signal: AbortSignal): Promise<Opened> {
@@ -135,14 +134,23 @@ async function judgeWorkspace(
   if (!change.ok) return unfit(change.failure);
 
   const reports = reportsIn(workspace.tree, coverageReports, join(workspace.path, 'reports'));
-  const runBefore: Scene['runBefore'] = (command) =>
+  const runAmong = (other: string, command: GateCommand): Promise<CommandEnd | undefined> =>
     reports.without(async () => {
-      const gone = await workspaces.swap(workspace, base.tree, signal);
+      const gone = await workspaces.swap(workspace, other, signal);
       const ended = gone.ok ? await runCheck(parts, command, signal) : undefined;
       const back = await workspaces.swap(workspace, tree, signal);
       return back.ok ? ended : { kind: 'not-run', outcome: failureOutcome(back.failure) };
     });
-  const scene: Scene = { ...commandsOf(parts, earlier, signal), change: change.value, runBefore, leftBehind: reports.read };
+  const scene: Scene = {
+    ...commandsOf(parts, earlier, signal),
+    change: change.value,
+    runBefore: (command) => runAmong(base.tree, command),
+    async runWithOld(command, paths) {
+      const mixed = await treeWithOld(git, workspace, { tree, old: base.tree, paths }, signal);
+      return mixed.ok ? runAmong(mixed.value, command) : { kind: 'not-run', outcome: failureOutcome(mixed.failure) };
+    },
+    leftBehind: reports.read,
+  };
   const gates = await plan.gates(files.value);
   const kept = await keptVerdicts(parts, workspace, tree, gates, signal);
   const known = [...(earlier.findLast((round) => round.tree === tree)?.verdicts ?? []), ...kept.known];
@@ -196,6 +204,7 @@ function commandsOf(parts: GatingParts, earlier: readonly Round[], signal: Abort
     directory: parts.place.directory,
     run: (command) => runCheck(parts, command, signal),
     runBefore: async () => undefined,
+    runWithOld: async () => undefined,
     known: (signature) => earlier.some(({ verdicts }) => verdicts.some((verdict) => verdict.signature === signature)),
     leftBehind: async () => undefined,
   };

@@ -44,6 +44,8 @@ describe('a report in a workspace', () => {
       return 'said';
     });
     expect([said, await read()]).toEqual(['said', 'of now']);
+    await reports.without(async () => rmSync(join(tree, 'coverage'), { recursive: true }));
+    expect(await read()).toBe('of now');
     rmSync(join(tree, path));
     await reports.without(async () => leave('of before'));
     expect(await read()).toBeUndefined();

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LeftBehind } from '../gates/gate.ts';
 
@@ -45,7 +45,7 @@ export function reportsIn(directory: string, paths: readonly string[], aside: st
         return await work();
       } finally {
         await clear();
-        for (const { path, kept } of places) await move(kept, await placeOf(directory, path));
+        for (const { path, kept } of places) await putBack(kept, directory, path);
       }
     },
   };
@@ -74,6 +74,15 @@ async function placeOf(directory: string, path: string): Promise<string | undefi
   if (root === undefined) return undefined;
   const parent = join(root, path, '..');
   return (await realpath(parent).catch(() => undefined)) === parent ? join(root, path) : undefined;
+}
+
+/** Also where its directory was taken away meanwhile. */
+async function putBack(kept: string, directory: string, path: string): Promise<void> {
+  if ((await lstat(kept).catch(() => undefined)) === undefined) return;
+  const root = await realpath(directory).catch(() => undefined);
+  // Whatever stands there instead is seen by `placeOf`.
+  if (root !== undefined) await mkdir(join(root, path, '..')).catch(() => undefined);
+  await move(kept, await placeOf(directory, path));
 }
 
 /** What is not there need not be moved, and where its directory is gone it has no place. */

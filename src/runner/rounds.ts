@@ -2,7 +2,7 @@ import type { NewEvent } from '../domain/event.ts';
 import { commandKinds, type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
 import { type DecidedRound, type Decision, type Denial, decide, deniedTwice, type RoundLimits, type StopRule } from '../domain/round.ts';
-import { namesOf, reportOf, sayExcuse } from '../gates/report.ts';
+import { namesOf, reportOf, sayExcuse, sayWeakening } from '../gates/report.ts';
 import type { Clock } from '../platform/clock.ts';
 import { append, denialsOf } from '../store/journal.ts';
 import { insertRound, roundsOfSession } from '../store/rounds.ts';
@@ -112,12 +112,12 @@ async function keepRound(
 
 const ruleOf = (decision: Decision): StopRule | null => (decision.kind === 'stop' ? decision.rule : null);
 
-/** What was excused is no reason to fail, but nobody shall take it for green: it is the first thing that is said. */
+/** What was excused, and what the checks themselves were changed by, is no reason to fail, but nobody shall miss it: it is the first thing that is said. */
 function withExcuses({ byAgent }: RoundsParts, outcome: Outcome, verdicts: readonly GateVerdict[]): Outcome {
   if (outcome.kind !== 'succeeded') return outcome;
   const excused = notGreenIn(verdicts).map((each) => `${capital(sayExcuse(each))}.`);
   const unchecked = !byAgent || verdicts.some(({ command }) => command !== null) ? [] : [whyUnchecked(verdicts)];
-  const summary = [...excused, outcome.summary, ...unchecked].filter(Boolean).join('\n\n');
+  const summary = [...excused, ...sayWeakening(verdicts), outcome.summary, ...unchecked].filter(Boolean).join('\n\n');
   return summary === '' ? outcome : { ...outcome, summary };
 }
 

@@ -1,5 +1,8 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { done, type Result } from './failure.ts';
 import type { Git } from './git.ts';
+import type { Workspace } from './workspace.ts';
 
 /** Files of a commit or tree as git holds them: no link in it leads anywhere. */
 export interface Tree {
@@ -38,4 +41,34 @@ export async function openTree(git: Git, gitDir: string, revision: string, signa
       return asked;
     },
   });
+}
+
+interface Mixture {
+  readonly tree: string;
+  readonly old: string;
+  /** Files of the old tree; those that it does not have stay as they are. */
+  readonly paths: readonly string[];
+}
+
+/** The first tree, but for some files, which are as in the old one. */
+export async function treeWithOld(
+  git: Git,
+  { gitDir, path }: Pick<Workspace, 'gitDir' | 'path'>,
+  { tree, old, paths }: Mixture,
+  signal: AbortSignal,
+): Promise<Result<string>> {
+  const index = join(path, 'mixed-index');
+  try {
+    const listed = await git.run({ gitDir, args: ['ls-tree', '-z', old, '--', ...paths], encoding: 'latin1' }, signal);
+    if (!listed.ok) return listed;
+    const read = await git.run({ gitDir, index, args: ['read-tree', tree] }, signal);
+    if (!read.ok) return read;
+    const input = Buffer.from(listed.value.stdout, 'latin1');
+    const put = await git.run({ gitDir, index, args: ['update-index', '-z', '--replace', '--index-info'], input }, signal);
+    if (!put.ok) return put;
+    const written = await git.run({ gitDir, index, args: ['write-tree'] }, signal);
+    return written.ok ? done(written.value.stdout.trim()) : written;
+  } finally {
+    await rm(index, { force: true });
+  }
 }

@@ -92,6 +92,7 @@ async function verdictOn(
     },
     run: () => Promise.reject(new Error('a command')),
     runBefore: async () => undefined,
+    runWithOld: async () => undefined,
     known: () => false,
     leftBehind: async () => undefined,
     directory: '/nowhere',

@@ -68,6 +68,12 @@ const repositories = {
   },
   unequipped: { 'package.json': manifest({ test: 'no-such-runner --all' }), 'sum.js': 'export const sum = (a, b) => a + b;\n' },
   halfEquipped: { Makefile: 'lint:\n\t@true\ntest:\n\tno-such-runner --all\n', 'sum.js': 'export const sum = (a, b) => a + b;\n' },
+  scripted: {
+    'package.json': manifest({ lint: 'sh ci/lint.sh', test: 'node --test' }),
+    'ci/lint.sh': 'if grep -n "var " sum.js; then echo "error: no var"; exit 1; fi\n',
+    'sum.js': 'export const sum = (a, b) => a + b;\n',
+    'sum.test.js': sumTest,
+  },
   undecided: { 'notes.txt': 'a\n' },
   unruly: { 'a.txt': 'a\n', '.nightshift.yaml': 'gates: [not, a, map]\n' },
 } as const satisfies Readonly<Record<string, Files>>;
@@ -255,7 +261,8 @@ const ways: Readonly<Record<string, Way>> = {
     also: ({ run }) =>
       expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'weakening')).toMatchObject({
         passed: false,
-        summary: 'Gates are weakened: .nightshift.yaml the gate tests runs true in the place of make test.',
+        summary:
+          'Gates are weakened: .nightshift.yaml the gate tests runs true in the place of make test. If that is meant, a person gives the task the label allow-weaker-gates.',
       }),
   },
 
@@ -268,6 +275,34 @@ const ways: Readonly<Record<string, Way>> = {
         passed: false,
         findings: [{ path: 'Makefile', text: 'does something else for "test": without "node --test"' }, { path: 'Makefile' }],
       }),
+  },
+
+  'has the script of the linter look away, and takes it back when it is told': {
+    on: 'scripted',
+    acts: [
+      { sh: "echo 'exit 0' > ci/lint.sh; echo 'var x = 1; export const sum = (a, b) => a + b;' > sum.js" },
+      { sh: `git checkout ci/lint.sh; ${fixed} && ${work}` },
+    ],
+    status: 'succeeded',
+    rounds: 2,
+    also: ({ run }) =>
+      expect(run.rounds[0]?.verdicts.find(({ gate }) => gate === 'lint')).toMatchObject({
+        passed: false,
+        summary:
+          'npm run --silent lint is green only because ci/lint.sh is changed: with the old it exited with 1. If that is meant, a person gives the task the label allow-weaker-gates.',
+        output: expect.stringContaining('error: no var'),
+      }),
+  },
+
+  'changes the script of the linter without need, which whoever reads of it is told': {
+    on: 'scripted',
+    acts: [{ sh: `echo 'exit 0' > ci/lint.sh; ${work}` }],
+    status: 'succeeded',
+    rounds: 1,
+    also: ({ run }) =>
+      expect(run.summary).toMatch(
+        /^This changes what its own checks go by; look at it before you trust them:\n- ci\/lint\.sh is what the gate lint goes by and is modified\n\n/,
+      ),
   },
 
   'breaks the linter alone, and mends it when it is told': {
