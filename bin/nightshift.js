@@ -7,34 +7,20 @@ import { fileURLToPath } from 'node:url';
 
 const main = new URL('../src/cli/main.ts', import.meta.url);
 const bundled = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url));
-// Young memory grows to 64 MB while a server starts, and is hardly ever given back (docs/decisions/0005).
-const bound = '--max-semi-space-size';
-const flags = process.argv[2] === 'up' ? [`${bound}=2`] : [];
 
 if (process.features.typescript) {
-  if (flags.length > 0 && canStartOver())
-    process.execve(process.execPath, [process.execPath, ...process.execArgv, ...flags, ...process.argv.slice(1)]);
   const { enableCompileCache } = await import('node:module');
-  const { setFlagsFromString } = await import('node:v8');
-  // Several threads that collect so little take longer to meet than to do it.
-  if (flags.length > 0) setFlagsFromString('--no-parallel-scavenge');
   // Halves the start-up. A folder that cannot be written only means that it stays as slow as the first time.
   enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
   await import(main.href);
 } else if (existsSync(bundled) && process.env.NIGHTSHIFT_LAUNCHER !== String(process.ppid)) {
-  relay(bundled, [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
+  relay(bundled, [fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
 } else {
   console.error(
     `nightshift: Node ${process.versions.node} is too old; Nightshift needs 22.18 or later.\n` +
       'Run `npm ci` in the folder of Nightshift, which brings a newer one along, or install a newer Node.',
   );
   process.exitCode = 2;
-}
-
-/** Not where somebody has chosen a bound, also not twice; nor where a parent listens (`node --watch`), to whom nobody would answer then. */
-function canStartOver() {
-  const chosen = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].some((option) => option.includes(bound));
-  return !chosen && process.channel === undefined && process.platform !== 'win32';
 }
 
 /** Runs the same on another Node, and ends as that one ended. */

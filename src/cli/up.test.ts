@@ -206,21 +206,6 @@ describe('the launcher', () => {
     expect(program.written).toMatch(/npm ci/);
   });
 
-  test.skipIf(!existsSync('/proc/self/cmdline'))(
-    'bounds the memory of a server as the same process, unless somebody else has',
-    async () => {
-      const boundsOf = async (server: Program): Promise<readonly string[]> => {
-        await server.shows('how to log in');
-        const words = readFileSync(`/proc/${server.child.pid}/cmdline`, 'utf8').split('\0');
-        server.child.kill('SIGTERM');
-        expect(await server.code).toBe(0);
-        return words.filter((word) => word.startsWith('--max-semi-space-size='));
-      };
-      expect(await boundsOf(start([process.execPath, launcher, 'up']))).toEqual(['--max-semi-space-size=2']);
-      expect(await boundsOf(start([process.execPath, '--max-semi-space-size=16', launcher, 'up']))).toEqual(['--max-semi-space-size=16']);
-    },
-  );
-
   test.skipIf(oldNode === undefined)('runs on an old Node by means of the one that came along, and hands signals down', async () => {
     const version = start([oldNode ?? '', launcher, '--version']);
     expect(await version.code).toBe(0);

@@ -5,6 +5,7 @@ import { type Config, settings } from '../config/settings.ts';
 import { prepareHome } from '../home.ts';
 import { type RunningServer, startServer, version } from '../main.ts';
 import { createLog, type Log, lineTarget, prettyTarget, rotatingFile } from '../platform/log.ts';
+import { giveBackAtRest } from '../platform/spare-memory.ts';
 import { type Exit, exits } from './failure.ts';
 import { type Define, examples, type JsonFlag, type Session } from './session.ts';
 import { hasColours, type Terminal } from './terminal.ts';
@@ -46,7 +47,9 @@ async function up({ terminal }: Session, flags: Parameters<typeof loadConfig>[0]
   else
     log.info({ dashboard: server.address, login: loginLine(config, server.address), docs: `${server.address}/api/docs` }, 'how to log in');
   const dropPages = terminal.clock.after(preparePagesAfterMs, () => server.preparePages());
+  const keepMemory = giveBackAtRest(terminal.clock);
   await signals.next();
+  keepMemory();
   dropPages();
   return stop(server, signals, log);
 }
