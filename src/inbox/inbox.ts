@@ -16,6 +16,7 @@ import {
   findDelivery,
   holdDelivery,
   type Insertion,
+  ignoreDeliveries,
   insertArrivals,
   insertOrigins,
   knownTriggers,
@@ -118,7 +119,7 @@ export function createInbox(parts: InboxParts): Inbox {
     // Until the end is stored nobody else may take it, so this waits for the store as long as it takes.
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        return await store.write((tx) => settle(tx, delivery, reading));
+        return await conclude(delivery, reading);
       } catch (error) {
         log.warn({ err: error, delivery: delivery.id }, 'could not store what came of a delivery; trying again');
         // A store that is there and does not take it will not take it later either: then that is what is stored.
@@ -141,14 +142,23 @@ export function createInbox(parts: InboxParts): Inbox {
     }
   }
 
-  async function settle(tx: Tx, delivery: Delivery, reading: Reading): Promise<void> {
+  /** Most deliveries ask for nothing: those of one moment are settled by one statement. */
+  const ignoreTogether = gather(async (ignored: readonly { readonly id: string; readonly reason: Reason }[]) => {
+    await store.write((tx) => ignoreDeliveries(tx, node, ignored, clock.now()));
+    return ignored.map(() => undefined);
+  });
+
+  const conclude = (delivery: Delivery, reading: Reading): Promise<void> =>
+    reading.kind === 'ignored'
+      ? ignoreTogether({ id: delivery.id, reason: reading.reason })
+      : store.write((tx) => settle(tx, delivery, reading));
+
+  async function settle(tx: Tx, delivery: Delivery, reading: Exclude<Reading, { kind: 'ignored' }>): Promise<void> {
     if (!(await holdDelivery(tx, delivery.id, node))) return;
     const now = clock.now();
     switch (reading.kind) {
       case 'work':
         return accept(tx, delivery, reading.wanted, now);
-      case 'ignored':
-        return settleDelivery(tx, delivery.id, { state: 'ignored', reason: reading.reason, taskIds: [] }, now);
       case 'failed':
         return fail(tx, delivery, reading.reason, now);
       case 'later': {

@@ -73,7 +73,7 @@ for (const dialect of dialects) {
       store.read
         .selectFrom('inbox')
         .select('id')
-        .where('body', 'is', null)
+        .where('id', 'not in', store.read.selectFrom('delivery_bodies').select('delivery'))
         .execute()
         .then((rows) => rows.length);
 

@@ -35,11 +35,11 @@ export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: 
     const rows = await tx.db
       .insertInto('inbox')
       .values(
-        chunk.map(({ onceByContent, hash, ...arrival }) => ({
-          ...arrival,
-          headers: JSON.stringify(arrival.headers),
+        chunk.map(({ id, source, key, kind, headers, body, hash }) => ({
+          ...{ id, source, key, kind },
+          headers: JSON.stringify(headers),
           body_hash: hash,
-          body_size: arrival.body.length,
+          body_size: body.length,
           state: 'received' as const,
           reason: null,
           attempts: 0,
@@ -54,6 +54,8 @@ export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: 
       .returning('id')
       .execute();
     for (const { id } of rows) stored.add(id);
+    const bodies = chunk.filter(({ id }) => stored.has(id)).map(({ id, body }) => ({ delivery: id, body }));
+    if (bodies.length > 0) await tx.db.insertInto('delivery_bodies').values(bodies).execute();
   }
   if (stored.size > 0) tx.touch('inbox');
   return arrivals.map(({ id }) => (stored.has(id) ? 'stored' : replays.has(id) ? 'known-content' : 'known-key'));
@@ -130,7 +132,7 @@ export async function takeDeliveries(tx: Tx, node: string, limit: number, now: n
     .updateTable('inbox')
     .set((row) => ({ holder: node, attempts: row('attempts', '+', 1) }))
     .where('id', 'in', ids)
-    .returning(columnsButBody)
+    .returning(columns)
     .execute();
   return rows.map(toDelivery).sort((a, b) => (a.id < b.id ? -1 : 1));
 }
@@ -152,6 +154,29 @@ export async function holdDelivery(tx: Tx, id: string, node: string): Promise<bo
   let query = tx.db.selectFrom('inbox').select('id').where('id', '=', id).where('holder', '=', node).where('state', '=', received);
   if (tx.dialect === 'postgres') query = query.forUpdate();
   return (await query.executeTakeFirst()) !== undefined;
+}
+
+/** Settles those that ask for nothing, and that `node` still works on. */
+export async function ignoreDeliveries(
+  tx: Tx,
+  node: string,
+  ignored: readonly { readonly id: string; readonly reason: Reason }[],
+  now: number,
+): Promise<void> {
+  const idsByReason = Map.groupBy(ignored, ({ reason }) => JSON.stringify(reason));
+  for (const [reason, alike] of idsByReason) {
+    await tx.db
+      .updateTable('inbox')
+      .set({ state: 'ignored', reason, task_ids: '[]', holder: null, settled_at: now })
+      .where(
+        'id',
+        'in',
+        alike.map(({ id }) => id),
+      )
+      .where('holder', '=', node)
+      .where('state', '=', received)
+      .execute();
+  }
 }
 
 export async function settleDelivery(
@@ -197,21 +222,25 @@ export async function dropBodies(tx: Tx, before: number, limit: number): Promise
   const old = tx.db
     .selectFrom('inbox')
     .select('id')
-    .where('body', 'is not', null)
+    .where('body_dropped', '=', sql.lit(0))
     .where('state', 'in', [sql.lit('done' as const), sql.lit('ignored' as const)])
     .where('settled_at', '<', before)
     .limit(limit);
-  const result = await tx.db.updateTable('inbox').set({ body: null }).where('id', 'in', old).executeTakeFirst();
-  return Number(result.numUpdatedRows);
+  const dropped = await tx.db.updateTable('inbox').set({ body_dropped: 1 }).where('id', 'in', old).returning('id').execute();
+  for (const chunk of chunks(dropped)) {
+    const ids = chunk.map(({ id }) => id);
+    await tx.db.deleteFrom('delivery_bodies').where('delivery', 'in', ids).execute();
+  }
+  return dropped.length;
 }
 
 export async function findDelivery(db: Kysely<Schema>, id: string): Promise<Delivery | undefined> {
-  const row = await db.selectFrom('inbox').select(columnsButBody).where('id', '=', id).executeTakeFirst();
+  const row = await db.selectFrom('inbox').select(columns).where('id', '=', id).executeTakeFirst();
   return row && toDelivery(row);
 }
 
 export async function deliveryBody(db: Kysely<Schema>, id: string): Promise<Buffer | null> {
-  return (await db.selectFrom('inbox').select('body').where('id', '=', id).executeTakeFirst())?.body ?? null;
+  return (await db.selectFrom('delivery_bodies').select('body').where('delivery', '=', id).executeTakeFirst())?.body ?? null;
 }
 
 export interface DeliveryFilter {
@@ -225,7 +254,7 @@ export async function listDeliveries(
   { state, source }: DeliveryFilter,
   { before, limit }: { readonly before: string | null; readonly limit: number },
 ): Promise<readonly Delivery[]> {
-  let query = db.selectFrom('inbox').select(columnsButBody).orderBy('id', 'desc').limit(limit);
+  let query = db.selectFrom('inbox').select(columns).orderBy('id', 'desc').limit(limit);
   if (before !== null) query = query.where('id', '<', before);
   if (state !== undefined) query = query.where('state', '=', state);
   if (source !== undefined) query = query.where('source', '=', source);
@@ -279,7 +308,7 @@ export async function originsOf(db: Kysely<Schema>, taskIds: readonly string[]):
   return found;
 }
 
-const columnsButBody = [
+const columns = [
   'id',
   'source',
   'key',
@@ -296,7 +325,7 @@ const columnsButBody = [
   'settled_at',
 ] as const satisfies readonly (keyof InboxTable)[];
 
-const toDelivery = (row: Pick<InboxTable, (typeof columnsButBody)[number]>): Delivery => ({
+const toDelivery = (row: Pick<InboxTable, (typeof columns)[number]>): Delivery => ({
   id: row.id,
   source: row.source,
   key: row.key,

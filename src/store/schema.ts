@@ -29,6 +29,7 @@ export interface Schema {
   follow_ups: { run_id: string; task_id: string; attempts: number; holder: string | null; created_at: number };
   offspring: { key: string; task_id: string; run_id: string; created_at: number };
   inbox: InboxTable;
+  delivery_bodies: DeliveryBodiesTable;
   task_traces: { task_id: string; traceparent: string };
   task_origins: { task_id: string; source: string; trigger_key: string; address: string };
   outbox: OutboxTable;
@@ -275,10 +276,10 @@ export interface InboxTable {
   key: string;
   kind: string;
   headers: string;
-  /** As it came, byte for byte; null once it was old enough to be dropped. */
-  body: Buffer | null;
   body_hash: string;
   body_size: number;
+  /** It was old enough; that the delivery was here stays known. */
+  body_dropped: Generated<number>;
   state: DeliveryState;
   reason: string | null;
   attempts: number;
@@ -288,6 +289,12 @@ export interface InboxTable {
   task_ids: string;
   received_at: number;
   settled_at: number | null;
+}
+
+interface DeliveryBodiesTable {
+  delivery: string;
+  /** As it came, byte for byte. */
+  body: Buffer;
 }
 
 export interface OutboxTable {

@@ -368,7 +368,14 @@ for (const dialect of dialects) {
           .toSorted((a, b) => a.place - b.place)
           .map(({ place, ...row }) => row);
       const deliveries = async () =>
-        (await store.read.selectFrom('inbox').select(['key', 'body']).orderBy('id').execute()).map(({ key, body }) => ({
+        (
+          await store.read
+            .selectFrom('inbox')
+            .innerJoin('delivery_bodies', 'delivery', 'id')
+            .select(['key', 'delivery_bodies.body'])
+            .orderBy('id')
+            .execute()
+        ).map(({ key, body }) => ({
           key,
           wish: JSON.parse(Buffer.from(body as Uint8Array).toString('utf8')) as TodoWish,
         }));
