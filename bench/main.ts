@@ -19,7 +19,7 @@ import { sandboxStart } from './suites/sandbox-start.ts';
 import { submissions } from './suites/submissions.ts';
 import type { Suite } from './suites/suite.ts';
 import { webhooks } from './suites/webhooks.ts';
-import { openBench } from './support/bench.ts';
+import { dialects, openBench } from './support/bench.ts';
 import { describeMachine } from './support/machine.ts';
 import { renderSection, type Section } from './support/report.ts';
 import { Scope } from './support/scope.ts';
@@ -47,20 +47,24 @@ const suites: readonly Suite[] = [
 ];
 const names = suites.flatMap((suite) => suite.names);
 
-const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--minutes N] [--json FILE] [--readme]
+const usage = `usage: npm run bench -- [--quick] [--only NAME[,NAME…]] [--minutes N] [--tasks N] [--store NAME] [--json FILE] [--readme]
   --quick      small sizes, in two minutes: shows that it works, not how fast
   --only NAME  ${names.join(', ')}
-  --minutes N  for how long "load-leaks" loads a server of each kind
+  --minutes N  for how long "load-leaks" loads a server of each kind, at most
+  --tasks N    with how many tasks it is content before that
+  --store NAME sqlite or postgres; both when it is not said
   --json FILE  writes the figures there as well
   --readme     puts them in bench/README.md, in place of the last ones
 `;
 
 async function main(): Promise<void> {
-  const { quick, only, minutes, json, readme, help } = parseArgs({
+  const { quick, only, minutes, tasks, store, json, readme, help } = parseArgs({
     options: {
       quick: { type: 'boolean' },
       only: { type: 'string' },
       minutes: { type: 'string' },
+      tasks: { type: 'string' },
+      store: { type: 'string' },
       json: { type: 'string' },
       readme: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -71,6 +75,9 @@ async function main(): Promise<void> {
   const sizes = quick ? quickSizes : fullSizes;
   const loadMinutes = minutes === undefined ? sizes.load.minutes : Number(minutes);
   if (!(loadMinutes > 0)) unknown.push(`--minutes ${minutes}`);
+  const endureTasks = tasks === undefined ? sizes.load.endureTasks : Number(tasks);
+  if (!(endureTasks > 0)) unknown.push(`--tasks ${tasks}`);
+  if (store !== undefined && !dialects.some((each) => each === store)) unknown.push(`--store ${store}`);
   if (help || unknown.length > 0) {
     process.stdout.write(unknown.length > 0 ? `unknown: ${unknown.join(', ')}\n${usage}` : usage);
     process.exitCode = help ? 0 : 2;
@@ -96,7 +103,12 @@ async function main(): Promise<void> {
   const progress = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\x1b[2K… ${text}\r`));
   try {
     show(describeMachine());
-    const bench = openBench({ ...sizes, load: { ...sizes.load, minutes: loadMinutes } }, scope, progress);
+    const bench = openBench(
+      { ...sizes, load: { ...sizes.load, minutes: loadMinutes, endureTasks } },
+      scope,
+      progress,
+      dialects.filter((each) => (store ?? each) === each),
+    );
     for (const suite of suites) {
       if (!suite.names.some((name) => wanted.has(name))) continue;
       for (const section of await suite.run(bench, wanted)) show(section);

@@ -21,9 +21,11 @@ export async function fillTasks({ place, tasks }: { readonly place: Place; reado
 }
 
 /** So many clients at once, each asking again at its answer, or after it has looked at it for a while. */
-export async function measureApi(
-  load: Server & { readonly clients: number; readonly seconds: number; readonly thinkMs: number },
-): Promise<{ readonly perSecond: number; readonly failures: number; readonly routes: readonly (Summary & { readonly route: string })[] }> {
+export async function measureApi(load: Server & { readonly clients: number; readonly seconds: number; readonly thinkMs: number }): Promise<{
+  readonly perSecond: number;
+  readonly failures: Failures;
+  readonly routes: readonly (Summary & { readonly route: string })[];
+}> {
   const agent = new Agent({ keepAlive: true, maxSockets: load.clients });
   const { items } = JSON.parse((await ask(load, agent, 'GET', '/api/tasks?limit=200')).body) as { items: { id: string }[] };
   const some = (n: number): string => items[n % items.length]?.id ?? '';
@@ -39,16 +41,15 @@ export async function measureApi(
   const samples = new Map<string, number[]>(routes.map(([name]) => [name, []]));
   const measureFrom = performance.now() + 2_000;
   const end = measureFrom + load.seconds * 1_000;
-  let failures = 0;
+  const failures: Failures = {};
   const client = async (first: number): Promise<void> => {
     if (load.thinkMs > 0) await pause((first / load.clients) * load.thinkMs);
     for (let n = first; performance.now() < end; n++) {
       const [name, , method, path] = turns[(n * 7) % turns.length] as (typeof routes)[number];
       const start = performance.now();
-      const { status } = await ask(load, agent, method, path(n), method === 'POST' ? taskBody(n) : undefined);
-      if (start < measureFrom) continue;
-      if (status === 0 || status >= 400) failures += 1;
-      else samples.get(name)?.push(performance.now() - start);
+      const answer = await ask(load, agent, method, path(n), method === 'POST' ? taskBody(n) : undefined);
+      const ms = performance.now() - start;
+      if (start >= measureFrom && isAnswer(failures, name, answer)) samples.get(name)?.push(ms);
       if (load.thinkMs > 0) await pause(load.thinkMs);
     }
   };
@@ -73,7 +74,7 @@ export async function measureWatchers(
   readonly rssAfter: number;
 }> {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-  const rss = async (): Promise<number> => (await readMetrics(load, agent)).rssMiB;
+  const rss = async (): Promise<number> => (await readMetrics(load, agent, {}))?.rssMiB ?? Number.NaN;
   const rssBefore = await rss();
   const delays: number[] = [];
   const watchers: ClientRequest[] = [];
@@ -100,6 +101,7 @@ export interface Sample {
   readonly tasks: number;
   readonly rssMiB: number;
   readonly heapMiB: number;
+  readonly heapTakenMiB: number;
   readonly externalMiB: number;
   readonly descriptors: number;
   readonly resources: number;
@@ -113,17 +115,24 @@ export interface Endured {
   readonly done: number;
   readonly deliveries: number;
   readonly watched: number;
-  readonly failures: number;
+  readonly failures: Failures;
 }
 
 const waveMs = 1_000;
-const sampleMs = 5_000;
+const sampleMs = 2_000;
 /** No more is given than is worked off: a line that grows would look like a leak. */
 const mostOpen = 200;
 
 /** Tasks that run, watchers that come and go, and bursts of signed deliveries, for as long as asked. */
 export async function endure(
-  load: Server & { readonly webhookSecret: string; readonly seconds: number; readonly watchers: number; readonly burst: number },
+  load: Server & {
+    readonly webhookSecret: string;
+    readonly seconds: number;
+    /** It is over when so many are done, if that is sooner. */
+    readonly tasks: number;
+    readonly watchers: number;
+    readonly burst: number;
+  },
 ): Promise<Endured> {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const samples: Sample[] = [];
@@ -131,22 +140,19 @@ export async function endure(
   let submitted = 0;
   let deliveries = 0;
   let watched = 0;
-  let failures = 0;
+  const failures: Failures = {};
   let done = 0;
-  const over = (): boolean => performance.now() - start > load.seconds * 1_000;
-  const count = (status: number): void => {
-    if (status === 0 || status >= 400) failures += 1;
-  };
+  const over = (): boolean => performance.now() - start > load.seconds * 1_000 || done >= load.tasks;
 
   const working = async (): Promise<void> => {
     while (!over()) {
-      const { body } = await ask(load, agent, 'GET', '/api/queue');
-      const { open } = JSON.parse(body || '{"open":[]}') as { open: { count: number }[] };
-      const waiting = open.reduce((sum, each) => sum + each.count, 0);
+      const answer = await ask(load, agent, 'GET', '/api/queue');
+      const known = isAnswer(failures, 'GET /api/queue', answer);
+      const { open } = JSON.parse(known ? answer.body : '{"open":[]}') as { open: { count: number }[] };
+      const waiting = known ? open.reduce((sum, each) => sum + each.count, 0) : mostOpen;
       await concurrently(Math.max(0, mostOpen - waiting), 16, async (n) => {
-        const { status } = await ask(load, agent, 'POST', '/api/tasks', taskBody(submitted + n));
-        count(status);
-        if (status === 201) submitted += 1;
+        const given = await ask(load, agent, 'POST', '/api/tasks', taskBody(submitted + n));
+        if (isAnswer(failures, 'POST /api/tasks', given)) submitted += 1;
       });
       await pause(200);
     }
@@ -156,9 +162,7 @@ export async function endure(
       // A burst, and then quiet, as services do when something happens there.
       if (wave % 5 === 0) {
         await concurrently(load.burst, 64, async () => {
-          const { status } = await deliver(load, agent);
-          count(status);
-          deliveries += 1;
+          if (isAnswer(failures, 'POST /webhook/github', await deliver(load, agent))) deliveries += 1;
         });
       }
       await pause(waveMs);
@@ -179,9 +183,11 @@ export async function endure(
   };
   const sampling = async (): Promise<void> => {
     while (!over()) {
-      const metrics = await readMetrics(load, agent);
-      done = metrics.tasks;
-      samples.push({ ...metrics, minute: (performance.now() - start) / 60_000 });
+      const metrics = await readMetrics(load, agent, failures);
+      if (metrics) {
+        done = metrics.tasks;
+        samples.push({ ...metrics, minute: (performance.now() - start) / 60_000 });
+      }
       await pause(sampleMs);
     }
   };
@@ -195,11 +201,21 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const taskBody = (n: number): string => JSON.stringify({ title: `Mend the flaky test number ${n}`, body: '["true"]', engine: 'command' });
 
 interface Answer {
+  /** 0 when there was none; then `body` says why. */
   readonly status: number;
   readonly body: string;
 }
 
-/** Status 0 when there was no answer. */
+/** By what was asked and how it was answered: a bare number of failures helps nobody. */
+type Failures = Record<string, number>;
+
+function isAnswer(failures: Failures, asked: string, { status, body }: Answer): boolean {
+  if (status >= 200 && status < 400) return true;
+  const what = `${asked}: ${status === 0 ? body : `${status} ${/"code":"([^"]+)"/.exec(body)?.[1] ?? ''}`}`;
+  failures[what] = (failures[what] ?? 0) + 1;
+  return false;
+}
+
 function ask(
   { address, token }: Server,
   agent: Agent,
@@ -209,6 +225,7 @@ function ask(
   headers: Readonly<Record<string, string>> = { authorization: `Bearer ${token}` },
 ): Promise<Answer> {
   return new Promise((resolve) => {
+    const lost = ({ code, message }: NodeJS.ErrnoException): void => resolve({ status: 0, body: code ?? message });
     const outgoing = request(
       `${address}${path}`,
       { method, agent, headers: { ...headers, 'content-type': 'application/json' } },
@@ -218,10 +235,10 @@ function ask(
           said += chunk;
         });
         answer.once('end', () => resolve({ status: answer.statusCode ?? 0, body: said }));
-        answer.once('error', () => resolve({ status: 0, body: '' }));
+        answer.once('error', lost);
       },
     );
-    outgoing.once('error', () => resolve({ status: 0, body: '' }));
+    outgoing.once('error', lost);
     outgoing.end(body);
   });
 }
@@ -260,14 +277,17 @@ function watch({ address, token }: Server, submitted: (at: number) => void): Pro
   });
 }
 
-async function readMetrics(server: Server, agent: Agent): Promise<Omit<Sample, 'minute'>> {
-  const { body } = await ask(server, agent, 'GET', '/metrics');
+async function readMetrics(server: Server, agent: Agent, failures: Failures): Promise<Omit<Sample, 'minute'> | undefined> {
+  const answer = await ask(server, agent, 'GET', '/metrics');
+  if (!isAnswer(failures, 'GET /metrics', answer)) return undefined;
+  const { body } = answer;
   const sum = (name: string): number =>
     [...body.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].reduce((total, [, value]) => total + Number(value), 0);
   return {
     tasks: sum('agent_tasks_executed_total'),
     rssMiB: sum('process_resident_memory_bytes') / 2 ** 20,
     heapMiB: sum('nodejs_heap_size_used_bytes') / 2 ** 20,
+    heapTakenMiB: sum('nodejs_heap_size_total_bytes') / 2 ** 20,
     externalMiB: sum('nodejs_external_memory_bytes') / 2 ** 20,
     descriptors: sum('process_open_fds'),
     resources: sum('nodejs_active_resources'),

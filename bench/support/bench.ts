@@ -9,6 +9,7 @@ import type { Scope } from './scope.ts';
 import type { Sizes } from './sizes.ts';
 
 export type Dialect = Store['dialect'];
+export const dialects: readonly Dialect[] = ['sqlite', 'postgres'];
 
 /** Where a store lives: what `openStore` and a server child take. */
 export interface Place {
@@ -31,7 +32,7 @@ export interface Bench {
   progress(text: string): void;
 }
 
-export function openBench(sizes: Sizes, scope: Scope, progress: (text: string) => void): Bench {
+export function openBench(sizes: Sizes, scope: Scope, progress: (text: string) => void, wanted = dialects): Bench {
   let postgres: Promise<Found<{ readonly url: string }>> | undefined;
   const redis = new Map<AppendSync, Promise<Found<{ readonly port: number }>>>();
   let databases = 0;
@@ -72,9 +73,11 @@ export function openBench(sizes: Sizes, scope: Scope, progress: (text: string) =
     progress,
     place,
     async stores() {
+      if (!wanted.includes('postgres')) return { dialects: wanted, notes: ['PostgreSQL is left out, as was asked.'] };
       postgres ??= launchPostgres();
       const { missing } = await postgres;
-      return missing === undefined ? { dialects: ['sqlite', 'postgres'], notes: [] } : { dialects: ['sqlite'], notes: [missing] };
+      if (missing === undefined) return { dialects: wanted, notes: [] };
+      return { dialects: wanted.filter((each) => each !== 'postgres'), notes: [missing] };
     },
     redis(sync) {
       const started = redis.get(sync) ?? launchRedis(sync);

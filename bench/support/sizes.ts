@@ -23,13 +23,14 @@ export interface Sizes {
   readonly toolUses: { readonly uses: number; readonly rounds: number };
   readonly mail: { readonly arrivals: number; readonly messages: number; readonly todoItems: number };
   readonly checkpoints: { readonly files: readonly number[]; readonly rounds: number; readonly rewinds: number };
-  /** `minutes` is for how long a server is loaded; `churn` how many watchers come and go at once. */
+  /** `minutes` is for how long a server is loaded, at most, and `endureTasks` how many it is given; `churn` how many watchers come and go at once. */
   readonly load: {
     readonly apiTasks: number;
     readonly apiSeconds: number;
     readonly watchers: number;
     readonly watchSeconds: number;
     readonly minutes: number;
+    readonly endureTasks: number;
     readonly churn: number;
     readonly burst: number;
   };
@@ -67,7 +68,7 @@ export const fullSizes: Sizes = {
   toolUses: { uses: 40, rounds: 3 },
   mail: { arrivals: 300, messages: 2_000, todoItems: 10_000 },
   checkpoints: { files: [1_000, 100_000], rounds: 15, rewinds: 5 },
-  load: { apiTasks: 100_000, apiSeconds: 20, watchers: 1_000, watchSeconds: 20, minutes: 10, churn: 300, burst: 500 },
+  load: { apiTasks: 100_000, apiSeconds: 20, watchers: 1_000, watchSeconds: 20, minutes: 10, endureTasks: 100_000, churn: 100, burst: 250 },
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
 };
 
@@ -100,6 +101,6 @@ export const quickSizes: Sizes = {
   toolUses: { uses: 10, rounds: 1 },
   mail: { arrivals: 30, messages: 200, todoItems: 1_000 },
   checkpoints: { files: [1_000], rounds: 3, rewinds: 2 },
-  load: { apiTasks: 5_000, apiSeconds: 2, watchers: 100, watchSeconds: 2, minutes: 0.25, churn: 50, burst: 50 },
+  load: { apiTasks: 5_000, apiSeconds: 2, watchers: 100, watchSeconds: 2, minutes: 0.25, endureTasks: 100_000, churn: 50, burst: 50 },
   big: { files: 5_000, historyMiB: 32, rounds: 1 },
 };

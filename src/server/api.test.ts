@@ -32,6 +32,11 @@ for (const dialect of dialects) {
     const waiting = (more: Readonly<Record<string, unknown>> = {}): Promise<ApiTask> =>
       api.submit({ title: 'later', notBefore: '2126-01-01T00:00:00Z', ...more });
 
+    test('keeps a connection for longer than a proxy does, which would lose what it sends on one that is closed at that moment', async () => {
+      const { headers } = await api.call('GET', '/health', { key: null });
+      expect(Number(/^timeout=(\d+)$/.exec(headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60);
+    });
+
     describe('submitting', () => {
       test('answers 201 with the task as it is stored, and where it is', async () => {
         const parent = await waiting();

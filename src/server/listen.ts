@@ -2,6 +2,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Unusable } from '../domain/errors.ts';
 
+/** Longer than the 60 s for which proxies keep theirs: what one sends on a connection that we close at that moment is lost, and its client told 502. */
+const keepAliveMs = 75_000;
+
 export interface Listening {
   readonly address: string;
   /** Lets answers that are under way finish; connections that merely stay open are cut. */
@@ -16,7 +19,7 @@ export function listen(
 ): Promise<Listening> {
   const { host, port } = where;
   return new Promise((resolve, reject) => {
-    const server = createServer(answer);
+    const server = createServer({ keepAliveTimeout: keepAliveMs }, answer);
     server.listen(port, host, () => resolve({ address: addressOf(server, host), close: () => close(server) }));
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? `port ${port} is in use; choose another with ${chosenBy}` : cause.message;

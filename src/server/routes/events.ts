@@ -123,7 +123,6 @@ function stream(
   const credential = context.get('credential');
   let turnedOut = false;
   let leave = (): void => undefined;
-  const encoder = new TextEncoder();
   const matches = (event: JournalEvent): boolean =>
     (filter.taskId === undefined || event.taskId === filter.taskId) && (filter.runId === undefined || event.runId === filter.runId);
   const narrow = filter.taskId !== undefined || filter.runId !== undefined;
@@ -154,7 +153,7 @@ function stream(
               // As much again as could be sent: long events are read a few at a time, short ones by the hundred.
               page = Math.min(pageLimit, 2 * sent.length);
               spokeAt = clock.monotonic();
-              controller.enqueue(encoder.encode(sent.map(message).join('')));
+              controller.enqueue(bytesOf(sent, narrow));
               if (endsAt && sent.some(endsAt)) finish(controller);
               return;
             }
@@ -230,6 +229,17 @@ function message(event: JournalEvent): string {
     messages.set(event, text);
   }
   return text;
+}
+
+const encoder = new TextEncoder();
+let shared: { readonly first: JournalEvent; readonly last: JournalEvent; readonly bytes: Uint8Array } | undefined;
+
+/** Whoever watches everything is woken with all the others and sent the same: a thousand of them share one copy. */
+function bytesOf(sent: readonly JournalEvent[], narrow: boolean): Uint8Array {
+  const [first, last] = [sent[0] as JournalEvent, sent.at(-1) as JournalEvent];
+  if (narrow) return encoder.encode(sent.map(message).join(''));
+  if (shared?.first !== first || shared.last !== last) shared = { first, last, bytes: encoder.encode(sent.map(message).join('')) };
+  return shared.bytes;
 }
 
 /** A position after the journal's end comes from another journal, or from before a backup was restored: waiting there would miss events. */
