@@ -1,11 +1,11 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { temporaryHome } from '../../test/support/stores.ts';
 import { Unusable } from '../domain/errors.ts';
 import { type ConfigInputs, describeConfig, loadConfig } from './config.ts';
-import { type SettingKey, settings } from './settings.ts';
+import { type Setting, type SettingKey, settings } from './settings.ts';
 
 let root: string;
 let home: string;
@@ -106,6 +106,12 @@ describe('settings', () => {
     const { config } = load();
     expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
   });
+});
+
+test('every setting has its line in docs/settings.md', () => {
+  const page = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
+  const names = Object.entries<Setting>(settings).flatMap(([key, { env }]) => (env === undefined ? [key] : [key, env]));
+  expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
 describe('a mistake', () => {
