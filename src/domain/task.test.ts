@@ -84,6 +84,15 @@ describe('a task', () => {
     );
   });
 
+  test('has no attempt beyond its last one, whatever is planned', () => {
+    const running = firstState({ waitingFor: 0, notBefore: null, needsApproval: false, maxAttempts: 1, now: 0 });
+    const claimed = advance(running, { type: 'claimed' }, 0);
+    if (!claimed.ok) throw new Error(claimed.refusal.message);
+    expect(advance(claimed.next, { type: 'set-back', reason, recovery: { kind: 'resume', plan } }, 0)).toMatchObject({
+      next: { status: 'failed', attempts: 1 },
+    });
+  });
+
   test('leaves a closed state only by a retry or with its dependency', () => {
     fc.assert(
       fc.property(births, steps, (birth, story) => {

@@ -276,6 +276,8 @@ function settle(state: TaskState, outcome: Exclude<Outcome, Setback>, now: numbe
 function recover(state: TaskState, reason: Reason, recovery: Recovery, now: number): TaskState {
   if (state.cancelRequestedAt !== null) return close(state, 'cancelled', now, null);
   const settled = { ...state, losses: 0, reason };
+  const ends = recovery.kind === 'skip' || recovery.kind === 'escalate';
+  if (!ends && state.attempts >= state.maxAttempts) return close(settled, 'failed', now, reason);
   switch (recovery.kind) {
     case 'retry':
       return { ...settled, status: 'delayed', notBefore: now + recovery.afterMs };
