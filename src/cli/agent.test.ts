@@ -132,10 +132,10 @@ describe('an event of an agent', () => {
       'task.follow-ups',
       {
         tasks: [{ id: 'tsk_2', title: 'Mend it', from: 'finding' }],
-        leftOut: { known: 1, perRun: 2, perDay: 0, tooDeep: 0 },
+        leftOut: { known: 1, perRun: 2, perDay: 0, tooDeep: 1 },
         reviewSkipped: { code: 'unavailable', message: 'Nobody answers.' },
       },
-      'follows: tsk_2 Mend it; 2 more were left out, which would have been too many; not reviewed: Nobody answers.',
+      'follows: tsk_2 Mend it; 2 more were left out: one run may have no more tasks (findings.perRun); 1 more was left out: the chain of tasks is as long as it may be (findings.depth); not reviewed: Nobody answers.',
     ],
     [
       'run.hook',

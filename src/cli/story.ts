@@ -165,7 +165,7 @@ function roundLine({ number, decision, rule, red, excused }: StreamedEvent['data
   if (decision === 'finish' && notGreen !== '') return { text: `${round}: taken, although not green: ${notGreen}`, style: 'yellow' };
   if (decision === 'finish') return { text: `${round}: the gates are green`, style: 'green' };
   if (decision === 'continue') return { text: `${round}: ${names} red; the agent is told and goes on`, style: 'yellow' };
-  return { text: `${round}: ${names} red; given up (${oneLine(String(rule))})`, style: 'red' };
+  return { text: `${round}: ${names === '' ? '' : `${names} red; `}given up (${oneLine(String(rule))})`, style: 'red' };
 }
 
 const listed = (names: unknown): string => (Array.isArray(names) ? names.map((name) => oneLine(String(name))).join(', ') : '');
@@ -181,17 +181,25 @@ const placeIn = ({ file, line }: StreamedEvent['data']): string =>
 
 function followUpsLine({ tasks, leftOut, reviewSkipped }: StreamedEvent['data']): Line {
   const made = (tasks as readonly { id: string; title: string }[]).map(({ id, title }) => `${oneLine(id)} ${oneLine(title)}`);
-  const { perRun, perDay, tooDeep } = leftOut as Readonly<Record<string, number>>;
-  const more = (perRun ?? 0) + (perDay ?? 0) + (tooDeep ?? 0);
+  const more = (Object.entries(whyLeftOut) as [keyof typeof whyLeftOut, string][]).flatMap(([limit, why]) => {
+    const count = Number((leftOut as Readonly<Record<string, number>>)[limit] ?? 0);
+    return count === 0 ? [] : [`${count} more ${count === 1 ? 'was' : 'were'} left out: ${why}`];
+  });
   return {
     text: [
       made.length === 0 ? 'no task follows' : `follows: ${made.join('; ')}`,
-      ...(more > 0 ? [`${more} more were left out, which would have been too many`] : []),
+      ...more,
       ...(reviewSkipped ? [`not reviewed: ${oneLine((reviewSkipped as { message: string }).message)}`] : []),
     ].join('; '),
     style: 'dim',
   };
 }
+
+const whyLeftOut = {
+  perRun: 'one run may have no more tasks (findings.perRun)',
+  perDay: 'there were enough of them today (findings.perDay)',
+  tooDeep: 'the chain of tasks is as long as it may be (findings.depth)',
+} as const;
 
 function finishedLine(data: StreamedEvent['data']): Line {
   const status = oneLine(String(data['status'])) as RunStatus;
