@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { GateVerdict } from './gate.ts';
-import { type Decision, type Denial, decide, type Round, type RoundLimits } from './round.ts';
+import { bySandbox, type Decision, type Denial, decide, type Round, type RoundLimits, stuckIn, type ToolFailure } from './round.ts';
 
 const limits: RoundLimits = { rounds: 8, withoutProgress: 3, sameError: 5, milliseconds: 60_000 };
 
@@ -136,5 +136,44 @@ describe('after a round', () => {
       kind: 'continue',
       red: [{ gate: 'lint' }, { gate: 'tests' }],
     });
+  });
+});
+
+test('a round in which the agent was stopped is the last one, whatever its gates say', () => {
+  const cut = (last: GateVerdict): Decision =>
+    decide([...rounds(['a', red()]), { number: 2, tree: 'b', verdicts: [last], cut: 'same-error' }], 'base', 0, limits);
+  expect(cut(green)).toEqual({ kind: 'stop', rule: 'same-error', red: [] });
+  expect(cut(red())).toMatchObject({ kind: 'stop', rule: 'same-error', red: [{ gate: 'tests' }] });
+});
+
+describe('within a round, an agent', () => {
+  const failure: ToolFailure = { use: 'npm test', error: 'test-failure adds', denial: null, files: 'a' };
+  const times = (count: number, of: (index: number) => Partial<ToolFailure> = () => ({})): readonly ToolFailure[] =>
+    Array.from({ length: count }, (_, index) => ({ ...failure, ...of(index) }));
+  const denied = (reason: string, by = 'a hook'): Partial<ToolFailure> => ({ denial: { tool: 'Bash', by, reason } });
+
+  test.each<[string, readonly ToolFailure[], string | undefined]>([
+    ['that has not failed is fine', [], undefined],
+    ['may fail four times in one way', times(4), undefined],
+    ['does not five times', times(5), 'same-error'],
+    ['works when the files are others each time', times(20, (index) => ({ files: `${index}` })), undefined],
+    ['that comes back to the same files goes in a circle', times(9, (index) => ({ files: index % 2 ? 'a' : 'b' })), 'same-error'],
+    ['may look at a failure from many sides', times(20, (index) => ({ use: `npm test ${index}` })), undefined],
+    ['may fail in another way each time', times(20, (index) => ({ error: `${index}` })), undefined],
+    ['is judged by what it did last', [...times(5), { ...failure, use: 'npm run build' }], undefined],
+    ['may be refused once', times(1, () => denied('no')), undefined],
+    ['does not ask twice for the same', times(2, () => denied('no')), 'permission-denied'],
+    ['may ask again when it has changed something', times(2, (index) => ({ ...denied('no'), files: `${index}` })), undefined],
+    ['may ask in other words', times(4, (index) => ({ ...denied('no'), use: `git push ${index}` })), undefined],
+    [
+      'does not ask in five other words',
+      times(5, (index) => ({ ...denied(`no (${index})`), use: `git push ${index}` })),
+      'permission-denied',
+    ],
+    ['may be refused different things', times(5, (index) => ({ ...denied('no'.repeat(index)), use: `${index}` })), undefined],
+    ['may run into the sandbox four times, which does not say so', times(4, () => denied('Read-only', bySandbox)), undefined],
+    ['does not run into it five times', times(5, () => denied('Read-only', bySandbox)), 'permission-denied'],
+  ])('%s', (_name, failures, rule) => {
+    expect(stuckIn(failures, limits)).toBe(rule);
   });
 });

@@ -7,6 +7,8 @@ export interface Round {
   /** git's name for all the files as they were, untracked ones included; null where there is no repository. */
   readonly tree: string | null;
   readonly verdicts: readonly GateVerdict[];
+  /** The agent did not stop by itself: it was stopped by this rule while it went in a circle. */
+  readonly cut?: StopRule;
 }
 
 export const stopRules = [
@@ -42,6 +44,20 @@ export interface Denial {
   readonly target?: string;
 }
 
+/** Whoever is refused by the sandbox is not told so: to an agent it looks like any failure. */
+export const bySandbox = 'the sandbox';
+
+/** One use of a tool that did not do what was wanted of it. */
+export interface ToolFailure {
+  /** What was asked for, in the words in which it was. */
+  readonly use: string;
+  /** How it failed, without what differs from one time to the next. */
+  readonly error: string;
+  readonly denial: Denial | null;
+  /** Stands for the files among which it failed. */
+  readonly files: string;
+}
+
 export interface RoundLimits {
   readonly rounds: number;
   /** So many rounds in a row that lead nowhere new. */
@@ -63,6 +79,8 @@ export function decide(
 ): Decision {
   const last = rounds.at(-1);
   if (!last) return { kind: 'finish' };
+  // Also with green gates: they say nothing of what the agent still meant to do.
+  if (last.cut !== undefined) return { kind: 'stop', rule: last.cut, red: last.verdicts.filter(({ passed }) => !passed) };
   const red = last.verdicts.filter(({ passed }) => !passed);
   const untold = untoldIn(last, rounds.slice(0, -1));
   if (red.length + untold.length === 0) return finish(last);
@@ -96,8 +114,27 @@ function ruleFor(
 
 /** The first that came a second time, for the same reason: the agent needs what it may not have, and asking again will not give it. */
 export function deniedTwice(denials: readonly Denial[]): Denial | undefined {
-  const keys = denials.map(({ tool, reason, target }) => JSON.stringify([tool, target ?? blanked(reason)]));
+  const keys = denials.map(aboutWhat);
   return denials.find((_, index) => keys.indexOf(keys[index] ?? '') < index);
+}
+
+const aboutWhat = ({ tool, reason, target }: Denial): string => JSON.stringify([tool, target ?? blanked(reason)]);
+
+/**
+ * Whether the last of these says that an agent goes in a circle, while it is still at work: the same failed too often, and the
+ * files are what they were each time. Whoever changes them between two attempts works, however often it fails, and one who
+ * looks at a failure from several sides does not ask for the same.
+ */
+export function stuckIn(failures: readonly ToolFailure[], { sameError }: Pick<RoundLimits, 'sameError'>): StopRule | undefined {
+  const last = failures.at(-1);
+  if (!last) return undefined;
+  const { denial, files, use, error } = last;
+  const there = failures.filter((each) => each.files === files);
+  const times = there.filter((each) => each.use === use && each.error === error).length;
+  if (denial === null) return times >= sameError ? 'same-error' : undefined;
+  const alike = there.filter((each) => each.denial !== null && aboutWhat(each.denial) === aboutWhat(denial)).length;
+  const enough = denial.by === bySandbox ? sameError : 2;
+  return times >= enough || alike >= sameError ? 'permission-denied' : undefined;
 }
 
 /**

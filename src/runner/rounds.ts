@@ -9,6 +9,7 @@ import { insertRound, roundsOfSession } from '../store/rounds.ts';
 import type { Store } from '../store/store.ts';
 import type { Gating } from './gating.ts';
 import { patiently } from './recorder.ts';
+import type { Stuck } from './stuck.ts';
 
 export interface RoundsParts {
   readonly store: Store;
@@ -29,12 +30,20 @@ export interface RoundsParts {
   /** Set when an earlier run was interrupted in the middle of this session. */
   readonly resumed: string | undefined;
   /** The agent at work, until it stops. `prompt` is what it is told when it is not its first time. */
-  readonly work: (prompt: string | undefined) => Promise<Outcome>;
+  readonly work: (prompt: string | undefined) => Promise<Worked>;
   /** All gates are green after this round. */
   readonly green: (round: number, verdicts: readonly GateVerdict[]) => Promise<void>;
   /** Where what was done is kept for a person when it is given up: the branch, and how to get it. */
   readonly keep: () => Promise<string>;
 }
+
+/** `stuck`: it did not stop by itself, and what it would have come to nobody knows. */
+export interface Worked {
+  readonly outcome: Outcome;
+  readonly stuck?: Stuck;
+}
+
+type Stop = Extract<Decision, { readonly kind: 'stop' }>;
 
 /** The loop is over: the work counts, or the outcome says why not. The last verdicts are part of what came of the run. */
 export interface Ended {
@@ -51,15 +60,19 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
   const limits = limitsOf(parts);
   const rounds: DecidedRound[] = [...(parts.resumed === undefined ? [] : await roundsOfSession(parts.store.read, parts.resumed))];
   let prompt = promptAfterInterruption(rounds, limits);
+  const giveUp = ({ rule, red }: Stop, outcome: Outcome, stuck: Stuck | undefined, denials: readonly Denial[]): Promise<Outcome> =>
+    stuck
+      ? cutShort(parts, stuck, red, rounds)
+      : stopped(parts, rule, red, rounds, outcome.kind === 'succeeded' ? outcome.summary : undefined, deniedTwice(denials));
   for (;;) {
-    const outcome = await parts.work(prompt);
-    if (outcome.kind !== 'succeeded' || signal.aborted) return { outcome, verdicts: [] };
+    const { outcome, stuck } = await parts.work(prompt);
+    if ((outcome.kind !== 'succeeded' && !stuck) || signal.aborted) return { outcome, verdicts: [] };
     const judged = await gating.judge(rounds);
     if (!judged.ok) return { outcome: judged.outcome, verdicts: [] };
     const { tree, verdicts } = judged;
-    if (verdicts.length === 0 || signal.aborted) return { outcome, verdicts };
+    if ((verdicts.length === 0 && !stuck) || signal.aborted) return { outcome, verdicts };
 
-    const round = { number: (rounds.at(-1)?.number ?? 0) + 1, tree, verdicts };
+    const round = { number: (rounds.at(-1)?.number ?? 0) + 1, tree, verdicts, ...(stuck ? { cut: stuck.rule } : {}) };
     const denials = await patiently(clock, signal, () => denialsOf(parts.store.read, { ...parts, sessionId: parts.resumed }));
     const decision = decide([...rounds, round], gating.baseTree, parts.usedMs(), limits, denials);
     rounds.push(await keepRound(parts, { ...round, decision: decision.kind, rule: ruleOf(decision), at: clock.now() }, decision, signal));
@@ -68,17 +81,20 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
         await parts.green(round.number, verdicts);
         return { outcome: withExcuses(parts, outcome, verdicts), verdicts };
       case 'stop':
-        return { outcome: await stopped(parts, decision.rule, decision.red, rounds, outcome.summary, deniedTwice(denials)), verdicts };
+        return { outcome: await giveUp(decision, outcome, stuck, denials), verdicts };
       case 'continue':
         prompt = reportOf(decision.red, round.number + 1, limits.rounds);
     }
   }
 }
 
+/** So often the same may fail in the same way: from round to round, and within one while no file changes. */
+export const sameErrorLimit = 5;
+
 const limitsOf = ({ gating: { limits }, byAgent, rounds, milliseconds }: RoundsParts): RoundLimits => ({
   rounds: byAgent ? rounds : 1,
   withoutProgress: 3,
-  sameError: 5,
+  sameError: sameErrorLimit,
   milliseconds: Math.min(milliseconds, limits.minutes === undefined ? milliseconds : limits.minutes * 60_000),
 });
 
@@ -163,6 +179,18 @@ async function stopped(
   const why = `${rules[rule](rounds.length)}.${refused}${tried} Still red: ${namesOf(red)}.`;
   const reason = { code: rule, message: `${why} ${await parts.keep()}`.trim() };
   return { kind: 'needs-human', reason, tried: [why, lastWords && `Its agent said at last: ${lastWords}`].filter(Boolean).join('\n\n') };
+}
+
+/** Of an agent that did not come to its end: what it did is judged and kept, but nobody takes it for done. */
+async function cutShort(
+  parts: RoundsParts,
+  { rule, what }: Stuck,
+  red: readonly GateVerdict[],
+  rounds: readonly DecidedRound[],
+): Promise<Outcome> {
+  const state = red.length === 0 ? 'The gates are green, but the agent was not done.' : `Still red: ${namesOf(red)}.`;
+  const why = `It was given up in round ${rounds.length}: ${what}. ${state}`;
+  return { kind: 'needs-human', reason: { code: rule, message: `${why} ${await parts.keep()}`.trim() }, tried: why };
 }
 
 /** Of a run that has one round. A command that failed may do better another time; what is in the files will not. */

@@ -29,8 +29,9 @@ import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts'
 import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, patiently, type Recorder, type RecorderParts } from './recorder.ts';
 import { readReview } from './review.ts';
-import { type RoundsParts, workInRounds } from './rounds.ts';
+import { type RoundsParts, sameErrorLimit, type Worked, workInRounds } from './rounds.ts';
 import { sandboxRefusals } from './sandbox-refusals.ts';
+import { createStuckWatch, type Stuck, type StuckParts, type StuckWatch } from './stuck.ts';
 import { createTally, type Tally } from './tally.ts';
 import { startTimeLimit, type TimeLimit } from './time-limit.ts';
 
@@ -225,6 +226,7 @@ function checkpointingParts(parts: RunnerParts, current: Attempt, place: Place):
 
 function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating: Gating, checkpointing: Checkpointing): RoundsParts {
   const { claim, engine, limit, signal } = current;
+  const stuckWatch = engine.converses ? createStuckWatch(stuckParts(parts, current, place)) : undefined;
   return {
     ...parts,
     gating,
@@ -240,10 +242,22 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
     resumed: place.conversation?.resumeAt === undefined ? place.conversation?.resume : undefined,
     green: (round, verdicts) => checkpointing.green(round, verdicts),
     async work(prompt) {
-      const outcome = await execute(current, place, requestFor(current, place, checkpointing, prompt));
-      return place.overBudget() ?? outcome;
+      const worked = await execute(parts, current, place, requestFor(current, place, checkpointing, prompt), stuckWatch);
+      const broke = place.overBudget();
+      return broke ? { outcome: broke } : worked;
     },
     keep: () => keepForPerson(parts, current, place, signal),
+  };
+}
+
+function stuckParts({ workspaces }: RunnerParts, { signal }: Attempt, { directory, workspace }: Place): StuckParts {
+  return {
+    directory,
+    sameError: sameErrorLimit,
+    async files() {
+      const taken = workspace && (await workspaces.snapshot(workspace, signal, true).catch(() => undefined));
+      return taken?.ok ? taken.value.tree : undefined;
+    },
   };
 }
 
@@ -275,16 +289,30 @@ function goingOn(conversation: ConversationRequest, sessionId: string | null, pr
   return prompt === undefined || resume === undefined ? conversation : { ...rest, resume, prompt };
 }
 
-async function execute(current: Attempt, { enclosure, refusedHosts }: Place, request: EngineRequest): Promise<Outcome> {
+/** The engine at work, until it stops, or goes in a circle and is stopped. */
+async function execute(
+  parts: RunnerParts,
+  current: Attempt,
+  { enclosure, refusedHosts }: Place,
+  request: EngineRequest,
+  watch: StuckWatch | undefined,
+): Promise<Worked> {
   const refusals = enclosure && sandboxRefusals({ writable: enclosure.writable, refusedHosts });
-  for await (const event of current.engine.run(request, current.signal)) {
-    if (event.type === 'outcome') return event.outcome;
+  const over = new AbortController();
+  const watched = watch && request.watch ? { ...request, watch: watch.over(request.watch) } : request;
+  let stuck: Stuck | undefined;
+  for await (const event of current.engine.run(watched, AbortSignal.any([current.signal, over.signal]))) {
+    if (event.type === 'outcome') return { outcome: event.outcome, ...(stuck ? { stuck } : {}) };
     current.tally.see(event);
     await record(current, event);
     const refusal = refusals?.see(event);
-    if (refusal) await record(current, refusal);
+    if (refusal && !refusal.again) await record(current, refusal.denied);
+    stuck ??= await watch?.see(event, refusal?.denied.data);
+    if (!stuck || over.signal.aborted) continue;
+    say(parts, current, `The agent goes in a circle and is stopped: ${stuck.what}.`);
+    over.abort();
   }
-  return failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`);
+  return { outcome: failed('no-outcome', `The ${current.engine.name} engine ended without saying how.`) };
 }
 
 /** A review is what was left as one; nothing of the workspace is looked at, committed or kept. */

@@ -19,7 +19,7 @@ const watched = () => {
       type: 'run.tool-finished',
       data: { call, tool, failed, output, outputSize: output.length, durationMs: 1 },
     };
-    return [refusals.see(started), refusals.see(finished)].flatMap((denied) => denied?.data ?? []);
+    return [refusals.see(started), refusals.see(finished)].flatMap((seen) => (seen && !seen.again ? seen.denied.data : []));
   };
 };
 

@@ -1,4 +1,5 @@
 import { isAbsolute, normalize } from 'node:path';
+import { bySandbox } from '../domain/round.ts';
 import { countsIn } from '../gates/test-report.ts';
 import type { EngineEvent } from './engines/engine.ts';
 
@@ -11,8 +12,8 @@ export interface SandboxRefusalsParts {
 
 /** What the sandbox refused in one round, as the tools tell it. */
 export interface SandboxRefusals {
-  /** Each refusal once: an agent that tries again at once learns nothing new by it, one that comes back in another round does. */
-  see(event: EngineEvent): Denied | undefined;
+  /** `again`: it was told in this round. An agent that tries again at once learns nothing new by it, one that comes back in another round does. */
+  see(event: EngineEvent): { readonly denied: Denied; readonly again: boolean } | undefined;
 }
 
 type Denied = Extract<EngineEvent, { type: 'run.denied' }>;
@@ -45,9 +46,9 @@ export function sandboxRefusals(parts: SandboxRefusalsParts): SandboxRefusals {
       const refusal = failed ? refusalIn(parts, tool, input, output) : undefined;
       if (!refusal) return undefined;
       const key = JSON.stringify([tool, refusal.target]);
-      if (told.has(key)) return undefined;
+      const again = told.has(key);
       told.add(key);
-      return { type: 'run.denied', data: { call, tool, by: 'the sandbox', ...refusal } };
+      return { denied: { type: 'run.denied', data: { call, tool, by: bySandbox, ...refusal } }, again };
     },
   };
 }

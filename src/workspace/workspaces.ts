@@ -96,8 +96,8 @@ export interface Workspaces {
   readonly checkpoints: Checkpoints;
   /** What the workspace holds now, against its base; the agent should stand still. The whole patch goes to the file. */
   changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
-  /** All the files as they are now, as a tree in the mirror; but for those that are too big to be anybody's work. */
-  snapshot(workspace: Workspace, signal: AbortSignal): Promise<Result<Taken>>;
+  /** All the files as they are now, as a tree in the mirror; but for those that are too big to be anybody's work. `live`: somebody is at work. */
+  snapshot(workspace: Workspace, signal: AbortSignal, live?: boolean): Promise<Result<Taken>>;
   /** Puts the files of a snapshot or of the base in the place of those that git knows. Only for the time of `preserve`. */
   swap(workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>>;
   /**
@@ -301,9 +301,9 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       return found.ok ? done({ ...found.value, tree, leftOut }) : found;
     });
 
-  const snapshot: Workspaces['snapshot'] = (workspace, signal) =>
+  const snapshot: Workspaces['snapshot'] = (workspace, signal, live = false) =>
     inTurn(workspace.id, async () => {
-      const taken = await takeSnapshot(git, workspace, signal);
+      const taken = await takeSnapshot(git, workspace, signal, { live });
       return taken.ok ? done({ tree: taken.value.tree, tooBig: taken.value.tooBig.map(readable) }) : taken;
     });
 

@@ -43,7 +43,7 @@ const runners = new Set(['Bash', 'BashOutput', 'TaskOutput', 'command']);
  * A use of a tool as the analysers see it. Paths are as seen from `directory`, in which the run works: that is another one in
  * each run, and what is found again shall be recognised.
  */
-export function seenIn({ name, input, output, failed, durationMs }: ToolEnd, directory: string | undefined): Seen {
+export function seenIn({ name, input, output, failed, durationMs }: Used, directory: string | undefined): Seen {
   const within = (text: string): string =>
     directory === undefined ? text : text.replaceAll(`file://${directory}/`, '').replaceAll(`${directory}/`, '');
   const fields = typeof input === 'object' && input !== null ? (input as Readonly<Record<string, unknown>>) : {};
@@ -57,6 +57,8 @@ export function seenIn({ name, input, output, failed, durationMs }: ToolEnd, dir
     written: failed ? [] : writtenBy(fields).map(({ file, lines }) => ({ file: within(file), lines })),
   };
 }
+
+type Used = Pick<ToolEnd, 'name' | 'input' | 'output' | 'failed' | 'durationMs'>;
 
 /** By tools that write files: whole ones, or one text in place of another. */
 function writtenBy(input: Readonly<Record<string, unknown>>): Seen['written'] {

@@ -32,6 +32,18 @@ const repetitions = 3;
 /** What a command that passes shows to be mended. */
 const mended: readonly FindingCategory[] = ['test-failure', 'compile-error', 'type-error', 'crash'];
 
+const errorsIn = (findings: readonly Finding[]): readonly Finding[] => findings.filter(({ category }) => mended.includes(category));
+
+/** Whether it went wrong: a pipe hides the exit code of what is in front of it. */
+export const wentWrong = ({ failed }: Pick<Seen, 'failed'>, findings: readonly Finding[]): boolean =>
+  failed || errorsIn(findings).length > 0;
+
+/** The same for two that failed alike. */
+export function howItFailed({ lines }: Pick<Seen, 'lines'>, findings: readonly Finding[]): string {
+  const errors = errorsIn(findings);
+  return errors.length > 0 ? errors.map(({ category, code }) => `${category} ${code}`).join('\n') : blanked(lines.slice(-20).join('\n'));
+}
+
 /** What is new, gone or back after one more use of a tool. Pure. */
 export function track(before: Tracked, seen: Seen, findings: readonly Finding[], signatureOf: (facts: ErrorFacts) => string): Step {
   const { failures, repeated } = countFailure(before.failures, seen, findings);
@@ -66,9 +78,7 @@ function countFailure(
   if (command === null) return { failures: before, repeated: [] };
   const failures = new Map([...before].filter(([key]) => failed || !key.startsWith(`${command}\n`)));
   if (!failed) return { failures, repeated: [] };
-  const how =
-    findings.length > 0 ? findings.map(({ category, code }) => `${category} ${code}`).join('\n') : blanked(lines.slice(-20).join('\n'));
-  const key = `${command}\n${how}`;
+  const key = `${command}\n${howItFailed({ lines }, findings)}`;
   const times = (failures.get(key) ?? 0) + 1;
   failures.delete(key);
   failures.set(key, times);

@@ -51,7 +51,7 @@ const rules: Readonly<Record<NonNullable<Round['rule']>, string>> = {
   'out-of-time': 'its time was up',
   'no-evidence': 'nothing green speaks for the change',
   'not-judged': 'nobody could judge whether it is done',
-  'permission-denied': 'the same was refused twice',
+  'permission-denied': 'the same was refused again',
 };
 
 function outcomeOf({ decision, rule, verdicts }: Round): string {

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest';
+import type { EngineEvent } from './engines/engine.ts';
+import { createStuckWatch, type Stuck } from './stuck.ts';
+
+interface Use {
+  readonly tool?: string;
+  readonly input?: object;
+  readonly output?: string;
+  readonly failed?: boolean;
+  readonly parentCall?: string;
+}
+
+function watching(files: () => string | undefined = () => 'a tree') {
+  const watch = createStuckWatch({ directory: '/srv/tree', sameError: 5, files: async () => files() });
+  let calls = 0;
+  const use = async ({ tool = 'Bash', input = { command: 'make' }, output = 'no', failed = true, ...more }: Use = {}) => {
+    const call = `call-${++calls}`;
+    const started: EngineEvent = { type: 'run.tool-started', data: { call, tool, input, ...more } };
+    const finished: EngineEvent = {
+      type: 'run.tool-finished',
+      data: { call, tool, failed, output, outputSize: output.length, durationMs: 1, ...more },
+    };
+    await watch.see(started);
+    return { call, stuck: await watch.see(finished) };
+  };
+  const often = async (count: number, of: (index: number) => Use = () => ({})): Promise<Stuck | undefined> => {
+    let last: Stuck | undefined;
+    for (let index = 1; index <= count; index++) last = (await use(of(index))).stuck;
+    return last;
+  };
+  return { watch, use, often };
+}
+
+test('what fails five times in the same words is a circle, whatever is said beside it and whatever numbers it prints', async () => {
+  const { often } = watching();
+  const stuck = await often(5, (time) => ({
+    input: { command: 'make', description: `Attempt ${time}` },
+    output: `Exit code 2\nfailed after ${time} s`,
+  }));
+  expect(stuck).toEqual({
+    rule: 'same-error',
+    what: 'the same failed 5 times in the same way, and no file was changed in between: Bash make: failed after 5 s',
+  });
+});
+
+test('a command whose output shows failing tests has failed, although a pipe hides it', async () => {
+  const output = 'not ok 1 - adds\n  ---\n  duration_ms: 1\n  error: wrong\n  ...\n# fail 1\n';
+  expect(await watching().often(5, () => ({ output, failed: false }))).toMatchObject({ rule: 'same-error' });
+  expect(await watching().often(20, () => ({ output: 'all is well', failed: false }))).toBeUndefined();
+});
+
+test('subagents that are sent out side by side may each ask for the same', async () => {
+  expect(await watching().often(10, (index) => ({ parentCall: `agent-${index}` }))).toBeUndefined();
+});
+
+test('where nobody can tell what became of the files, whatever works starts the count again', async () => {
+  const { often, use } = watching(() => undefined);
+  await often(4);
+  await use({ input: { command: 'true' }, failed: false });
+  expect(await often(4)).toBeUndefined();
+  expect((await use()).stuck).toMatchObject({ rule: 'same-error' });
+});
+
+test('a refusal is known whether it is told before the end of a call or after it', async () => {
+  const denied = (call: string): EngineEvent => ({
+    type: 'run.denied',
+    data: { call, tool: 'Bash', by: 'the agent engine', reason: 'Not here.' },
+  });
+  const after = watching();
+  await after.watch.see(denied((await after.use()).call));
+  expect(await after.watch.see(denied((await after.use()).call))).toMatchObject({
+    rule: 'permission-denied',
+    what: 'what it wants to use was refused again and again. Bash, by the agent engine: Not here.',
+  });
+  const before = watching();
+  await before.watch.see(denied('call-1'));
+  await before.watch.see(denied('call-2'));
+  expect(await before.often(2)).toMatchObject({ rule: 'permission-denied' });
+});
+
+test('what it says holds no secret', async () => {
+  const secret = ['ghp', '_', 'R4nd0mT0kenV4lueWithEnoughCh4rs9xKq2Lm'].join('');
+  const stuck = await watching().often(5, () => ({ input: { command: `use ${secret}` }, output: `bad ${secret}` }));
+  expect(stuck?.what).not.toContain(secret);
+});
