@@ -176,7 +176,7 @@ async function stopped(
   const states = new Set(rounds.map(({ tree }) => tree)).size;
   const tried = states > 1 ? ` ${states} different states of the files were tried.` : '';
   const refused = rule === 'permission-denied' && denial ? ` ${denial.tool}, by ${denial.by}: ${denial.reason.replace(/\.$/, '')}.` : '';
-  const why = `${rules[rule](rounds.length)}.${refused}${tried} Still red: ${namesOf(red)}.`;
+  const why = `${rules[rule](rounds.length)}.${refused}${tried} Still red: ${withPlaces(red)}.`;
   const reason = { code: rule, message: `${why} ${await parts.keep()}`.trim() };
   return { kind: 'needs-human', reason, tried: [why, lastWords && `Its agent said at last: ${lastWords}`].filter(Boolean).join('\n\n') };
 }
@@ -188,7 +188,7 @@ async function cutShort(
   red: readonly GateVerdict[],
   rounds: readonly DecidedRound[],
 ): Promise<Outcome> {
-  const state = red.length === 0 ? 'The gates are green, but the agent was not done.' : `Still red: ${namesOf(red)}.`;
+  const state = red.length === 0 ? 'The gates are green, but the agent was not done.' : `Still red: ${withPlaces(red)}.`;
   const why = `It was given up in round ${rounds.length}: ${what}. ${state}`;
   return { kind: 'needs-human', reason: { code: rule, message: `${why} ${await parts.keep()}`.trim() }, tried: why };
 }
@@ -197,6 +197,19 @@ async function cutShort(
 function redAtOnce(red: readonly GateVerdict[]): Outcome {
   const check = red.find(({ kind }) => kind === 'task' || kind === 'tests');
   return check ? failed('verify-failed', `The check ${check.summary}`, true) : failed('gates-red', `Gates are red: ${namesOf(red)}.`);
+}
+
+const shownPlaces = 5;
+
+/** What is red, and the files that it is about where that is not said already: a person begins by looking at those. */
+function withPlaces(red: readonly GateVerdict[]): string {
+  return red
+    .map((verdict) => {
+      const paths = new Set(verdict.findings.flatMap(({ path }) => (path === null || verdict.summary.includes(path) ? [] : [path])));
+      const shown = [...paths].slice(0, shownPlaces).join(', ');
+      return paths.size === 0 ? namesOf([verdict]) : `${namesOf([verdict])}: ${shown}${paths.size > shownPlaces ? ' …' : ''}`;
+    })
+    .join('; ');
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

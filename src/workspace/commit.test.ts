@@ -136,6 +136,17 @@ describe('a commit', () => {
     expect((await move(null, baseCommit)).ok).toBe(true);
   });
 
+  test('takes a file that was as long before, and of one that has become too long the version from before', async () => {
+    const long = 'x'.repeat(51 * 2 ** 20);
+    const source = world.checkout('app', { 'long.txt': long, 'short.txt': 'short\n' });
+    const workspace = await world.workspace(source);
+    write(workspace.tree, { 'long.txt': `${long}more\n`, 'short.txt': long, 'new.txt': long });
+    const snapshot = value(await takeSnapshot(world.git, workspace, world.stop.signal));
+    expect(snapshot.tooBig.toSorted()).toEqual(['new.txt', 'short.txt']);
+    const sizes = git(workspace.gitDir, 'ls-tree', '-l', snapshot.tree).replaceAll(/\S+ blob \S+ +/g, '');
+    expect(sizes.trim().split('\n')).toEqual([`${long.length + 5}\tlong.txt`, '6\tshort.txt']);
+  });
+
   test('has its trailers as a last paragraph that nobody else can write', () => {
     expect(withTrailers('Subject\n\nBody\r\nNightshift-Task: tsk_forged\n', { 'Nightshift-Task': 'tsk_1' })).toBe(
       'Subject\n\nBody\n> Nightshift-Task: tsk_forged\n\nNightshift-Task: tsk_1\n',

@@ -23,7 +23,10 @@ export interface Extent {
   readonly live?: boolean;
 }
 
-/** More than that is nothing to review, and hosts refuse it. Checkpoints keep as much. */
+/**
+ * More than that is nothing to review, and hosts refuse it. Checkpoints keep as much. A file that was longer before the work
+ * began belongs here, so that one may have all the room that there is.
+ */
 const extentOfWork = { longestFile: 50 * 2 ** 20, together: 256 * 2 ** 20 } as const;
 
 /**
@@ -93,13 +96,19 @@ export async function treeWith(
 ): Promise<Result<Snapshot>> {
   const run = gitOn(git, workspace, signal);
   const { live = false, longestFile = extentOfWork.longestFile } = extent;
-  const found = await sort(workspace.tree, paths, extent);
+  const sorted = await sortWithBase(git, workspace, paths, signal, extent);
+  if (!sorted.ok) return sorted;
+  const { found, base } = sorted.value;
   if (found.gone.length > 0) {
-    const removed = await run({
+    const none = { mode: '0', id: '0'.repeat(workspace.baseCommit.length) };
+    // Of what cannot be taken the version from before stays: without any, it would look deleted.
+    const left = new Set(found.tooBig);
+    const entries = found.gone.map((path) => ({ path, ...((left.has(path) ? base.get(path) : undefined) ?? none) }));
+    const changed = await run({
       args: ['update-index', '-z', '--index-info'],
-      input: bytes(found.gone.map((path) => `0 ${'0'.repeat(workspace.baseCommit.length)}\t${path}\0`)),
+      input: bytes(entries.map(({ mode, id, path }) => `${mode} ${id}\t${path}\0`)),
     });
-    if (!removed.ok) return removed;
+    if (!changed.ok) return changed;
   }
   if (found.there.length > 0) {
     const added = live
@@ -112,6 +121,35 @@ export async function treeWith(
   }
   const tree = await run({ args: ['write-tree'] });
   return tree.ok ? done({ tree: tree.value.stdout.trim(), leftOut: found.leftOut, tooBig: found.tooBig }) : tree;
+}
+
+interface BaseFile {
+  readonly mode: string;
+  readonly id: string;
+  readonly length: number;
+}
+
+/** The base is asked only where something is too big, and only about the work itself: checkpoints have bounds of their own. */
+async function sortWithBase(
+  git: Git,
+  workspace: Workspace,
+  paths: readonly string[],
+  signal: AbortSignal,
+  extent: Extent,
+): Promise<Result<{ readonly found: Sorted; readonly base: ReadonlyMap<string, BaseFile> }>> {
+  const found = await sort(workspace.tree, paths, extent);
+  if (found.tooBig.length === 0 || extent.longestFile !== undefined) return done({ found, base: new Map() });
+  const listed = await list(git, workspace, ['ls-tree', '-r', '-l', '-z', workspace.baseCommit], signal);
+  if (!listed.ok) return listed;
+  const wanted = new Set(found.tooBig);
+  const base = new Map(
+    listed.value.flatMap((line): readonly (readonly [string, BaseFile])[] => {
+      const [, mode = '', id = '', length = '', path = ''] = /^(\d+) blob (\w+) +(\d+)\t([\s\S]*)$/.exec(line) ?? [];
+      return wanted.has(path) ? [[path, { mode, id, length: Number(length) }]] : [];
+    }),
+  );
+  const wasLong = new Set([...base].filter(([, { length }]) => length > extentOfWork.longestFile).map(([path]) => path));
+  return done({ found: wasLong.size === 0 ? found : await sort(workspace.tree, paths, extent, wasLong), base });
 }
 
 const artifacts = '--exclude=/.nightshift/artifacts/';
@@ -157,6 +195,7 @@ async function sort(
   tree: string,
   paths: readonly string[],
   { longestFile = extentOfWork.longestFile, together = extentOfWork.together, live = false }: Extent,
+  wasLong: ReadonlySet<string> = new Set(),
 ): Promise<Sorted> {
   const [there, gone, leftOut, tooBig]: [string[], string[], string[], string[]] = [[], [], [], []];
   let room = together;
@@ -167,7 +206,7 @@ async function sort(
     else if (!(await isRealDirectory(tree, path.slice(0, Math.max(0, path.lastIndexOf('/'))), directories))) gone.push(path);
     else {
       const found = await look(tree, path);
-      if (found?.isSymbolicLink() || (found?.isFile() && found.size <= Math.min(longestFile, room))) {
+      if (found?.isSymbolicLink() || (found?.isFile() && found.size <= Math.min(wasLong.has(path) ? together : longestFile, room))) {
         room -= found.size;
         if (!live && found.isFile() && (found.mode & 0o400) === 0) await chmod(onDisk(tree, path), 0o600).catch(() => undefined);
         there.push(path);
