@@ -30,7 +30,11 @@ async function verdictIn({ now, before, required = false, kind = 'tests', touche
     change:
       touches === undefined
         ? undefined
-        : ({ files: [{ path: touches, kind: 'modified' }], before: async (path: string) => old[path] } as unknown as Scene['change']),
+        : ({
+            lines: [],
+            files: [{ path: touches, kind: 'modified' }],
+            before: async (path: string) => old[path],
+          } as unknown as Scene['change']),
     run: async () => (answers.length > 1 ? answers.shift() : answers[0]) as CommandEnd,
     runBefore: async () => before,
     runWithOld: async (_command, paths) => (paths.includes(touches ?? '') ? withOld : undefined),

@@ -7,6 +7,7 @@ import { failuresIn } from './failures.ts';
 import { type Change, type Checked, type CommandEnd, evidence, type Gate, type GateCommand, type Scene } from './gate.ts';
 import { type GoesBy, goesBy } from './goes-by.ts';
 import { countsIn } from './test-report.ts';
+import { guardsTests } from './tests-kept.ts';
 import { whyItCannotRun } from './toolchain.ts';
 import { wayOut } from './way-out.ts';
 
@@ -69,7 +70,8 @@ export function commandGate(wish: CommandGateWish): Gate {
    */
   const testsLost = async (scene: Scene, now: TestCounts | null): Promise<Checked | undefined> => {
     const { change } = scene;
-    if ((kind !== 'tests' && kind !== 'task') || !change || !mayRunOtherTests(change, await files(change))) return undefined;
+    if ((kind !== 'tests' && kind !== 'task') || !change || !(guardsTests(change) || mayRunOtherTests(change, await files(change))))
+      return undefined;
     const base = await hadBefore(scene);
     const was = base?.kind === 'ended' ? countsIn(base.output) : null;
     // One that no longer says how many there were may have run none.

@@ -54,7 +54,7 @@ async function ask(gate: Gate, scene: Partial<Scene>): Promise<Evidence> {
 const told = ({ findings }: Evidence): readonly string[] =>
   findings.map(({ path, line, text }) => [path, line, text].filter((each) => each !== null).join(' '));
 const tests = (...names: readonly string[]): string =>
-  names.map((name) => `test('${name}', () => {\n  expect(${name.length}).toBe(1);\n});\n`).join('');
+  names.map((name) => `test('${name}', () => {\n  expect(size('${name}')).toBe(1);\n});\n`).join('');
 
 describe('a change that weakens gates', () => {
   test.each<[string, Files, Readonly<Record<string, string | null>>, RegExp]>([
@@ -196,6 +196,73 @@ describe('a change that weakens gates', () => {
     ['by its own file', { '.nightshift.yaml': 'gates: { e2e: x }' }, { '.nightshift.yaml': 'gates: {}' }, /the gate e2e is gone/],
     ['by deleting its own file', { '.nightshift.yaml': 'gates: { e2e: x }' }, { '.nightshift.yaml': null }, /\.nightshift\.yaml is gone/],
     ['by breaking its own file', { '.nightshift.yaml': 'gates: { e2e: x }' }, { '.nightshift.yaml': 'gates: [' }, /can no longer be read/],
+    [
+      'by taking out all that a test asks for',
+      { 'a.test.ts': tests('a', 'b') },
+      { 'a.test.ts': tests('a', 'b').replaceAll(/ {2}expect.*\n/g, '  void 0;\n') },
+      /^a\.test\.ts checks nothing any more \(it had 2 assertions\)/,
+    ],
+    [
+      'by asking for what always holds',
+      { 'test_a.py': 'def test_a():\n    assert f() == 1\n' },
+      { 'test_a.py': 'def test_a():\n    assert True\n' },
+      /checks nothing any more/,
+    ],
+    [
+      'by asking whether a thing is itself',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': "test('a', () => {\n  expect(true).toBe(true);\n});\n" },
+      /checks nothing any more/,
+    ],
+    [
+      'by taking out what a test in Go asks for',
+      { 'a_test.go': 'func TestA(t *testing.T) {\n\tif f() != 1 {\n\t\tt.Errorf("no")\n\t}\n}\n' },
+      { 'a_test.go': 'func TestA(t *testing.T) {\n\tf()\n}\n' },
+      /checks nothing any more/,
+    ],
+    [
+      'by an empty test in the place of one',
+      { 'a.test.ts': tests('a', 'b') },
+      { 'a.test.ts': `${tests('a')}test('b', () => {});\n` },
+      /a\.test\.ts 4 is an empty test/,
+    ],
+    [
+      'by a condition around a test',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': `if (false) {\n${tests('a')}}\n` },
+      /a\.test\.ts 1 keeps tests from being run/,
+    ],
+    ['by a comment around a test', { 'a.test.ts': tests('a') }, { 'a.test.ts': `/*\n${tests('a')}*/\n` }, /has tests in a comment/],
+    [
+      'by ending before the tests',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': `process.exit(0);\n${tests('a')}` },
+      /keeps tests from being run/,
+    ],
+    [
+      'by a tag that nobody builds with',
+      { 'a_test.go': 'package a\nfunc TestA(t *testing.T) {}\n' },
+      { 'a_test.go': '//go:build never\n\npackage a\nfunc TestA(t *testing.T) {}\n' },
+      /a_test\.go 1 keeps tests from being run/,
+    ],
+    [
+      'by a configuration that never holds',
+      { 'src/a.rs': '#[cfg(test)]\n#[test]\nfn a() {}\n' },
+      { 'tests/a.rs': '', 'src/a.rs': '#[cfg(any())]\n#[test]\nfn a() {}\n' },
+      /keeps tests from being run/,
+    ],
+    [
+      'by skipping on the platform that it is run on',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': tests('a').replace("test('a'", "test.skipIf(process.platform === 'linux')('a'") },
+      /skips tests/,
+    ],
+    [
+      'by deleting a file of tests with another than it tests',
+      { 'src/a.ts': 'x\n', 'src/b.ts': 'y\n', 'src/a.test.ts': tests('a') },
+      { 'src/b.ts': null, 'src/a.test.ts': null },
+      /^src\/a\.test\.ts has lost tests/,
+    ],
   ])('%s is red, unless the task allows it', async (_name, before, now, why) => {
     const change = await changeOf(before, now);
     const evidence = await ask(weakeningGate(false), { change });
@@ -247,6 +314,60 @@ describe('a change that weakens gates', () => {
       { 'package.json': '{\n"scripts":{"test":"vitest"}\n}' },
       { 'package.json': '{\n"scripts":{"test":"vitest"},\n"dependencies":{"x":"1"}\n}' },
       ['package.json configures gates or CI and is modified'],
+    ],
+    [
+      'removes something with its tests',
+      { 'src/shop/a.ts': 'x\n', 'test/shop/a.test.ts': tests('a', 'b') },
+      { 'src/shop/a.ts': null, 'test/shop/a.test.ts': null },
+      ['test/shop/a.test.ts is removed with src/shop/a.ts, which it tests'],
+    ],
+    [
+      'removes a module of Python with its tests',
+      { 'shop/cart.py': 'x\n', 'tests/unit/test_cart.py': 'from shop import cart\ndef test_a():\n    assert cart\n' },
+      { 'shop/cart.py': null, 'tests/unit/test_cart.py': null },
+      ['tests/unit/test_cart.py is removed with shop/cart.py, which it tests'],
+    ],
+    [
+      'skips on another platform',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': tests('a').replace("test('a'", "test.skipIf(process.platform === 'win32')('a'") },
+      ['a.test.ts 1 skips tests on some platforms'],
+    ],
+    [
+      'skips on another platform in Go',
+      { 'a_test.go': 'func TestA(t *testing.T) {\n}\n' },
+      { 'a_test.go': 'func TestA(t *testing.T) {\n\tif runtime.GOOS == "windows" {\n\t\tt.Skip("no")\n\t}\n}\n' },
+      ['a_test.go 3 skips tests on some platforms'],
+    ],
+    [
+      'takes out some of what a test asks for',
+      { 'a.test.ts': tests('a', 'b') },
+      { 'a.test.ts': tests('a', 'b').replace("  expect(size('a')).toBe(1);\n", '') },
+      ['a.test.ts checks less: it had 2 assertions, and has 1'],
+    ],
+    [
+      'leaves a test early',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': tests('a').replace('  expect', '  return;\n  expect') },
+      ['a.test.ts 2 leaves a test early'],
+    ],
+    [
+      'has tests run where they can',
+      { 'a_test.go': 'package a\nfunc TestA(t *testing.T) {}\n' },
+      { 'a_test.go': '//go:build linux && !cgo\npackage a\nfunc TestA(t *testing.T) {}\n' },
+      ['a_test.go 1 has tests run on some platforms alone'],
+    ],
+    [
+      'moves what a test asks for to another file',
+      { 'a.test.ts': tests('a', 'bb'), 'b.test.ts': tests('c') },
+      { 'a.test.ts': tests('a'), 'b.test.ts': tests('c', 'bb') },
+      [],
+    ],
+    [
+      'asks the same in other words',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': tests('a').replace("expect(size('a')).toBe(1)", 'assert.equal(f(), 1)') },
+      [],
     ],
   ])('is not one that %s', async (_name, before, now, findings) => {
     const evidence = await ask(weakeningGate(false), { change: await changeOf(before, now) });

@@ -6,6 +6,7 @@ import { type Change, evidence, type Gate } from './gate.ts';
 import { goesBy } from './goes-by.ts';
 import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
 import { isTest, source } from './test-files.ts';
+import { testsKept } from './tests-kept.ts';
 import { wayOut } from './way-out.ts';
 
 /** What is run to judge the change. */
@@ -23,16 +24,15 @@ export const weakeningGate = (allowed: boolean, commands: readonly JudgingComman
   kind: 'weakening',
   async check({ change }) {
     if (!change) return evidence({ passed: true, summary: 'There is nothing that could be weakened.' });
+    const tests = await testsKept(change);
     const grave = [
-      ...fewerTests(change),
-      ...(await hiddenTests(change)),
+      ...tests.grave,
       ...unread(change),
-      ...skippedTests(change.lines),
       ...loweredThresholds(change.lines),
       ...(await weakerConfiguration(change)),
       ...(await weakerFile(change)),
     ];
-    const told = [...(await touchedChecks(change, commands)), ...suppressions(change.lines)];
+    const told = [...tests.told, ...(await touchedChecks(change, commands)), ...suppressions(change.lines)];
     const findings = [...grave.slice(0, 20), ...told.slice(0, 20)];
     if (grave.length === 0) {
       return evidence({
@@ -52,36 +52,6 @@ export const weakeningGate = (allowed: boolean, commands: readonly JudgingComman
   },
 });
 
-const declaresTest =
-  /^\s*(?:(?:export\s+)?(?:test|it)(?:\.(?:each|concurrent|only|fails)\b[^(]{0,40})?\s*[(`]|(?:async\s+)?def\s+test\w*\s*\(|func\s+(?:\([^)]{0,80}\)\s*)?Test\w*\s*\(|#\[(?:tokio::)?test\]|@(?:Parameterized)?Test\b|(?:public\s+)?function\s+test\w*\s*\()/;
-
-/** Tests that are moved, renamed or rewritten are as many as before. */
-function fewerTests({ files, lines, linesTruncated }: Change): readonly Finding[] {
-  const count = (kind: ChangedLine['kind']): number =>
-    lines.filter((line) => line.kind === kind && (isTest(line.path) || line.path.endsWith('.rs')) && declaresTest.test(line.text)).length;
-  const [gone, come] = [count('removed'), count('added')];
-  const deleted = files.filter(({ path, kind }) => kind === 'deleted' && isTest(path));
-  const added = files.some(({ path, kind }) => kind === 'added' && isTest(path));
-  if (gone > come) {
-    const where = deleted[0]?.path ?? lines.find((line) => line.kind === 'removed' && declaresTest.test(line.text))?.path ?? null;
-    return [{ path: where, line: null, text: `has lost tests: ${gone} are gone, ${come} have come` }];
-  }
-  // Nothing countable: then a deleted file must at least have a successor.
-  const unexplained = gone === 0 && (linesTruncated || !added) ? deleted : [];
-  return unexplained.map(({ path }) => ({ path, line: null, text: 'is a deleted file of tests' }));
-}
-
-/** A file that goes on under a name by which no runner takes it for tests: not a line of it need have changed. */
-async function hiddenTests({ files, before }: Change): Promise<readonly Finding[]> {
-  const renamed = files.flatMap(({ path, from }) => (from !== undefined && isTest(from) && !isTest(path) ? [{ path, from }] : []));
-  const held = await Promise.all(
-    renamed.map(async ({ from }) => (await before(from))?.split('\n').some((line) => declaresTest.test(line))),
-  );
-  return renamed
-    .filter((_, at) => held[at] === true)
-    .map(({ path, from }) => ({ path: from, line: null, text: `is a file of tests, and none any more as ${path}` }));
-}
-
 /** Lines come file by file: of the last that was begun, and of those after it, nobody knows what was done to them. */
 function unread({ files, lines, linesTruncated }: Change): readonly Finding[] {
   if (!linesTruncated) return [];
@@ -90,19 +60,6 @@ function unread({ files, lines, linesTruncated }: Change): readonly Finding[] {
     .slice(Math.max(0, last))
     .filter(({ path, from = path }) => [path, from].some((each) => isTest(each) || each.endsWith('.rs') || configuration.test(each)))
     .map(({ path }) => ({ path, line: null, text: 'was not looked at, because so much is changed' }));
-}
-
-const skips =
-  /\b(?:test|it|describe|suite|context)(?:\.\w{1,20}){0,3}\.(?:skip|skipIf|runIf|fixme|only|fails|failing)\b|\b(?:describe|suite|context)\.todo\b|\b(?:t|ctx|this)\.(?:skip|todo)\s*\(|\b(?:xit|xtest|xdescribe|fit|fdescribe)\s*\(|\bpytest\.mark\.(?:skip|skipif|xfail)\b|\bpytest\.skip\s*\(|@unittest\.skip|\bself\.skipTest\s*\(|\bt\.(?:Skip|SkipNow|Skipf)\s*\(|#\[ignore\b|@(?:Disabled|Ignore)\b|\bSkipTest\b|\bcollect_ignore|[{,]\s*(?:skip|todo):\s*(?:true|['"`])/;
-
-/** A skip that was there before and only moved is none of this change. */
-function skippedTests(lines: readonly ChangedLine[]): readonly Finding[] {
-  const skipping = lines.filter(({ path, text }) => (isTest(path) || path.endsWith('.rs')) && skips.test(text));
-  const before = skipping.filter(({ kind }) => kind === 'removed').length;
-  return skipping
-    .filter(({ kind }) => kind === 'added')
-    .slice(before)
-    .map(({ path, line }) => ({ path, line, text: 'skips tests' }));
 }
 
 const settings = [
