@@ -61,6 +61,7 @@ describe('a command is', () => {
     ['red for fewer tests, with what chooses them changed', { now: [counted(2)], before: counted(3), touches: 'vitest.config.ts' }, 'red'],
     ['red for fewer tests than were red', { now: [counted(2)], before: counted(1, 'adds', 'divides'), touches: 'Makefile' }, 'red'],
     ['red for tests that nobody counts any more', { now: [ended(0, '')], before: counted(3), touches: 'Makefile' }, 'red'],
+    ['red for no test, where those of before could not run', { now: [counted(0)], before: missing, touches: 'package.json' }, 'red'],
     ['green for tests that nobody has ever counted', { now: [ended(0, '')], before: ended(0, 'ok'), touches: 'Makefile' }, 'green'],
     ['green for as many', { now: [counted(3)], before: counted(2, 'adds'), touches: 'vitest.config.ts' }, 'green'],
     ['green for fewer tests otherwise', { now: [counted(2)], before: counted(3), touches: 'a.ts' }, 'green'],

@@ -76,8 +76,19 @@ export function commandGate(wish: CommandGateWish): Gate {
     const was = base?.kind === 'ended' ? countsIn(base.output) : null;
     // One that no longer says how many there were may have run none.
     const is = now ? ran(now) : 0;
+    // One that could not run before, as where another runner took its place, at least has to run something now.
+    if (was === null && base?.kind === 'ended' && !isGreen(base) && now && is === 0) {
+      return evidence({
+        passed: false,
+        summary: `${argv.join(' ')} ran no test. ${wayOut}`,
+        command: argv,
+        exitCode: 0,
+        counts: now,
+        signature: `${id}:no-test`,
+      });
+    }
     if (was === null || is >= ran(was)) return undefined;
-    const summary = `${argv.join(' ')} ${now ? `ran ${is}` : 'tells of no'} tests; it was ${ran(was)} before, and what configures them is changed.`;
+    const summary = `${argv.join(' ')} ${now ? `ran ${is}` : 'tells of no'} tests; it was ${ran(was)} before, and what chooses them is changed. ${wayOut}`;
     return evidence({ passed: false, summary, command: argv, exitCode: 0, counts: now, signature: `${id}:fewer-tests` });
   };
 

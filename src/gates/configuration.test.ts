@@ -321,6 +321,8 @@ describe('weaker is not', () => {
       '  - name: Test\n    run: npm test\n',
       '  - name: All tests\n    run: npm test\n',
     ],
+    ['a step of CI that measures more', '.github/workflows/ci.yml', '  - run: npm test\n', '  - run: npm test -- --coverage\n'],
+    ['another test runner', 'package.json', scripts({ test: 'jest' }), scripts({ test: 'vitest run --coverage' })],
     [
       'an action of CI in a newer version',
       '.github/workflows/ci.yml',

@@ -125,9 +125,10 @@ function calledBy(scripts: Scripts, name: string): readonly string[] {
 function keeps(before: unknown, now: unknown): boolean {
   if (before === now) return true;
   if (typeof before !== 'string' || typeof now !== 'string') return false;
+  if ([before, now].every((script) => allTests.test(script.replaceAll(tellsMore, '').trim()))) return true;
   const parts = (script: string): readonly string[] => script.split('&&').map((part) => part.trim().replaceAll(/\s+/g, ' '));
   const is = parts(now);
-  const plain = is.map((part) => part.replaceAll(tellsMore, ''));
+  const plain = is.map((part) => part.replaceAll(tellsMore, '').replace(/ --$/, ''));
   return (
     parts(before).every((part) => is.includes(part) || plain.includes(part)) &&
     is.every((part) => !/[;|&]/.test(part) || parts(before).includes(part))
@@ -136,6 +137,9 @@ function keeps(before: unknown, now: unknown): boolean {
 
 /** What has a test runner say or measure more, and run the same. */
 const tellsMore = /\s--(?:coverage|ci|verbose|experimental-[\w-]{1,60})(?=\s|$)/g;
+
+/** All that a runner finds by itself: another one in its place is no less, if as many tests are run, and they are counted. */
+const allTests = /^(?:npx )?(?:jest|vitest(?: run)?|mocha|ava|node --test|bun test|(?:python3? -m )?pytest)$/;
 
 /** All that can be come to from some names. */
 function reached(from: readonly string[], next: (name: string) => readonly string[]): readonly string[] {
@@ -327,9 +331,10 @@ function lessCi(files: readonly ChangedFile[], lines: readonly ChangedLine[]): r
     const command = ci.test(path) ? ciCommand.exec(text.trim().slice(0, 500))?.[1] : undefined;
     return command === undefined ? [] : [{ path, kind, line, command }];
   });
-  const added = new Set(commands.flatMap(({ kind, command }) => (kind === 'added' ? [command] : [])));
+  const added = commands.flatMap(({ kind, command }) => (kind === 'added' ? [command] : []));
   const lost = commands.filter(
-    ({ path, kind, command }) => kind === 'removed' && !added.has(command) && gone.every((each) => each.path !== path),
+    ({ path, kind, command }) =>
+      kind === 'removed' && !added.some((each) => keeps(command, each)) && gone.every((each) => each.path !== path),
   );
   return [...gone, ...lost.map(({ path, line, command }) => ({ path, line, text: `no longer runs ${command.slice(0, 80)}` }))];
 }

@@ -33,7 +33,8 @@ export async function testsKept(change: Change): Promise<KeptTests> {
 const declaresTest =
   /^\s*(?:(?:export\s+)?(?:test|it)(?:\.(?:each|concurrent|only|fails|skipIf|runIf)\b[^(]{0,40})?\s*[(`]|(?:async\s+)?def\s+test\w*\s*\(|func\s+(?:\([^)]{0,80}\)\s*)?Test\w*\s*\(|#\[(?:tokio::)?test\]|@(?:Parameterized)?Test\b|(?:public\s+)?function\s+test\w*\s*\()/;
 /** On one line, with nothing in it. */
-const empty = /(?:(?:=>|\)|func\w*\s*\([^()]*\))\s*\{\s*\}\s*\)?|:\s*(?:pass|\.\.\.)|=>\s*(?:undefined|null|true|void 0)\s*\))\s*;?\s*$/;
+const empty =
+  /(?:(?:=>|\))\s{0,20}\{\s{0,20}\}\s{0,20}\)?|:\s{0,20}(?:pass|\.\.\.)|=>\s{0,20}(?:undefined|null|true|void 0)\s{0,20}\))\s{0,20};?\s{0,20}$/;
 
 const holdsTests = (path: string): boolean => isTest(path) || path.endsWith('.rs');
 
@@ -129,7 +130,7 @@ function skippedTests(lines: readonly ChangedLine[]): readonly Skipped[] {
 export const guardsTests = ({ lines }: Change): boolean => skippedTests(lines).some(({ guard }) => guard);
 
 const never =
-  /\bif\s*\(?\s*(?:false|False|0|!1|!true|not True|1\s*={2,3}\s*2)\s*\)?\s*[:{]|\bwhile\s*\(\s*(?:false|0)\s*\)|#!?\[cfg\((?:any\(\)|FALSE|never|not\(test\))\)\]|\b__test__\s*=\s*False\b|\bassumeTrue\(\s*false|\bassumeFalse\(\s*true|^\s*#if\s+(?:0|false)\b|\b(?:process\.exit|os\.Exit|sys\.exit|os\._exit)\(\s*0\s*\)/;
+  /\bif\s{0,20}\(?\s{0,20}(?:false|False|0|!1|!true|not True|1\s{0,5}={2,3}\s{0,5}2)\s{0,20}\)?\s{0,20}[:{]|\bwhile\s{0,20}\(\s{0,20}(?:false|0)\s{0,20}\)|#!?\[cfg\((?:any\(\)|FALSE|never|not\(test\))\)\]|\b__test__\s*=\s*False\b|\bassumeTrue\(\s*false|\bassumeFalse\(\s*true|^\s*#if\s+(?:0|false)\b|\b(?:process\.exit|os\.Exit|sys\.exit|os\._exit)\(\s*0\s*\)/;
 const constraint = /^\/\/(?:go:build|\s*\+build)\s+(.{1,200})$/;
 const knownConstraint =
   /^(?:[\s!&|(),]|linux|darwin|windows|unix|freebsd|netbsd|openbsd|js|wasm|amd64|arm64|386|arm|cgo|race|go1\.\d{1,3})+$/;

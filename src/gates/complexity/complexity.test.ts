@@ -129,6 +129,20 @@ describe('a change is', () => {
     });
   });
 
+  test('not red for a function that it moves or renames, which it names', async () => {
+    const moved = { 'a.js': [source('parse', 12), 'const a = 1;\n'], 'b.js': [undefined, `// Moved.\n${source('read', 12)}`] } as const;
+    expect(await verdictOn(moved)).toMatchObject({
+      passed: true,
+      findings: [{ path: 'b.js', line: 2, text: 'read has a complexity of 13 (it was 13)' }],
+    });
+    const twice = { ...moved, 'c.js': [undefined, source('again', 12)] } as const;
+    expect(await verdictOn(twice)).toMatchObject({ passed: false, findings: [{ path: 'c.js' }, { path: 'b.js' }] });
+    const other = { ...moved, 'b.js': [undefined, source('read', 12).replaceAll('=== ', '=== 1')] } as const;
+    expect(await verdictOn(other)).toMatchObject({ passed: false });
+    const more = { ...moved, 'b.js': [undefined, source('read', 13)] } as const;
+    expect(await verdictOn(more)).toMatchObject({ passed: false });
+  });
+
   test('not asked about functions that it does not touch', async () => {
     const before = source('parse', 12);
     expect(await verdictOn({ 'a.js': [before, `${before}${source('more', 1).replace('a === 0', 'a === "x"')}`] })).toMatchObject({

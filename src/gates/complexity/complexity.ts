@@ -23,8 +23,8 @@ const limits = {
 const foreign = /(?:^|\/)(?:vendor|third_party|node_modules|dist|generated)\/|\.min\.[cm]?js$|\.(?:pb|gen|generated)\.\w+$|_pb2?\.\w+$/;
 
 /**
- * How many ways lead through a function that the change adds or touches. One that had as many before is excused: the change
- * did not make it worse. What cannot be measured is no pass, but for a file that is too long, which is told.
+ * How many ways lead through a function that the change adds or touches. One that had as many before is excused, under this name
+ * or, with most of its lines, under another or in another file: the change did not make it worse. What cannot be measured is no pass, but for a file that is too long, which is told.
  */
 export const complexityGate = (most: number, clock: Clock): Gate => ({
   id: 'complexity',
@@ -44,7 +44,8 @@ export const complexityGate = (most: number, clock: Clock): Gate => ({
       clock,
       signal,
     );
-    return verdictOn(result, most);
+    const moved = await movedHere(result, most, change, clock, signal);
+    return verdictOn({ ...result, touched: result.touched.map((each) => moved.get(each) ?? each) }, most);
   },
 });
 
@@ -82,6 +83,50 @@ function verdictOn({ touched, long, left }: Result, most: number): ReturnType<ty
 
 const notMeasured = (path: string, why: string): Finding => ({ path, line: null, text: `could not be measured ${why}` });
 
+const mostMoved = 100;
+
+/** Those that seem new and stood elsewhere: each of what the changed files held stands for one that has come. */
+async function movedHere(
+  { touched }: Result,
+  most: number,
+  change: Change,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<TouchedIn, TouchedIn>> {
+  const worse = touched.filter(({ complexity, before, lines }) => complexity > most && complexity > before && lines).slice(0, mostMoved);
+  if (worse.length === 0) return new Map();
+  const sources: Source[] = [];
+  let room = limits.batch;
+  for (const { path, from = path, kind, binary } of change.files) {
+    if (kind === 'added' || binary || foreign.test(from) || grammarOf(from) === undefined) continue;
+    const text = await change.before(from);
+    if (text === undefined || text.length > Math.min(room, limits.characters)) continue;
+    room -= text.length;
+    sources.push({ path: from, text });
+  }
+  const waiting = (await measureAside(sources, clock, signal)).flat().filter(({ complexity, lines }) => complexity > most && lines);
+  const found = worse.flatMap((each) => {
+    const at = waiting.findIndex((old) => old.complexity >= each.complexity && isMostly(each.lines ?? [], old.lines ?? []));
+    if (at < 0) return [];
+    const [old] = waiting.splice(at, 1);
+    return [[each, { ...each, before: old?.complexity ?? 0 }] as const];
+  });
+  return new Map(found);
+}
+
+/** Four lines of five are the same. */
+function isMostly(now: readonly string[], before: readonly string[]): boolean {
+  const left = new Map<string, number>();
+  for (const line of before) left.set(line, (left.get(line) ?? 0) + 1);
+  const same = now.filter((line) => {
+    const count = left.get(line) ?? 0;
+    left.set(line, count - 1);
+    return count > 0;
+  });
+  return same.length >= 0.8 * Math.max(now.length, before.length);
+}
+
+type TouchedIn = Result['touched'][number];
 type Touched = MeasuredFunction & { readonly before: number };
 
 const told = ({ path, name, firstLine, complexity, before }: Touched & { readonly path: string }): Finding => ({

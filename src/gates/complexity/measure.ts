@@ -20,7 +20,13 @@ export interface MeasuredFunction {
   readonly lastLine: number;
   /** One, and one more for each decision; functions in it count for themselves. */
   readonly complexity: number;
+  /** Its lines, blanks aside, by which it is known again elsewhere; only of one that has something to it. */
+  readonly lines?: readonly string[];
 }
+
+/** Below that nobody minds whether it is an old one. */
+const worthKnowing = 5;
+const longestKnown = 64 * 1024;
 
 const longestName = 120;
 const longestPiece = 40;
@@ -74,6 +80,7 @@ function functionsIn(text: string, { functions, holders, decisions }: Grammar, l
       firstLine: node.startPosition.row + 1,
       lastLine: node.endPosition.row + 1,
       complexity: innermost.decisions + 1,
+      ...(innermost.decisions < worthKnowing || node.endIndex - node.startIndex > longestKnown ? {} : { lines: linesOf(node) }),
     });
   };
   // Not by recursion: how deep the tree is, is for the source to say.
@@ -92,6 +99,12 @@ function functionsIn(text: string, { functions, holders, decisions }: Grammar, l
   parser.delete();
   return found.sort((a, b) => a.firstLine - b.firstLine);
 }
+
+const linesOf = (node: Node): readonly string[] =>
+  (node.childForFieldName('body') ?? node).text
+    .split('\n')
+    .map((line) => line.replaceAll(/\s/g, ''))
+    .filter((line) => line.length > 1);
 
 /** Its own, that of what it is given to, or of what it is an argument of. */
 function nameOf(node: Node): string {
