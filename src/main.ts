@@ -90,7 +90,8 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     const { engines, providers } = agents;
     const ownerKey = currentToken(config.home, config.token);
     const around = { store, clock, newId, chance: Math.random, log, node: home.nodeId };
-    const outside = await openOutside({ ...around, config, version, ownerKey });
+    const tracing = await openTracing(config, { store, clock, log, node: home.nodeId, version });
+    const outside = await openOutside({ ...around, config, version, ownerKey, traced: tracing?.through });
     const { outbox, announcer, sources } = outside;
     const memory = createMemory({ clock, newId, noted: outside.noted });
     const failures = noteFailures({ memory, addressOf: canonicalAddress });
@@ -115,7 +116,6 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
     undo.push(() => reaper.stop());
 
     const limits = limitsOf(config);
-    const tracing = await openTracing(config, { store, clock, log, node: home.nodeId, version });
     const equipment = await equip(
       {
         ...{ store, queue, clock, newId, log, engines, memory },

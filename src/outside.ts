@@ -5,6 +5,7 @@ import { createGitHub, type GitHub } from './github/github.ts';
 import type { Inbox } from './inbox/inbox.ts';
 import type { Door, Source } from './inbox/source.ts';
 import { type Announcer, createAnnouncer } from './outbox/announce.ts';
+import type { Channel } from './outbox/channel.ts';
 import { createOutbox, type Outbox } from './outbox/outbox.ts';
 import type { Clock } from './platform/clock.ts';
 import type { NewId } from './platform/ids.ts';
@@ -28,6 +29,8 @@ export interface OutsideParts {
   readonly node: string;
   readonly version: string;
   readonly ownerKey: () => string;
+  /** What is sent through it is told to whoever keeps traces. */
+  readonly traced?: ((channel: Channel) => Channel) | undefined;
 }
 
 /** Whoever is outside: where work comes from by itself, and how people are told what becomes of it. */
@@ -63,7 +66,9 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
     contact: config.alertEmail === undefined ? 'https://nightshift.example' : `mailto:${config.alertEmail}`,
   };
   const push = createPush(pushParts);
-  const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts, push.channel];
+  const channels = [...connectors.flatMap(({ channel }) => channel ?? []), ...alerts, push.channel].map(
+    parts.traced ?? ((channel) => channel),
+  );
   const outbox = createOutbox({ store, clock, newId, chance: parts.chance, log, node, channels });
   const mirrors = connectors.flatMap(({ mirror }) => mirror ?? []);
   return {

@@ -32,7 +32,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   outbox: [...base, 'store'],
   backup: [...base, 'store'],
   health: [...base, 'store'],
-  tracing: [...base, 'store'],
+  tracing: [...base, 'store', 'outbox'],
   // Looks after the whole, and tells people through the outbox.
   alerts: [...base, 'store', 'outbox'],
   // One service outside, in both directions: what it sends and what it is told have their words in common.

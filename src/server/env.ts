@@ -16,13 +16,19 @@ export interface AppEnv {
     /** Absent before the door. */
     caller?: Caller;
     credential?: Credential;
-    /** Where its span stands; absent where no traces are kept. */
-    traceparent?: string;
+    /** Absent where no traces are kept. */
+    span?: RequestSpan;
     /** The code of what it was refused with. */
     refusal?: string;
     /** What a refusal says besides, for clients that look for it under the names of another runtime. */
     alsoSay?: (refusal: RefusalWords) => Readonly<Record<string, unknown>>;
   };
+}
+
+export interface RequestSpan {
+  /** What is asked for by this request belongs below it. */
+  readonly traceparent: string;
+  end(answer: { readonly method: string; readonly route: string | null; readonly status: number }): void;
 }
 
 export interface RefusalWords {

@@ -1,23 +1,20 @@
 import type { Context, MiddlewareHandler } from 'hono';
-import type { AppEnv } from './env.ts';
+import type { AppEnv, RequestSpan } from './env.ts';
 
-/** Told of each request, where traces are kept. */
-export type TraceRequest = (traceparent: string | undefined) => {
-  /** What is asked for by this request belongs below it. */
-  readonly traceparent: string;
-  end(answer: { readonly method: string; readonly route: string | null; readonly status: number }): void;
-};
+/** Told of each request, where traces are kept. `parent` is asked once, when it is known who sent it. */
+export type TraceRequest = (parent: () => string | undefined) => RequestSpan;
 
 /** For the wish that a request makes. */
 export function traceOf(context: Context<AppEnv>): { readonly traceparent?: string } {
-  const traceparent = context.get('traceparent');
-  return traceparent === undefined ? {} : { traceparent };
+  const span = context.get('span');
+  return span === undefined ? {} : { traceparent: span.traceparent };
 }
 
 export function traced(begin: TraceRequest): MiddlewareHandler<AppEnv> {
   return async (context, next) => {
-    const span = begin(context.req.header('traceparent'));
-    context.set('traceparent', span.traceparent);
+    // A stranger would have everything kept, against the sampler, or add to other people's traces.
+    const span = begin(() => (context.get('caller') ? context.req.header('traceparent') : undefined));
+    context.set('span', span);
     await next();
     // The pattern of the route, never the path: who asks for what is not there cannot make up names.
     span.end({ method: context.req.method, route: context.get('requirement')?.action ?? null, status: context.res.status });

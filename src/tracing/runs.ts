@@ -11,7 +11,7 @@ export interface Delivery {
   readonly ok: boolean;
 }
 
-interface TaskOrigin {
+export interface TaskOrigin {
   readonly createdAt: number;
   /** Of the request that asked for it, where one was traced. */
   readonly traceparent: string | null;
@@ -52,6 +52,17 @@ interface Traced {
 }
 
 /** So many runs that are over are remembered, for what is told of them late. */
+/** Where a task's span stands: the same for all that is told of it, whoever tells it and when. */
+export function placeOf(
+  taskId: string,
+  { traceparent }: TaskOrigin,
+  sampled: Sampled,
+): { readonly task: SpanContext; readonly parent: SpanContext | undefined } {
+  const parent = parentIn(traceparent);
+  const traceId = parent?.traceId ?? traceIdOf(taskId);
+  return { task: { traceId, spanId: spanIdOf(taskId), sampled: sampled(traceId, parent) }, parent };
+}
+
 const remembered = 1_000;
 
 /** Spans of the runs that this node started: the run below its task, sessions and rounds below the run, the rest below its round. */
@@ -121,7 +132,7 @@ export function spansOfRuns({ node, sampled, emit, originsOf }: RunSpansParts): 
     failed: boolean,
     attributes: Span['attributes'],
   ): void {
-    const startMs = at - Number(data['durationMs']);
+    const startMs = at - length(data['durationMs']);
     tell(run, { parentId: roundOf(run, startMs), name, startMs, endMs: at, failed, attributes });
   }
 
@@ -171,16 +182,15 @@ export function spansOfRuns({ node, sampled, emit, originsOf }: RunSpansParts): 
   function begin({ type, at, taskId, runId, data }: JournalEvent, origins: ReadonlyMap<string, TaskOrigin>): void {
     const origin = origins.get(taskId ?? '');
     if (taskId === null || runId === null || !origin || traced.has(runId)) return;
-    const parent = parentIn(origin.traceparent);
-    const traceId = parent?.traceId ?? traceIdOf(taskId);
-    if (!sampled(traceId, parent)) return;
+    const { task, parent } = placeOf(taskId, origin, sampled);
+    if (!task.sampled) return;
     traced.set(runId, {
       taskId,
       origin,
       parentId: parent?.spanId ?? null,
-      task: { traceId, spanId: spanIdOf(taskId), sampled: true },
+      task,
       runSpanId: spanIdOf(runId),
-      startMs: type === 'run.started' ? at : at - Number(data['durationMs']),
+      startMs: type === 'run.started' ? at : at - length(data['durationMs']),
       attributes: {
         'nightshift.run.id': runId,
         'nightshift.task.id': taskId,
@@ -238,6 +248,9 @@ export function spansOfRuns({ node, sampled, emit, originsOf }: RunSpansParts): 
     },
   };
 }
+
+/** One that is none would spoil the whole batch that it is sent with. */
+const length = (ms: unknown): number => (typeof ms === 'number' && Number.isFinite(ms) ? ms : 0);
 
 /** Names of tools and gates come from outside. */
 const text = (value: unknown): string => String(value ?? 'unknown').slice(0, 100);

@@ -1,11 +1,13 @@
 import type { JournalEvent } from '../domain/event.ts';
 import type { Sampler } from '../domain/sampler.ts';
 import type { LedgerEntry } from '../domain/spending.ts';
+import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Store } from '../store/store.ts';
 import { traceOriginsOf } from '../store/traces.ts';
 import { exportSpans } from './export.ts';
+import { tracedChannels } from './messages.ts';
 import { type Delivery, spansOfRuns } from './runs.ts';
 import { newSpanId, newTraceId, parentIn, type SpanContext, samplerOf, traceparentOf } from './trace.ts';
 
@@ -19,8 +21,10 @@ export interface Tracing {
   observe(events: readonly JournalEvent[]): Promise<void>;
   booked(entry: LedgerEntry): void;
   delivered(delivery: Delivery): void;
-  /** A request begins, in the trace of whoever sent it, or in one of its own. */
-  request(traceparent: string | undefined): RequestSpan;
+  /** A request begins, in the trace of whoever sent it, or in one of its own; which, is asked when somebody wants to know. */
+  request(parent: () => string | undefined): RequestSpan;
+  /** The same channel; what is sent through it is told. */
+  through(channel: Channel): Channel;
   /** Sends what is left, for a few seconds at most. */
   stop(): Promise<void>;
 }
@@ -56,18 +60,28 @@ export function startTracing({ store, clock, log, node, version, settings }: Tra
     resource: { ...resource, 'service.name': serviceName, 'service.version': version, 'service.instance.id': node },
   });
   const sampled = samplerOf(settings.sampler, settings.ratio);
-  const runs = spansOfRuns({ node, sampled, emit: exporter.add, originsOf: (taskIds) => traceOriginsOf(store.read, taskIds) });
+  const originsOf = (taskIds: readonly string[]) => traceOriginsOf(store.read, taskIds);
+  const originOf = async (taskId: string) => (await originsOf([taskId])).get(taskId);
+  const runs = spansOfRuns({ node, sampled, emit: exporter.add, originsOf });
   return {
     ...runs,
-    request(traceparent) {
-      const parent = parentIn(traceparent);
-      const traceId = parent?.traceId ?? newTraceId();
-      const own: SpanContext = { traceId, spanId: newSpanId(), sampled: sampled(traceId, parent) };
+    request(parentOf) {
       const began = clock.now();
       const since = clock.monotonic();
+      let known: { readonly parent: SpanContext | undefined; readonly own: SpanContext } | undefined;
+      const stands = () => {
+        if (known) return known;
+        const parent = parentIn(parentOf());
+        const traceId = parent?.traceId ?? newTraceId();
+        known = { parent, own: { traceId, spanId: newSpanId(), sampled: sampled(traceId, parent) } };
+        return known;
+      };
       return {
-        traceparent: traceparentOf(own),
+        get traceparent() {
+          return traceparentOf(stands().own);
+        },
         end({ method, route, status }) {
+          const { own, parent } = stands();
           if (!own.sampled) return;
           exporter.add({
             ...own,
@@ -86,6 +100,7 @@ export function startTracing({ store, clock, log, node, version, settings }: Tra
         },
       };
     },
+    through: tracedChannels({ clock, log, sampled, emit: exporter.add, originOf }),
     stop: exporter.stop,
   };
 }

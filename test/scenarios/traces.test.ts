@@ -1,3 +1,4 @@
+import { createECDH, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -8,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { git, write } from '../support/git-world.ts';
 import { Api, testToken } from '../support/server.ts';
-import { type ServerProcess, spawnServer } from '../support/server-process.ts';
+import { type ServerProcess, spawnServer, until } from '../support/server-process.ts';
 
 interface Span {
   readonly traceId: string;
@@ -35,6 +36,7 @@ const script = {
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const parent = 'b7ad6b7169203331';
+const strangersTrace = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 describe('a server that is to tell a collector what takes how long', () => {
   let root: string;
@@ -54,6 +56,7 @@ describe('a server that is to tell a collector what takes how long', () => {
     git(repository, 'commit', '--quiet', '-m', 'first');
     writeFileSync(join(root, 'script.json'), JSON.stringify(script));
     collector = createServer(async (request, response) => {
+      if (request.url === '/push/one') return void response.writeHead(201).end();
       let body = '';
       for await (const chunk of request) body += String(chunk);
       received += body;
@@ -63,11 +66,13 @@ describe('a server that is to tell a collector what takes how long', () => {
       response.end('{}');
     }).listen(0, '127.0.0.1');
     await once(collector, 'listening');
+    const away = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
     server = spawnServer(join(root, 'home'), {
+      NIGHTSHIFT_PUSH_SERVICES: away,
       NIGHTSHIFT_TOKEN: testToken,
       LLM_PROVIDER: 'rehearsal',
       NIGHTSHIFT_REHEARSAL: join(root, 'script.json'),
-      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`,
+      OTEL_EXPORTER_OTLP_ENDPOINT: `${away}/`,
       OTEL_EXPORTER_OTLP_HEADERS: 'x-key=with%20a%20secret',
       OTEL_SERVICE_NAME: 'night-watch',
       OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment=test',
@@ -78,10 +83,24 @@ describe('a server that is to tell a collector what takes how long', () => {
       headers: { traceparent: `00-${traceId}-${parent}-01` },
     });
     await api.becomes(body.id, 'succeeded');
+    const signedIn = await api.call('POST', '/api/session', { body: { key: testToken }, key: null });
+    const browser = createECDH('prime256v1');
+    const keys = { p256dh: browser.generateKeys('base64url'), auth: randomBytes(16).toString('base64url') };
+    await api.call('PUT', '/api/push', {
+      key: null,
+      body: { endpoint: `${away}/push/one`, keys },
+      headers: { cookie: signedIn.headers.get('set-cookie')?.split(';')[0] ?? '', origin: api.address, 'sec-fetch-site': 'same-origin' },
+    });
     const other = await api.submit({ title: 'Unasked', body: 'false', engine: 'command', maxAttempts: 1 });
     await api.becomes(other.id, 'failed');
     // Whoever began this trace wants none of it.
     await api.call('GET', '/api/queue', { headers: { traceparent: `00-${traceId.replace('0', '1')}-${parent}-00` } });
+    const stranger = { traceparent: `00-${strangersTrace}-${parent}-01` };
+    await api.call('GET', '/api/queue', { key: null, headers: stranger });
+    await until('the browser to be told', async () => {
+      const { body: sent } = await api.call<{ items: { state: string }[] }>('GET', '/api/outbox?channel=push');
+      return sent.items.some(({ state }) => state === 'sent');
+    });
     server.child.kill('SIGTERM');
     await server.exited;
   });
@@ -137,8 +156,22 @@ describe('a server that is to tell a collector what takes how long', () => {
     expect(mates.filter(({ status }) => status?.code === 2).map(({ name }) => name)).toEqual(expect.arrayContaining(['task', 'run']));
   });
 
+  test('puts what is sent below the task that it tells of, without a word of it and of who is told', () => {
+    const message = spans.find(({ name }) => name === 'send push');
+    const task = spans.find((span) => span.name === 'task' && span.traceId === message?.traceId);
+    expect(message?.parentSpanId).toBe(task?.spanId);
+    expect(attribute(message as Span, 'nightshift.message.result')).toBe('sent');
+    expect(received).not.toContain('/push/one');
+  });
+
+  test('takes no trace from a stranger, who could have everything kept', () => {
+    expect(received).not.toContain(strangersTrace);
+    const refused = spans.filter((span) => attribute(span, 'http.response.status_code') === '401');
+    expect(refused.map(({ name, parentSpanId }) => [name, parentSpanId])).toEqual([['GET /api/queue', undefined]]);
+  });
+
   test('leaves out what its sender left out, and never tells what was asked, said or done, nor a key', () => {
-    expect(spans.some((span) => span.name === 'GET /api/queue')).toBe(false);
+    expect(spans.some((span) => span.name === 'GET /api/queue' && attribute(span, 'http.response.status_code') === '200')).toBe(false);
     expect(received).not.toMatch(/persimmon|pomegranate|quince|with a secret|echo/);
     expect(received).not.toContain(testToken);
     expect(received).toContain('{"key":"service.name","value":{"stringValue":"night-watch"}}');
