@@ -11,9 +11,6 @@ interface Recipient {
   readonly ownServices: readonly string[];
 }
 
-/** The code of a refusal: its name leads into our own network. */
-export const notPublic = 'not-public';
-
 /** How long a push service keeps it for a browser that is away. */
 const keepSeconds = 86_400;
 
@@ -78,7 +75,7 @@ const onlyPublic: LookupFunction = (host, options, callback) => {
 
 function unreachable({ code }: NodeJS.ErrnoException): Sending {
   if (code === 'NOT_PUBLIC') {
-    return { kind: 'refused', code: notPublic, message: 'The push service is not on the public network; see NIGHTSHIFT_PUSH_SERVICES.' };
+    return { kind: 'refused', code: 'not-public', message: 'The push service is not on the public network; see NIGHTSHIFT_PUSH_SERVICES.' };
   }
   // A connection that was never made carried nothing; of any other failure nobody knows. The tag lets a browser show it once.
   const doubtful = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code ?? '');

@@ -9,7 +9,7 @@ import { findSubscription, forgetSubscription, listSubscriptions, saveSubscripti
 import { runsOfTasks } from '../store/runs.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { encrypted, isPublicKey } from './encrypt.ts';
-import { notPublic, postTo, whyNotTold } from './post.ts';
+import { postTo, whyNotTold } from './post.ts';
 import { authorisation, type PushKey } from './vapid.ts';
 
 /** Tells browsers what waits for a person, also when no page is open. */
@@ -50,8 +50,8 @@ export function createPush(parts: PushParts): Push {
     const body = encrypted(Buffer.from(JSON.stringify(note)), { p256dh, auth });
     const headers = { authorization: authorisation(key, { endpoint, contact, now: clock.now() }), topic: topicOf(note) };
     const answer = await postTo({ endpoint, ownServices }, { headers, body }, signal);
-    const lost = answer === 'gone' || (answer.kind === 'refused' && answer.code === notPublic);
-    if (lost) await store.write((tx) => forgetSubscription(tx, recipient, endpoint));
+    // Refused once is refused for ever: one dead letter says why, and the dashboard subscribes anew when it is opened.
+    if (answer === 'gone' || answer.kind === 'refused') await store.write((tx) => forgetSubscription(tx, recipient, endpoint));
     return answer === 'gone' ? nobody : answer;
   }
 

@@ -10,7 +10,24 @@ export async function saveSubscription(tx: Tx, subscription: PushSubscription, n
     .deleteFrom('push_subscriptions')
     .where((or) => or.or([or('session_id', '=', sessionId), or('endpoint', '=', endpoint)]))
     .execute();
+  for (const { session_id } of (await ofTheSameKey(tx, sessionId)).slice(mostOfOne - 1)) await forgetSubscription(tx, session_id);
   await tx.db.insertInto('push_subscriptions').values({ session_id: sessionId, endpoint, p256dh, auth, mark, created_at: now }).execute();
+}
+
+/** Nobody has so many browsers; without a bound, one key could have all the places, and others would hear nothing. */
+const mostOfOne = 10;
+
+/** Newest first. */
+async function ofTheSameKey(tx: Tx, sessionId: string): Promise<readonly { readonly session_id: string }[]> {
+  const own = await tx.db.selectFrom('sessions').select('key_id').where('id', '=', sessionId).executeTakeFirst();
+  const all = tx.db
+    .selectFrom('push_subscriptions')
+    .innerJoin('sessions', 'sessions.id', 'push_subscriptions.session_id')
+    .select('push_subscriptions.session_id')
+    .orderBy('push_subscriptions.created_at', 'desc')
+    .orderBy('push_subscriptions.session_id', 'desc');
+  const keyId = own?.key_id ?? null;
+  return (keyId === null ? all.where('sessions.key_id', 'is', null) : all.where('sessions.key_id', '=', keyId)).execute();
 }
 
 /** Nobody has so many browsers; without a bound, one who signs in again and again would make every event dear. */

@@ -84,6 +84,31 @@ for (const dialect of dialects)
       expect(service.asked).toHaveLength(1);
     });
 
+    test('are forgotten when the push service will not have it, with one dead letter that says why', async () => {
+      const own = await browser();
+      await own('PUT', '/api/push', service.subscribe().subscription);
+      service.answers(403);
+      await asks();
+      await until('it to be forgotten', async () => !(await subscribed(own)));
+      await asks();
+      expect(service.asked).toHaveLength(1);
+      expect((await messages()).map(({ state, reason }) => [state, reason?.code])).toEqual([['dead', 'http-403']]);
+    });
+
+    test('of one key are ten at most, so that nobody takes the place of the others', async () => {
+      const key = (await world.api.call<{ secret: string }>('POST', '/api/keys', { body: { name: 'one', role: 'viewer' } })).body.secret;
+      const owner = await browser();
+      await owner('PUT', '/api/push', service.subscribe().subscription);
+      const theirs: Browser[] = [];
+      for (let each = 0; each < 11; each++) {
+        const own = await browser(key);
+        await own('PUT', '/api/push', service.subscribe().subscription);
+        theirs.push(own);
+      }
+      expect(await Promise.all(theirs.map(subscribed))).toEqual([false, ...Array(10).fill(true)]);
+      expect(await subscribed(owner)).toBe(true);
+    });
+
     test('hear nothing after they have signed out, said so, or signed in anew elsewhere', async () => {
       const { subscription, notes } = service.subscribe();
       const first = await browser();
