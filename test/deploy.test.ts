@@ -1,18 +1,23 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { validateWorkflow } from '@action-validator/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { dashboards, jsonOf } from '../scripts/build-grafana.ts';
 import { settings } from '../src/config/settings.ts';
+import { git } from './support/git-world.ts';
 import { ask, missingAmtool, missingPromtool } from './support/prometheus.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { createDatabase, type TestDatabase } from './support/stores.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const text = (path: string): string => readFileSync(join(root, path), 'utf8');
+const gitlabCiLocal = fileURLToPath(import.meta.resolve('gitlab-ci-local'));
+const missingSystemd = spawnSync('systemd-analyze', ['--version']).error !== undefined;
 
 describe('what watches a server', () => {
   let database: TestDatabase;
@@ -134,6 +139,50 @@ describe('what it is deployed with', () => {
     const ignored = text('.dockerignore');
     for (const folder of ['bin', 'src', 'web', 'scripts', 'demo']) expect(ignored).toContain(`!${folder}/`);
     expect(text('Dockerfile')).toMatch(/^USER nightshift$/m);
+  });
+});
+
+describe('what is given to other people’s programs is what they take, as other people’s programs see it', () => {
+  test.each(['ci.yml', 'health.yml'])('GitHub: %s', (name) => {
+    expect(validateWorkflow(text(`.github/workflows/${name}`)).errors).toEqual([]);
+    expect(validateWorkflow(text(`.github/workflows/${name}`).replace('runs-on', 'run-on')).errors).not.toEqual([]);
+  });
+
+  /** As it reads a repository of somebody who tries out a pipeline; a job with a reserved name is none to it. */
+  const gitlab = (pipeline: string): { readonly ok: boolean; readonly says: string } => {
+    const directory = mkdtempSync(join(tmpdir(), 'nightshift-gitlab-'));
+    try {
+      writeFileSync(join(directory, '.gitlab-ci.yml'), pipeline);
+      git(directory, 'init', '--quiet', '--initial-branch=main');
+      git(directory, 'remote', 'add', 'origin', 'git@gitlab.example:nightshift/nightshift.git');
+      const { status, stdout, stderr } = spawnSync(process.execPath, [gitlabCiLocal, '--preview'], { cwd: directory, encoding: 'utf8' });
+      return { ok: status === 0, says: stdout + stderr };
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  };
+
+  test('GitLab', () => {
+    const pipeline = text('.gitlab-ci.yml');
+    const { ok, says } = gitlab(pipeline);
+    expect(ok, says).toBe(true);
+    for (const job of ['check', 'test', 'build-image']) expect(says).toContain(`\n${job}:\n`);
+    expect(gitlab(pipeline.replace('timeout:', 'timout:')).ok).toBe(false);
+    expect(gitlab(pipeline.replace('stage: image', 'stage: none')).ok).toBe(false);
+    expect(gitlab(pipeline.replace('build-image:', 'image:')).ok).toBe(false);
+  });
+
+  test.skipIf(missingSystemd)('systemd', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'nightshift-systemd-'));
+    const verify = (unit: string): string => {
+      writeFileSync(join(directory, 'nightshift.service'), unit.replace(/^ExecStart=.*$/m, 'ExecStart=/bin/true'));
+      const { stdout, stderr } = spawnSync('systemd-analyze', ['verify', join(directory, 'nightshift.service')], { encoding: 'utf8' });
+      return stdout + stderr;
+    };
+    const unit = text('deploy/nightshift.service');
+    expect(verify(unit)).toBe('');
+    expect(verify(unit.replace('PrivateTmp=', 'PrivatTmp='))).toContain("Unknown key 'PrivatTmp'");
+    rmSync(directory, { recursive: true, force: true });
   });
 });
 
