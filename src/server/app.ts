@@ -34,6 +34,7 @@ import { queueRoutes } from './routes/queue.ts';
 import { runRoutes } from './routes/runs.ts';
 import { serverRoutes } from './routes/server.ts';
 import { sessionRoutes, signInRoutes } from './routes/session.ts';
+import { snapshotRoutes } from './routes/snapshot.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { trendRoutes } from './routes/trends.ts';
 import { usageRoutes } from './routes/usage.ts';
@@ -116,6 +117,7 @@ export function createApp(parts: ServerParts): App {
   app.route('/api', examinationRoutes(parts));
   app.route('/api', serverRoutes(parts));
   app.route('/api', sessionRoutes(parts));
+  app.route('/api', snapshotRoutes(parts));
   app.route('/api', pushRoutes(parts));
   app.route(
     '/api',

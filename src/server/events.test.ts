@@ -8,6 +8,7 @@ import { until } from '../../test/support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase, temporaryHome } from '../../test/support/stores.ts';
 import { append, readAfter } from '../store/journal.ts';
 import type { Store } from '../store/store.ts';
+import type { SnapshotView } from './views.ts';
 
 for (const dialect of dialects) {
   describe.skipIf(missing(dialect))(`event streams on ${dialect}`, () => {
@@ -41,6 +42,24 @@ for (const dialect of dialects) {
       const { runs } = await api.becomes(id, 'succeeded', 'failed');
       return { id, runId: runs[0]?.id ?? '' };
     };
+
+    test('goes on from a snapshot and misses nothing that is not in it', async () => {
+      const { id } = await api.submit({ title: 'Waits', notBefore: '2126-01-01T00:00:00Z' });
+      const { body, headers } = await api.call<SnapshotView>('GET', '/api/snapshot', { headers: { 'accept-encoding': 'gzip' } });
+      expect(headers.get('content-encoding')).toBe('gzip');
+      expect(body.tasks.filter((task) => task.id === id)).toMatchObject([{ title: 'Waits', status: 'delayed' }]);
+      expect(new Set(body.tasks.map((task) => task.id)).size).toBe(body.tasks.length);
+      expect(body).toMatchObject({ session: { user: 'owner', role: 'owner' }, queue: { paused: false } });
+      for (const part of ['session', 'queue'] as const) expect(body[part]).toEqual((await api.call('GET', `/api/${part}`)).body);
+      for (const part of ['budgets', 'alerts'] as const)
+        expect(body[part]).toEqual((await api.call<{ items: unknown }>('GET', `/api/${part}`)).body.items);
+
+      const { id: after } = await done('after the snapshot');
+      const stream = await EventStream.open(api, '/api/events', body.position);
+      await stream.seen('the new task', ({ type, taskId }) => type === 'run.finished' && taskId === after);
+      expect(stream.events.find(({ taskId }) => taskId === after)?.type).toBe('task.submitted');
+      await stream.leave();
+    });
 
     test('begins now, or where the client says', async () => {
       const { id: before } = await done('before');

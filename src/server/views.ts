@@ -13,8 +13,8 @@ import { deliverables, priorities, type Task, taskStatuses, trustLevels } from '
 import { tiers } from '../domain/tier.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import { workspaceStatuses } from '../domain/workspace.ts';
-import type { auditSchema, keySchema, sessionSchema } from './views/access.ts';
-import type { alertSchema } from './views/alerts.ts';
+import { type auditSchema, type keySchema, sessionSchema } from './views/access.ts';
+import { alertSchema } from './views/alerts.ts';
 import type { deliverySchema, messageSchema, wholeDeliverySchema } from './views/mail.ts';
 import type { noteSchema } from './views/notes.ts';
 import { iso, reasonSchema, time } from './views/values.ts';
@@ -437,6 +437,18 @@ export const providersSchema = z
   })
   .openapi('Providers');
 
+export const snapshotSchema = z
+  .object({
+    position: z.string().openapi({ description: 'Where in the journal this is; opaque.' }),
+    session: sessionSchema,
+    server: serverSchema,
+    queue: queueSchema,
+    budgets: z.array(budgetSchema),
+    alerts: z.array(alertSchema),
+    tasks: z.array(taskSchema),
+  })
+  .openapi('Snapshot');
+
 /** The same as types, which is all that the dashboard takes from the server. */
 
 export type AlertView = z.infer<typeof alertSchema>;
@@ -462,6 +474,7 @@ export type UsageView = z.infer<typeof usageSchema>;
 export type SessionView = z.infer<typeof sessionSchema>;
 export type KeyView = z.infer<typeof keySchema>;
 export type AuditView = z.infer<typeof auditSchema>;
+export type SnapshotView = z.infer<typeof snapshotSchema>;
 export type EventView = z.infer<typeof eventSchema>;
 
 export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Run[]): TaskView {

@@ -395,10 +395,49 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await sign()
       .getByText(/(Not connected|Offline).*as of \d\d:\d\d:\d\d/)
       .waitFor();
-    await page.getByRole('button', { name: 'Pause' }).click();
-    await page.getByText('The server does not answer.').waitFor();
+    await page
+      .locator('.away')
+      .getByText(/What is shown is from .* nothing can be changed until it is back/)
+      .waitFor();
     await begin(new URL(address).port);
     await sign().getByText('Live').waitFor();
+    await page.locator('.away').waitFor({ state: 'detached' });
+  });
+
+  test('offers nothing without a server that only a server can do, and shows what was opened meanwhile when it is back', async () => {
+    const { page } = person;
+    const { id } = await api.submit({ title: 'To be cancelled', engine: 'command', notBefore: '2126-01-01T00:00:00Z' });
+    const { runs } = (await api.call<{ items: ApiTask[] }>('GET', '/api/tasks?status=succeeded&limit=1')).body.items[0] as ApiTask;
+    await open('/');
+    await sign().getByText('Live').waitFor();
+    const goTo = (path: string) =>
+      page.evaluate(`history.pushState(null, '', ${JSON.stringify(path)}); dispatchEvent(new PopStateEvent('popstate'))`);
+    await end();
+    await sign()
+      .getByText(/Not connected|Offline/)
+      .waitFor();
+    const acts =
+      /^(New |Write |Pause|Resume|Approve|Deny|Cancel |Retry|Run |Change:|Make |Silence|Tell |Replay|Resend|Discard |Test |Edit |Delete |Remove|Rewind|Look again|Examine|Log out|Turn o|Revoke)/;
+    let offered = 0;
+    for (const path of ['/', `/tasks/${id}`, '/approvals', '/usage', '/notes', '/sources', '/safety', '/settings']) {
+      await goTo(path);
+      await page.locator('h1').first().waitFor();
+      const buttons = page.getByRole('button', { name: acts });
+      for (const button of await buttons.all()) {
+        offered += 1;
+        expect([await button.isEnabled(), await button.getAttribute('title')], `${path}: ${await button.textContent()}`).toEqual([
+          false,
+          'Not possible now: the server does not answer.',
+        ]);
+      }
+    }
+    expect(offered).toBeGreaterThan(6);
+    await goTo('/');
+    await page.getByRole('button', { name: 'Pause' }).click({ force: true });
+    await goTo(`/runs/${runs[0]?.id}`);
+    await begin(new URL(address).port);
+    await page.locator('.transcript li').first().waitFor();
+    expect((await api.call('GET', '/api/queue')).body).toMatchObject({ paused: false });
   });
 
   test('shows what comes from outside as text, and links to the web alone', async () => {
@@ -497,6 +536,14 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.getByRole('button', { name: 'New task' }).focus();
     await page.keyboard.press('Enter');
     await page.getByLabel('Title', { exact: true }).waitFor();
+    for (const leave of ['Escape', 'Close', 'Cancel']) {
+      if (leave === 'Escape') await page.keyboard.press('Escape');
+      else await page.getByRole('dialog').getByRole('button', { name: leave }).click();
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+      expect(await page.evaluate('document.activeElement.textContent'), `after ${leave}`).toContain('New task');
+      await page.keyboard.press('Enter');
+      await page.getByLabel('Title', { exact: true }).waitFor();
+    }
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   });

@@ -58,10 +58,10 @@ describe.skipIf(missingBrowser)('the first load', () => {
       await held;
       await route.continue();
     });
-    const tasks = page.waitForResponse(/\/api\/tasks\?status=running/);
+    const snapshot = page.waitForResponse('**/api/snapshot');
     await page.goto(address, { waitUntil: 'commit' });
     await page.locator('.arriving').getByText('Loading…').waitFor();
-    expect((await tasks).status()).toBe(200);
+    expect((await snapshot).status()).toBe(200);
     expect(await page.getByRole('heading', { name: 'Now' }).count()).toBe(0);
     release();
     await page.getByRole('heading', { name: 'Now' }).waitFor();

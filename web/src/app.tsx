@@ -1,14 +1,15 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { countsOf } from './data/state.ts';
-import { useLive, useNow } from './data/use.ts';
+import { useLive, useNow, useSettled } from './data/use.ts';
 import { Login } from './pages/login.tsx';
 import { Now } from './pages/now.tsx';
 import { RunPage } from './pages/run.tsx';
 import { Icon, type IconName, Logo } from './parts/icons.tsx';
 import { Lazily, lazyPart } from './parts/lazily.tsx';
 import { Toasts } from './parts/toast.tsx';
-import { Link, type Route, routeOf, usePath } from './router.tsx';
-import { clockTime } from './text/time.ts';
+import { type Route, routeOf } from './route.ts';
+import { Link, usePath } from './router.tsx';
+import { clockTime, fullTime } from './text/time.ts';
 
 /** *Now* and *Run* are what is opened first; each of the others comes when it is gone to. */
 const parts = {
@@ -114,6 +115,7 @@ function Shell(): ReactNode {
         <ConnectionSign />
       </header>
       <main id="main" tabIndex={-1}>
+        <Away />
         <PageOf route={route} />
       </main>
       <Toasts />
@@ -199,6 +201,19 @@ function PageOf({ route }: { readonly route: Route }): ReactNode {
         </div>
       );
   }
+}
+
+/** That nothing can be done, and why. A moment without a connection is not worth a line that moves the page. */
+function Away(): ReactNode {
+  const connection = useLive((state) => state.connection);
+  const away = connection.kind === 'lost';
+  const stays = useSettled(away, 3_000);
+  if (!away || !(stays || Date.now() - connection.since > 60_000)) return null;
+  return (
+    <p className="away warn">
+      The server does not answer. What is shown is from {fullTime(connection.since)}; nothing can be changed until it is back.
+    </p>
+  );
 }
 
 /** Whether what is shown is true at this moment; if not, from when it is. */

@@ -4,6 +4,7 @@ import './style/parts.css';
 import './style/pages.css';
 import { signIn, start } from './data/live.ts';
 import { reloadOnce } from './reload.ts';
+import { routeOf } from './route.ts';
 import { applyTheme, chosenTheme } from './theme.ts';
 import { installWorker } from './worker.ts';
 
@@ -24,7 +25,8 @@ async function comeIn(): Promise<void> {
     const answer = await signIn({ code });
     if (!answer.ok) void pages.then(({ complain }) => complain(answer.refusal.message), explain);
   }
-  await start();
+  const route = routeOf(location.pathname);
+  start(route.page === 'run' ? route.run : undefined);
 }
 
 async function explain(): Promise<void> {

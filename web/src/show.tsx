@@ -3,7 +3,8 @@ import { createRoot } from 'react-dom/client';
 import { App, prepare } from './app.tsx';
 import { tellOfTasks } from './data/notifications.ts';
 import { toast } from './parts/toast.tsx';
-import { go, routeOf } from './router.tsx';
+import { routeOf } from './route.ts';
+import { go } from './router.tsx';
 import { followWorker } from './worker.ts';
 
 /** Everything that is drawn. It comes apart from what fetches the data (main.ts), so that the two are on their way together. */

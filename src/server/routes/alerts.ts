@@ -12,7 +12,8 @@ const tags = ['Alerts'];
 const iso = (at: number): string => new Date(at).toISOString();
 const nameParam = z.object({ name: z.string().openapi({ example: 'dead-letters' }) });
 
-export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerParts): App {
+export function alertRoutes(parts: ServerParts): App {
+  const { store, clock, alertNames } = parts;
   const router = newRouter();
 
   router.openapi(
@@ -28,17 +29,7 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
       },
     }),
     async (context) => {
-      const silent = await silences(store.read, clock.now());
-      const until = new Map(silent.map((each) => [each.name, iso(each.until)]));
-      const items = (await listAlerts(store.read)).map(({ node, since, raisedAt, wellSince, ...alert }) => ({
-        ...alert,
-        node: node === '' ? null : node,
-        since: iso(since),
-        raisedAt: raisedAt === null ? null : iso(raisedAt),
-        silencedUntil: until.get(alert.name) ?? null,
-      }));
-      const said = silent.map((each) => ({ ...each, until: iso(each.until) }));
-      return context.json({ items, silences: said, conditions: [...alertNames], channels: [...alertChannels] }, 200);
+      return context.json(await alertsView(parts), 200);
     },
   );
 
@@ -93,4 +84,23 @@ export function alertRoutes({ store, clock, alertNames, alertChannels }: ServerP
   }
 
   return router;
+}
+
+export async function alertsView({
+  store,
+  clock,
+  alertNames,
+  alertChannels,
+}: Pick<ServerParts, 'store' | 'clock' | 'alertNames' | 'alertChannels'>): Promise<z.infer<typeof alertsSchema>> {
+  const silent = await silences(store.read, clock.now());
+  const until = new Map(silent.map((each) => [each.name, iso(each.until)]));
+  const items = (await listAlerts(store.read)).map(({ node, since, raisedAt, wellSince, ...alert }) => ({
+    ...alert,
+    node: node === '' ? null : node,
+    since: iso(since),
+    raisedAt: raisedAt === null ? null : iso(raisedAt),
+    silencedUntil: until.get(alert.name) ?? null,
+  }));
+  const said = silent.map((each) => ({ ...each, until: iso(each.until) }));
+  return { items, silences: said, conditions: [...alertNames], channels: [...alertChannels] };
 }

@@ -21,20 +21,9 @@ const about: Readonly<Record<BudgetScope, string>> = {
 
 const budgetsSchema = z.object({ items: z.array(budgetSchema) }).openapi('Budgets');
 
-export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): App {
+export function budgetRoutes(parts: ServerParts): App {
+  const { store, clock, limits: defaults } = parts;
   const router = newRouter();
-
-  const all = async (): Promise<BudgetView[]> => {
-    const now = clock.now();
-    const ids = { day: `day:${utcDay(now)}`, proactive: `proactive:${utcDay(now)}` };
-    const counters = await findCounters(store.read, Object.values(ids));
-    const limits = await limitsIn(store.read, defaults);
-    const counterOf = (scope: BudgetScope): Counter | undefined => {
-      if (scope === 'run' || scope === 'conversation') return undefined;
-      return counters.get(scope === 'proactive' ? ids.proactive : ids.day) ?? noCounter;
-    };
-    return budgetScopes.map((scope) => view(scope, limits[scope], counterOf(scope), now));
-  };
 
   router.openapi(
     createRoute({
@@ -45,7 +34,7 @@ export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): A
       summary: 'What may be spent, what has been, and what is held for calls under way',
       responses: { 200: json(budgetsSchema, 'Every budget. That of a task is part of the task.'), ...answers(401, 503) },
     }),
-    async (context) => context.json({ items: await all() }, 200),
+    async (context) => context.json({ items: await budgetViews(parts) }, 200),
   );
 
   router.openapi(
@@ -96,10 +85,26 @@ export function budgetRoutes({ store, clock, limits: defaults }: ServerParts): A
           now,
         );
       });
-      return context.json({ items: await all() }, 200);
+      return context.json({ items: await budgetViews(parts) }, 200);
     },
   );
   return router;
+}
+
+export async function budgetViews({
+  store,
+  clock,
+  limits: defaults,
+}: Pick<ServerParts, 'store' | 'clock' | 'limits'>): Promise<BudgetView[]> {
+  const now = clock.now();
+  const ids = { day: `day:${utcDay(now)}`, proactive: `proactive:${utcDay(now)}` };
+  const counters = await findCounters(store.read, Object.values(ids));
+  const limits = await limitsIn(store.read, defaults);
+  const counterOf = (scope: BudgetScope): Counter | undefined => {
+    if (scope === 'run' || scope === 'conversation') return undefined;
+    return counters.get(scope === 'proactive' ? ids.proactive : ids.day) ?? noCounter;
+  };
+  return budgetScopes.map((scope) => view(scope, limits[scope], counterOf(scope), now));
 }
 
 function scopeNamed(text: string): BudgetScope {

@@ -7,17 +7,9 @@ import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 import { type QueueView, queueSchema } from '../views.ts';
 
-export function queueRoutes({ queue, store }: ServerParts): App {
+export function queueRoutes(parts: ServerParts): App {
   const router = newRouter();
-  const state = async (): Promise<QueueView> => ({
-    paused: await queue.isPaused(),
-    open: (await countOpen(store.read)).map((row) => ({ ...row })),
-    nodes: (await listNodes(store.read)).map(({ id, startedAt, address }) => ({
-      id,
-      startedAt: new Date(startedAt).toISOString(),
-      address,
-    })),
-  });
+  const { queue } = parts;
   const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 413, 503) };
 
   router.openapi(
@@ -29,7 +21,7 @@ export function queueRoutes({ queue, store }: ServerParts): App {
       summary: 'What waits, by priority and status, and who works',
       responses,
     }),
-    async (context) => context.json(await state(), 200),
+    async (context) => context.json(await queueView(parts), 200),
   );
   router.openapi(
     createRoute({
@@ -42,15 +34,25 @@ export function queueRoutes({ queue, store }: ServerParts): App {
     }),
     async (context) => {
       await queue.pause(context.get('user'));
-      return context.json(await state(), 200);
+      return context.json(await queueView(parts), 200);
     },
   );
   router.openapi(
     createRoute({ method: 'post', 'x-role': 'operator', path: '/queue/resume', tags: ['Queue'], summary: 'Start work again', responses }),
     async (context) => {
       await queue.resume(context.get('user'));
-      return context.json(await state(), 200);
+      return context.json(await queueView(parts), 200);
     },
   );
   return router;
 }
+
+export const queueView = async ({ queue, store }: Pick<ServerParts, 'queue' | 'store'>): Promise<QueueView> => ({
+  paused: await queue.isPaused(),
+  open: (await countOpen(store.read)).map((row) => ({ ...row })),
+  nodes: (await listNodes(store.read)).map(({ id, startedAt, address }) => ({
+    id,
+    startedAt: new Date(startedAt).toISOString(),
+    address,
+  })),
+});

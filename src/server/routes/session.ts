@@ -57,7 +57,7 @@ export function signInRoutes({ access, sessions, clock }: ServerParts): App {
       if (!opened || !caller) throw key === undefined ? wrongCode() : wrongKey();
       context.set('caller', caller);
       setCookie(context, cookieName(context), opened.token, cookieOptions(context, opened.expiresAt, clock.now()));
-      return context.json(viewOf(caller), 200);
+      return context.json(sessionView(caller), 200);
     },
   );
   return router;
@@ -74,7 +74,7 @@ export function sessionRoutes({ sessions }: ServerParts): App {
       summary: 'Who am I?',
       responses: { 200: json(sessionSchema, 'You.'), ...answers(401) },
     }),
-    (context) => context.json(viewOf(callerOf(context)), 200),
+    (context) => context.json(sessionView(callerOf(context)), 200),
   );
   router.openapi(
     createRoute({
@@ -114,7 +114,7 @@ export function sessionRoutes({ sessions }: ServerParts): App {
 }
 
 /** Behind the door everybody is somebody. */
-function callerOf(context: Context<AppEnv>): Caller {
+export function callerOf(context: Context<AppEnv>): Caller {
   const caller = context.get('caller');
   if (!caller) throw new Error('a route behind the door was reached without a caller');
   return caller;
@@ -130,7 +130,7 @@ function whole(caller: Caller): Caller {
   );
 }
 
-const viewOf = ({ user, role, scopes, session }: Caller): SessionView => ({
+export const sessionView = ({ user, role, scopes, session }: Caller): SessionView => ({
   user,
   role,
   scopes: scopes?.map(({ group, write }) => `${group}:${write ? 'write' : 'read'}`) ?? null,

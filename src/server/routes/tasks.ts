@@ -9,6 +9,7 @@ import { refuse } from '../../queue/durable-queue.ts';
 import type { Answer, Wish } from '../../queue/queue.ts';
 import { findResults } from '../../store/results.ts';
 import { runsOfTasks } from '../../store/runs.ts';
+import type { Store } from '../../store/store.ts';
 import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
 import { listWorkspaces } from '../../store/workspaces.ts';
 import { trustIn } from '../access/caller.ts';
@@ -29,7 +30,7 @@ import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
 import { traceOf } from '../trace.ts';
-import { resolvedSchema, taskSchema, taskView } from '../views.ts';
+import { resolvedSchema, type TaskView, taskSchema, taskView } from '../views.ts';
 
 const tags = ['Tasks'];
 const idParam = z.object({ id: z.string().openapi({ example: 'tsk_01KEXAMPLE000000000000000' }) });
@@ -49,17 +50,12 @@ const resolutionSchema = z
 export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerParts): App {
   const router = newRouter();
 
-  const view = async (task: Task): Promise<z.infer<typeof taskSchema>> => (await views([task]))[0] as z.infer<typeof taskSchema>;
-  const views = async (tasks: readonly Task[]): Promise<z.infer<typeof taskSchema>[]> => {
-    const ids = tasks.map(({ id }) => id);
-    const [dependsOn, runs] = [await dependenciesOfMany(store.read, ids), await runsOfTasks(store.read, ids)];
-    return tasks.map((task) => taskView(task, dependsOn.get(task.id) ?? [], runs.get(task.id) ?? []));
-  };
+  const view = async (task: Task): Promise<TaskView> => (await taskViews(store, [task]))[0] as TaskView;
   const changed = (id: string, { priority, dependsOn, budgetUsd }: z.infer<typeof taskChangeSchema>, user: string): Promise<Answer> => {
     if (budgetUsd !== undefined) return queue.setBudget(id, budgetUsd, user);
     return priority === undefined ? queue.setDependencies(id, dependsOn ?? []) : queue.setPriority(id, priority);
   };
-  const answered = async (answer: Answer): Promise<z.infer<typeof taskSchema>> => {
+  const answered = async (answer: Answer): Promise<TaskView> => {
     if (!answer.ok) throw refuse(answer.refusal);
     return view(answer.task);
   };
@@ -126,7 +122,7 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
       const { limit = 50, cursor, ...filter } = context.req.valid('query');
       const before = decodeCursor('tasks', cursor, (position) => isId('task', position));
       const page = await listTasks(store.read, filter, { before, limit });
-      return context.json({ items: await views(page.items), nextCursor: encodeCursor('tasks', page.next) }, 200);
+      return context.json({ items: await taskViews(store, page.items), nextCursor: encodeCursor('tasks', page.next) }, 200);
     },
   );
 
@@ -269,6 +265,13 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
   }
 
   return router;
+}
+
+/** With what stands beside each of them in other tables, in two queries for all. */
+export async function taskViews({ read }: Pick<Store, 'read'>, tasks: readonly Task[]): Promise<TaskView[]> {
+  const ids = tasks.map(({ id }) => id);
+  const [dependsOn, runs] = [await dependenciesOfMany(read, ids), await runsOfTasks(read, ids)];
+  return tasks.map((task) => taskView(task, dependsOn.get(task.id) ?? [], runs.get(task.id) ?? []));
 }
 
 function wishOf(given: z.infer<typeof newTaskSchema>, context: Context<AppEnv>): Wish {

@@ -1,20 +1,9 @@
-import { type Answer, call, get } from './api.ts';
+import { type Answer, call, get, type Refusal } from './api.ts';
 import { forget, recall, save } from './saved.ts';
 import { messagesOf } from './sse.ts';
-import { type Connection, emptyState, type State, unknownTasks, withEvents, withTasks } from './state.ts';
+import { emptyState, type State, unknownTasks, withEvents, withTasks } from './state.ts';
 import { emptyTranscript, extend, type Transcript } from './transcript.ts';
-import {
-  type AlertView,
-  type BudgetView,
-  type EventView,
-  needyStatuses,
-  type Page,
-  type QueueView,
-  type RunView,
-  type ServerView,
-  type SessionView,
-  type TaskView,
-} from './views.ts';
+import type { AlertView, BudgetView, EventView, Page, QueueView, RunView, SessionView, SnapshotView, TaskView } from './views.ts';
 
 /**
  * The one store behind all pages: a snapshot, and then every event of the server through one stream. A stream that breaks is
@@ -25,8 +14,8 @@ import {
 let state: State = emptyState;
 let transcripts: ReadonlyMap<string, Transcript> = new Map();
 const watchers = new Set<() => void>();
-/** Runs whose transcript somebody looks at. */
-const open = new Set<string>();
+/** Runs whose transcript somebody looks at, and whether all of it is here: what came before the stream, and what the stream brings. */
+const open = new Map<string, 'whole' | 'partial'>();
 
 export const currentState = (): State => state;
 export const currentTranscripts = (): ReadonlyMap<string, Transcript> => transcripts;
@@ -59,23 +48,27 @@ let stream: AbortController | undefined;
 let hurry: () => void = () => undefined;
 let started = false;
 
-/** Begins to live. What was kept from the last time is there at once, and says from when it is. */
-export async function start(): Promise<void> {
+/** Begins to live. What was kept from the last time is there until the server has answered, and says from when it is. */
+export function start(firstRun: string | undefined): void {
   if (started) return;
   started = true;
-  // What an older version kept may have another form; then there is nothing to begin with.
-  const kept = await recall().catch(() => undefined);
-  if (kept && state.session === undefined) {
-    transcripts = kept.transcripts;
-    lastHeard = kept.asOf;
-    set({ ...kept.state, connection: { kind: 'connecting' } });
-  }
   addEventListener('online', () => hurry());
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry());
-  void keepUp();
+  void keepUp(takeKept());
+  // On its way with the rest, and not only when its page is drawn.
+  if (firstRun !== undefined) void fetchRunAndTask(firstRun);
 }
 
-async function keepUp(): Promise<void> {
+async function takeKept(): Promise<void> {
+  // What an older version kept may have another form; then there is nothing to begin with.
+  const kept = await recall().catch(() => undefined);
+  if (!kept || state.session !== undefined) return;
+  transcripts = kept.transcripts;
+  lastHeard = kept.asOf;
+  set({ ...kept.state, runs: new Map([...kept.state.runs, ...state.runs]), connection: state.connection });
+}
+
+async function keepUp(recalled: Promise<void>): Promise<void> {
   let failures = 0;
   for (;;) {
     const before = signIns;
@@ -88,9 +81,15 @@ async function keepUp(): Promise<void> {
       failures = 0;
       continue;
     }
-    if (outcome === 'was-live') failures = 0;
+    if (outcome === 'was-live') {
+      // A proxy may end a stream that is quite well; that it is lost is said when the next one does not come.
+      failures = 0;
+      set({ connection: { kind: 'connecting' } });
+    } else {
+      await recalled;
+      set({ connection: { kind: 'lost', since: lastHeard } });
+    }
     failures += 1;
-    lost();
     const wait = Math.min(backoffMs.longest, backoffMs.first * 2 ** Math.min(failures - 1, 10)) * (0.75 + Math.random() / 2);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, wait);
@@ -114,28 +113,25 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
   };
   let live = false;
   try {
-    if (position !== undefined && Date.now() - lastHeard > longAwayMs) startAnew();
-    const resume = position === undefined ? {} : { 'last-event-id': position };
+    // Pages keep showing what was before until the new snapshot is there.
+    if (position !== undefined && Date.now() - lastHeard > longAwayMs) position = undefined;
+    if (position === undefined) {
+      const refused = await takeSnapshot();
+      if (refused) return refused.status === 401 ? 'signed-out' : 'no-answer';
+    } else countSoon();
     const response = await fetch('/api/events', {
-      headers: { accept: 'text/event-stream', ...resume },
+      headers: { accept: 'text/event-stream', 'last-event-id': position ?? '' },
       signal: cut.signal,
       credentials: 'same-origin',
     });
     if (response.status === 401) return 'signed-out';
-    if (response.status === 400) {
-      // A restored backup has another journal, and our place is none of it.
-      startAnew();
-      return 'no-answer';
-    }
+    // A restored backup has another journal, and our place is none of it.
+    if (response.status === 400) position = undefined;
     if (!response.ok || !response.body) return 'no-answer';
-    if (position === undefined) {
-      if (!(await takeSnapshot())) return state.session === null ? 'signed-out' : 'no-answer';
-      for (const id of open) void loadTranscript(id);
-    }
     live = true;
     heard();
     set({ connection: { kind: 'live' } });
-    countSoon();
+    for (const [id, how] of open) if (how === 'partial') void loadTranscript(id);
     for await (const messages of messagesOf(response.body, heard)) {
       take(messages.map(({ data }) => JSON.parse(data) as EventView));
       position = messages.at(-1)?.id ?? position;
@@ -147,16 +143,6 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
     cut.abort();
   }
   return live ? 'was-live' : 'no-answer';
-}
-
-function lost(): void {
-  const since: Connection = { kind: 'lost', since: state.connection.kind === 'lost' ? state.connection.since : lastHeard };
-  set({ connection: since });
-}
-
-/** Nothing of before can be relied on: pages keep showing it until the new snapshot is there. */
-function startAnew(): void {
-  position = undefined;
 }
 
 /** How often somebody signed in: a refusal that is older than that says nothing. */
@@ -178,7 +164,7 @@ export async function signIn(credential: { readonly key: string } | { readonly c
   return answer;
 }
 
-/** Also without an answer: whoever logs out wants nothing of it to stay on this device. */
+/** Whoever logs out wants nothing of it to stay on this device; without an answer the session goes on, and so does the page. */
 export async function signOut(): Promise<Answer<undefined>> {
   const answer = await call<undefined>('DELETE', '/session');
   if (!answer.ok && answer.refusal.status !== 401) return answer;
@@ -191,56 +177,26 @@ export async function signOut(): Promise<Answer<undefined>> {
 function signedOut(): void {
   state = { ...emptyState, session: null, snapshot: state.snapshot };
   transcripts = new Map();
+  meanwhile.clear();
   position = undefined;
   told();
 }
 
 /* What there is */
 
-const lists = [
-  'status=running',
-  ...needyStatuses.map((each) => `status=${each}`),
-  'status=queued&limit=20',
-  'status=delayed&limit=10',
-  'status=blocked&limit=10',
-  'status=succeeded,failed,cancelled&limit=30',
-  'limit=60',
-];
-
-async function takeSnapshot(): Promise<boolean> {
-  const [session, server, queue, budgets, alerts, ...pages] = await Promise.all([
-    get<SessionView>('/session'),
-    get<ServerView>('/server'),
-    get<QueueView>('/queue'),
-    get<Budgets>('/budgets'),
-    get<Alerts>('/alerts'),
-    ...lists.map((query) => get<Page<TaskView>>(`/tasks?${query}`)),
-  ]);
-  if (!session.ok) {
-    if (session.refusal.status === 401) signedOut();
-    return false;
-  }
-  if (!server.ok || !queue.ok || !budgets.ok || !alerts.ok || pages.some((page) => !page.ok)) return false;
-  const tasks = pages.flatMap((page) => (page.ok ? page.value.items : []));
+async function takeSnapshot(): Promise<Refusal | undefined> {
+  const answer = await get<SnapshotView>('/snapshot');
+  if (!answer.ok) return answer.refusal;
+  const { position: reached, tasks, ...rest } = answer.value;
+  position = reached;
+  lastHeard = Date.now();
   // What was kept from the last time may be out of date in ways that nobody tells of any more.
-  const { snapshot } = state;
-  state = withTasks(
-    {
-      ...state,
-      tasks: new Map(),
-      session: session.value,
-      server: server.value,
-      queue: queue.value,
-      budgets: budgets.value.items,
-      alerts: alerts.value.items,
-      loaded: true,
-      snapshot: snapshot + 1,
-    },
-    tasks,
-  );
+  state = withTasks({ ...state, ...rest, tasks: new Map(), loaded: true, snapshot: state.snapshot + 1 }, tasks);
+  meanwhile.clear();
+  for (const id of open.keys()) void loadTranscript(id);
   told();
   for (const task of tasks) if (task.status === 'running') void loadStep(task);
-  return true;
+  return undefined;
 }
 
 let pending: EventView[] = [];
@@ -256,7 +212,7 @@ function take(events: readonly EventView[]): void {
     const batch = pending;
     pending = [];
     state = withEvents(state, batch);
-    for (const id of open) {
+    for (const id of new Set([...open.keys(), ...meanwhile.keys()])) {
       const own = batch.filter(({ runId }) => runId === id);
       if (own.length === 0) continue;
       const waiting = meanwhile.get(id);
@@ -395,7 +351,7 @@ export async function setPaused(paused: boolean): Promise<Answer<QueueView>> {
 
 /* Runs */
 
-export async function fetchRun(id: string): Promise<Answer<RunView>> {
+async function fetchRun(id: string): Promise<Answer<RunView>> {
   const answer = await get<RunView>(`/runs/${encodeURIComponent(id)}`);
   if (answer.ok) {
     const runs = new Map(state.runs);
@@ -415,50 +371,62 @@ function runSoon(id: string): void {
   soon();
 }
 
+/** Of a page of a run, which says itself when there is no such run. */
+export async function fetchRunAndTask(id: string): Promise<Answer<RunView>> {
+  const run = await fetchRun(id);
+  if (!run.ok) return run;
+  const task = await fetchTask(run.value.taskId);
+  return task.ok ? run : task;
+}
+
 /** Shows a run's transcript from its beginning for as long as somebody looks. */
 export function openTranscript(id: string): () => void {
-  open.add(id);
-  // Without the stream, what happens after the history would be missed; it is read when the stream is there.
-  if (state.connection.kind === 'live') void loadTranscript(id);
+  open.set(id, 'partial');
+  // What happens after the history comes by the stream, which goes on from the snapshot; before there is one, some would be missed.
+  if (position !== undefined) void loadTranscript(id);
   return () => open.delete(id);
 }
 
-/** What happens while a run's history is read comes after it. */
+/** What happens while a run's history is read comes after it. One that is not in here any more is read in vain: it belongs to the time before. */
 const meanwhile = new Map<string, EventView[]>();
 
 async function loadTranscript(id: string): Promise<void> {
   if (meanwhile.has(id)) return;
-  meanwhile.set(id, []);
+  const news: EventView[] = [];
+  meanwhile.set(id, news);
   const isNew = !transcripts.has(id);
   let whole = emptyTranscript;
-  for await (const events of history(id, '')) {
+  const ended = await eachOfHistory(id, '', (events) => {
     whole = extend(whole, events);
-    if (isNew) putTranscript(id, whole);
-  }
-  whole = extend(whole, meanwhile.get(id) ?? []);
+    if (isNew && meanwhile.get(id) === news) putTranscript(id, whole);
+  });
+  if (meanwhile.get(id) !== news) return;
   meanwhile.delete(id);
-  // Nothing came when there was no connection; what was kept is better than that.
-  if (isNew || whole.events.length > 0) putTranscript(id, whole);
+  whole = extend(whole, news);
+  if (ended && open.has(id)) open.set(id, 'whole');
+  // Of what was cut off, what was kept is better than a part.
+  if (isNew || ended) putTranscript(id, whole);
 }
 
 async function loadStep({ runs }: TaskView): Promise<void> {
   const run = runs.at(-1);
   if (!run) return;
-  for await (const events of history(run.id, '&last=20')) {
+  await eachOfHistory(run.id, '&last=20', (events) => {
     const { steps } = withEvents({ ...state, steps: new Map() }, events);
     const step = steps.get(run.id);
     if (step && (state.steps.get(run.id)?.at ?? '') < step.at) set({ steps: new Map(state.steps).set(run.id, step) });
-  }
+  });
 }
 
-/** What a run did so far, in batches. Ends early when the server does; the stream makes up for it. */
-async function* history(id: string, query: string): AsyncGenerator<readonly EventView[]> {
+/** What a run did so far, in batches, and whether that was all: a connection may be cut off on the way. */
+async function eachOfHistory(id: string, query: string, take: (events: readonly EventView[]) => void): Promise<boolean> {
   try {
     const response = await fetch(`/api/runs/${encodeURIComponent(id)}/events?follow=false${query}`, { credentials: 'same-origin' });
-    if (!response.ok || response.status === 204 || !response.body) return;
-    for await (const messages of messagesOf(response.body)) yield messages.map(({ data }) => JSON.parse(data) as EventView);
+    if (!response.ok || !response.body) return false;
+    for await (const messages of messagesOf(response.body)) take(messages.map(({ data }) => JSON.parse(data) as EventView));
+    return true;
   } catch {
-    // No connection; what there is stays, and says from when it is.
+    return false;
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from './views.ts';
 
 /** How things stand between us and the server. */
-export type Connection =
+type Connection =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'live' }
   /** Since when nothing has come in: what is shown is from then. */

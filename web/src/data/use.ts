@@ -1,7 +1,7 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { currentState, currentTranscripts, subscribe } from './live.ts';
 import type { State } from './state.ts';
-import { emptyTranscript, type Transcript } from './transcript.ts';
+import type { Transcript } from './transcript.ts';
 import { mayAct, type Role } from './views.ts';
 
 /** A part of the state; the component is drawn again when that part is another. */
@@ -10,8 +10,12 @@ export const useLive = <T>(select: (state: State) => T): T => useSyncExternalSto
 /** Whether who is signed in may do what takes this role. */
 export const useMay = (needed: Role): boolean => useLive(({ session }) => mayAct(session, needed));
 
-export const useTranscript = (runId: string): Transcript =>
-  useSyncExternalStore(subscribe, () => currentTranscripts().get(runId) ?? emptyTranscript);
+/** Whether the server does not answer: what is shown is from before, and nothing can be done. */
+export const useAway = (): boolean => useLive(({ connection }) => connection.kind === 'lost');
+
+/** Undefined as long as nothing of it is here. */
+export const useTranscript = (runId: string): Transcript | undefined =>
+  useSyncExternalStore(subscribe, () => currentTranscripts().get(runId));
 
 /** The time, again and again. */
 export function useNow(everyMs = 1_000): number {

@@ -19,6 +19,7 @@ export type {
   RunView,
   ServerView,
   SessionView,
+  SnapshotView,
   TaskView,
   TrendsView,
   UsageView,

@@ -3,6 +3,7 @@ import { call, type Refusal } from '../data/api.ts';
 import { useListing } from '../data/listing.ts';
 import { useLive, useMay, useNow, useSettled } from '../data/use.ts';
 import type { NoteView } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Entry } from '../parts/entry.tsx';
 import { Field, FormDialog } from '../parts/form.tsx';
@@ -53,9 +54,9 @@ export function Notes(): ReactNode {
           <p className="soft">What agents found out and what you told them. Those that fit a task go with it.</p>
         </div>
         {may && (
-          <button type="button" className="primary" onClick={() => setForm('new')}>
+          <Act className="primary" onClick={() => setForm('new')}>
             <Icon name="plus" /> New note
-          </button>
+          </Act>
         )}
       </header>
       {form !== undefined && (
@@ -143,9 +144,9 @@ function NoteRow({ note, edit, remove }: RowProps): ReactNode {
       actions={
         edit && (
           <>
-            <button type="button" className="small" onClick={edit} aria-label={`Edit ${title}`}>
+            <Act className="small" onClick={edit} aria-label={`Edit ${title}`}>
               Edit
-            </button>
+            </Act>
             <Confirm ask="Delete" yes="Delete it" of={title} perform={remove} />
           </>
         )

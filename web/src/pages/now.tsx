@@ -1,4 +1,4 @@
-import { type ReactNode, useMemo, useState } from 'react';
+import { type ReactNode, useMemo } from 'react';
 import { setPaused } from '../data/live.ts';
 import { countsOf } from '../data/state.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
@@ -12,11 +12,12 @@ import {
   type TaskView,
   waitingStatuses,
 } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { TaskActions } from '../parts/actions.tsx';
 import { Alerts } from '../parts/alerts.tsx';
 import { DemoButton } from '../parts/demo.tsx';
 import { Icon } from '../parts/icons.tsx';
-import { NewTask } from '../parts/new-task.tsx';
+import { NewTaskButton } from '../parts/new-task-button.tsx';
 import { StatusBadge, StatusMark } from '../parts/status.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
@@ -28,7 +29,6 @@ export function Now(): ReactNode {
   const queue = useLive((state) => state.queue);
   const server = useLive((state) => state.server);
   const day = useLive((state) => state.budgets?.find(({ scope }) => scope === 'day'));
-  const [creating, setCreating] = useState(false);
   const may = useMay('operator');
   const counts = countsOf(queue);
   const { running, needy, next, recent } = useMemo(() => groupsOf([...tasks.values()]), [tasks]);
@@ -45,14 +45,11 @@ export function Now(): ReactNode {
         </div>
         <div className="row">
           {may && queue && <PauseButton paused={queue.paused} />}
-          {may && (
-            <button type="button" className="primary" onClick={() => setCreating(true)}>
-              <Icon name="plus" /> New task
-            </button>
-          )}
+          <NewTaskButton className="primary">
+            <Icon name="plus" /> New task
+          </NewTaskButton>
         </div>
       </header>
-      {creating && <NewTask onClose={() => setCreating(false)} />}
       {first && server && <Hints server={server} first />}
       {queue?.paused && (
         <p className="banner warn">
@@ -91,11 +88,7 @@ export function Now(): ReactNode {
                   ? 'What waits is started as soon as it is its turn.'
                   : 'Give it something to do, and watch it here step by step.'}
             </p>
-            {may && empty && (
-              <button type="button" onClick={() => setCreating(true)}>
-                Write the first task
-              </button>
-            )}
+            {empty && <NewTaskButton>Write the first task</NewTaskButton>}
           </Empty>
         ) : (
           <ul className="list">
@@ -284,9 +277,9 @@ function PauseButton({ paused }: { readonly paused: boolean }): ReactNode {
     if (!answer.ok) toast('bad', answer.refusal.message);
   };
   return (
-    <button type="button" className="quiet" onClick={change}>
+    <Act className="quiet" onClick={change}>
       <Icon name={paused ? 'play' : 'pause'} /> {paused ? 'Resume' : 'Pause'}
-    </button>
+    </Act>
   );
 }
 

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useMemo, useState } from 'react';
-import { fetchRun, fetchTask, openTranscript } from '../data/live.ts';
+import { fetchRunAndTask, openTranscript } from '../data/live.ts';
+import { emptyTranscript } from '../data/transcript.ts';
 import { useLive, useNow, useTranscript } from '../data/use.ts';
 import type { RunView, TaskView } from '../data/views.ts';
 import { TaskActions } from '../parts/actions.tsx';
@@ -24,24 +25,23 @@ const runCost = lazyPart(async () => (await import('../parts/run-cost.tsx')).Run
 export function RunPage({ id }: { readonly id: string }): ReactNode {
   const run = useLive((state) => state.runs.get(id));
   const task = useLive((state) => (run ? state.tasks.get(run.taskId) : undefined));
-  const live = useLive((state) => state.connection.kind === 'live');
+  const connection = useLive((state) => state.connection.kind);
+  const live = connection === 'live';
   const [refused, setRefused] = useState<string>();
   const [tab, setTab] = useState<Tab>('transcript');
   useEffect(() => openTranscript(id), [id]);
   useEffect(() => {
     if (!live) return;
-    void fetchRun(id).then((answer) => {
-      setRefused(answer.ok ? undefined : answer.refusal.message);
-      if (answer.ok) void fetchTask(answer.value.taskId);
-    });
+    void fetchRunAndTask(id).then((answer) => setRefused(answer.ok ? undefined : answer.refusal.message));
   }, [id, live]);
 
-  if (!run) {
+  // Its title is the task's.
+  if (!run || (!task && connection !== 'lost')) {
     return (
       <div className="page">
         {refused === undefined ? (
           <p className="soft" role="status">
-            {live ? 'Loading…' : 'This run was not kept for reading offline.'}
+            {connection === 'lost' ? 'This run was not kept for reading offline.' : 'Loading…'}
           </p>
         ) : (
           <>
@@ -196,21 +196,26 @@ function Result({ run }: { readonly run: RunView }): ReactNode {
 }
 
 function TranscriptTab({ id, running }: { readonly id: string; readonly running: boolean }): ReactNode {
-  const { items } = useTranscript(id);
-  const live = useLive((state) => state.connection.kind === 'live');
-  if (items.length === 0) {
-    return <p className="soft pad">{live ? 'Nothing has been said yet.' : 'Nothing of it was kept for reading offline.'}</p>;
+  const transcript = useTranscript(id);
+  const lost = useLive((state) => state.connection.kind === 'lost');
+  if (transcript === undefined || transcript.items.length === 0) {
+    const why = lost ? 'Nothing of it was kept for reading offline.' : transcript === undefined ? 'Loading…' : 'Nothing has been said yet.';
+    return (
+      <p className="soft pad" role="status">
+        {why}
+      </p>
+    );
   }
-  return <TranscriptView items={items} running={running} />;
+  return <TranscriptView items={transcript.items} running={running} />;
 }
 
 function EventsTab({ id }: { readonly id: string }): ReactNode {
-  const { events } = useTranscript(id);
+  const { events } = useTranscript(id) ?? emptyTranscript;
   return <EventList events={events} />;
 }
 
 function CheckpointsTab({ run }: { readonly run: RunView }): ReactNode {
-  const { events } = useTranscript(run.id);
+  const { events } = useTranscript(run.id) ?? emptyTranscript;
   const told = useMemo(() => events.filter(({ type }) => type === 'run.checkpoint' || type === 'run.rewound').length, [events]);
   return <Checkpoints run={run} told={told} />;
 }

@@ -3,6 +3,7 @@ import { type Answer, call, get } from '../data/api.ts';
 import { countsOf } from '../data/state.ts';
 import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
 import type { BackupsView, ExaminationView, ServerView } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { Alerts } from '../parts/alerts.tsx';
 import { Bar } from '../parts/bar.tsx';
 import { Icon } from '../parts/icons.tsx';
@@ -148,9 +149,9 @@ function Health(): ReactNode {
       <header className="row">
         <h2 className="grow">Health</h2>
         {may && (
-          <button type="button" className="small" disabled={busy} onClick={examine}>
+          <Act className="small" disabled={busy} onClick={examine}>
             {busy ? 'Looking…' : 'Examine now'}
-          </button>
+          </Act>
         )}
       </header>
       {last === undefined ? (
@@ -210,9 +211,9 @@ function Backups(): ReactNode {
       <header className="row">
         <h2 className="grow">Backups</h2>
         {may && (
-          <button type="button" className="small" disabled={busy} onClick={make}>
+          <Act className="small" disabled={busy} onClick={make}>
             {busy ? 'Making it…' : 'Back up now'}
-          </button>
+          </Act>
         )}
       </header>
       {backups?.failure && (

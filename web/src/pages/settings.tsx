@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from 'react';
 import { signOut } from '../data/live.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
+import { Act } from '../parts/act.tsx';
 import { AuditLog } from '../parts/audit.tsx';
 import { ApiKeys } from '../parts/keys.tsx';
 import { Notifications } from '../parts/notifications.tsx';
@@ -108,9 +109,7 @@ function You(): ReactNode {
         Logging out also removes what this browser keeps for reading offline. <code>nightshift token rotate</code> ends every session.
       </p>
       <div className="row">
-        <button type="button" onClick={leave}>
-          Log out
-        </button>
+        <Act onClick={leave}>Log out</Act>
       </div>
     </section>
   );

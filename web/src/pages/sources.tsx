@@ -3,6 +3,7 @@ import { call, get } from '../data/api.ts';
 import { useListing } from '../data/listing.ts';
 import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
 import type { DeliveryView, MessageView, WholeDeliveryView } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Entry } from '../parts/entry.tsx';
 import { Icon } from '../parts/icons.tsx';
@@ -10,7 +11,8 @@ import { ListingView } from '../parts/listing.tsx';
 import { Part } from '../parts/scrolling.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
-import { go, Link, type Route, useSearch } from '../router.tsx';
+import type { Route } from '../route.ts';
+import { go, Link, useSearch } from '../router.tsx';
 import { count } from '../text/amount.ts';
 import { ago, fullTime } from '../text/time.ts';
 
@@ -116,9 +118,9 @@ function Inbox(): ReactNode {
     <section className="section" aria-label="Inbox">
       <div className="filters">
         <States looks={deliveryLooks} chosen={state} choose={choose} />
-        <button type="button" className="quiet small" onClick={listing.again}>
+        <Act className="quiet small" onClick={listing.again}>
           Look again
-        </button>
+        </Act>
       </div>
       <ListingView listing={listing} empty={state === '' ? <NothingArrived /> : <Empty title="Nothing that arrived is in this state" />}>
         {(delivery) => (
@@ -170,8 +172,7 @@ function DeliveryRow({ delivery, replay }: { readonly delivery: DeliveryView; re
       actions={
         may &&
         (state === 'failed' || state === 'ignored') && (
-          <button
-            type="button"
+          <Act
             className="small"
             disabled={busy}
             aria-label={`Replay ${title} (${key})`}
@@ -182,7 +183,7 @@ function DeliveryRow({ delivery, replay }: { readonly delivery: DeliveryView; re
             }}
           >
             <Icon name="retry" size={16} /> Replay
-          </button>
+          </Act>
         )
       }
     >
@@ -246,9 +247,9 @@ function Outbox(): ReactNode {
     <section className="section" aria-label="Outbox">
       <div className="filters">
         <States looks={messageLooks} chosen={state} choose={choose} />
-        <button type="button" className="quiet small" onClick={listing.again}>
+        <Act className="quiet small" onClick={listing.again}>
           Look again
-        </button>
+        </Act>
       </div>
       <ListingView listing={listing} empty={<NothingSent state={state} />}>
         {(message) => <MessageRow key={message.id} message={message} again={listing.again} />}
@@ -301,14 +302,13 @@ function MessageRow({ message, again }: { readonly message: MessageView; readonl
         may && (
           <>
             {(state === 'dead' || state === 'discarded') && (
-              <button
-                type="button"
+              <Act
                 className="small"
                 aria-label={`Resend ${title}`}
                 onClick={() => perform(`/outbox/${id}/resend`, 'It is in line again', again)}
               >
                 <Icon name="retry" size={16} /> Resend
-              </button>
+              </Act>
             )}
             {(state === 'dead' || state === 'waiting') && (
               <Confirm
@@ -405,9 +405,9 @@ function ChannelRow({ name }: Channel): ReactNode {
       {tested && !busy && <span className={`badge ${messageLooks[tested.state][1]}`}>{messageLooks[tested.state][0]}</span>}
       {may && (
         <div className="row">
-          <button type="button" className="small" disabled={busy} onClick={test} aria-label={`Test ${name}`}>
+          <Act className="small" disabled={busy} onClick={test} aria-label={`Test ${name}`}>
             Test
-          </button>
+          </Act>
         </div>
       )}
     </li>

@@ -2,11 +2,11 @@ import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, type ReactNode, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { get } from '../data/api.ts';
 import { addTasks } from '../data/live.ts';
-import { useLive, useMay, useNow } from '../data/use.ts';
+import { useLive, useNow } from '../data/use.ts';
 import { needyStatuses, type Page, type Priority, priorities, type TaskStatus, type TaskView, waitingStatuses } from '../data/views.ts';
 import { priorityNames } from '../parts/actions.tsx';
 import { Icon } from '../parts/icons.tsx';
-import { NewTask } from '../parts/new-task.tsx';
+import { NewTaskButton } from '../parts/new-task-button.tsx';
 import { StatusMark, wordOf } from '../parts/status.tsx';
 import { Empty } from '../parts/text.tsx';
 import { go, Link } from '../router.tsx';
@@ -44,8 +44,6 @@ function fromAddress(): { readonly shown: Shown; readonly priority: Priority | '
 
 export function Tasks({ selected }: { readonly selected: string | undefined }): ReactNode {
   const [filter, setFilter] = useState(fromAddress);
-  const [creating, setCreating] = useState(false);
-  const may = useMay('operator');
   const { shown, priority, search } = filter;
   const query = new URLSearchParams({
     ...(shown === 'all' ? {} : { show: shown }),
@@ -75,13 +73,10 @@ export function Tasks({ selected }: { readonly selected: string | undefined }): 
       <div className="page tasks-list">
         <header className="page-head">
           <h1>Tasks</h1>
-          {may && (
-            <button type="button" className="primary" onClick={() => setCreating(true)}>
-              <Icon name="plus" /> New task
-            </button>
-          )}
+          <NewTaskButton className="primary">
+            <Icon name="plus" /> New task
+          </NewTaskButton>
         </header>
-        {creating && <NewTask onClose={() => setCreating(false)} />}
         <search className="filters">
           <label className="search">
             <Icon name="search" size={16} />

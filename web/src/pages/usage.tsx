@@ -3,6 +3,7 @@ import { get } from '../data/api.ts';
 import { setBudget } from '../data/live.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import type { BudgetView, UsageView } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { Bar } from '../parts/bar.tsx';
 import { Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
@@ -69,9 +70,9 @@ function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
         <div className="row">
           <span className="tabular">{limit === null ? 'no limit' : amount(budget, limit)}</span>
           {may && (
-            <button type="button" className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
+            <Act className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
               Change
-            </button>
+            </Act>
           )}
         </div>
       )}
@@ -107,9 +108,9 @@ function LimitForm({ budget, close }: { readonly budget: BudgetView; readonly cl
         value={text}
         onChange={(event) => setText(event.target.value)}
       />
-      <button type="submit" className="primary small">
+      <Act type="submit" className="primary small">
         Save
-      </button>
+      </Act>
       <button type="button" className="quiet small" onClick={close}>
         Cancel
       </button>

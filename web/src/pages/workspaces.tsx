@@ -3,6 +3,7 @@ import { call } from '../data/api.ts';
 import { useListing } from '../data/listing.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import type { WorkspaceView } from '../data/views.ts';
+import { Act } from '../parts/act.tsx';
 import { ListingView } from '../parts/listing.tsx';
 import { Address, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
@@ -72,8 +73,7 @@ function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonl
       <span className={`badge ${tone}`}>{word}</span>
       {may && workspace.status !== 'active' && (
         <div className="row">
-          <button
-            type="button"
+          <Act
             className="small"
             disabled={busy}
             aria-label={`Remove the files of ${title ?? workspace.branch}`}
@@ -84,7 +84,7 @@ function Row({ workspace, remove }: { readonly workspace: WorkspaceView; readonl
             }}
           >
             Remove
-          </button>
+          </Act>
         </div>
       )}
     </li>

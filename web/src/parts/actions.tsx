@@ -1,7 +1,8 @@
 import { type ReactNode, useState } from 'react';
 import { act } from '../data/live.ts';
-import { useMay } from '../data/use.ts';
+import { useAway, useMay } from '../data/use.ts';
 import { awaitsApproval, canCancel, canRetry, isWaiting, type Priority, priorities, type TaskView } from '../data/views.ts';
+import { Act, whyNot } from './act.tsx';
 import { Icon } from './icons.tsx';
 import { toast } from './toast.tsx';
 
@@ -23,38 +24,26 @@ export function TaskActions({ task, compact = false }: { readonly task: TaskView
   if (awaitsApproval(task)) {
     return (
       <>
-        <button
-          type="button"
-          className={`${size} primary`}
-          disabled={busy}
-          onClick={() => perform('approve')}
-          aria-label={`Approve ${task.title}`}
-        >
+        <Act className={`${size} primary`} disabled={busy} onClick={() => perform('approve')} aria-label={`Approve ${task.title}`}>
           <Icon name="check" size={16} /> Approve
-        </button>
-        <button type="button" className={size} disabled={busy} onClick={() => perform('deny')} aria-label={`Deny ${task.title}`}>
+        </Act>
+        <Act className={size} disabled={busy} onClick={() => perform('deny')} aria-label={`Deny ${task.title}`}>
           Deny
-        </button>
+        </Act>
       </>
     );
   }
   return (
     <>
       {canRetry(task) && (
-        <button type="button" className={size} disabled={busy} onClick={() => perform('retry')}>
+        <Act className={size} disabled={busy} onClick={() => perform('retry')}>
           <Icon name="retry" size={16} /> {task.status === 'delayed' ? 'Run now' : 'Retry'}
-        </button>
+        </Act>
       )}
       {canCancel(task) && (
-        <button
-          type="button"
-          className={`${size} quiet`}
-          disabled={busy}
-          onClick={() => perform('cancel')}
-          aria-label={`Cancel ${task.title}`}
-        >
+        <Act className={`${size} quiet`} disabled={busy} onClick={() => perform('cancel')} aria-label={`Cancel ${task.title}`}>
           Cancel
-        </button>
+        </Act>
       )}
     </>
   );
@@ -65,13 +54,20 @@ export const priorityNames: Readonly<Record<Priority, string>> = { high: 'High',
 /** Its place in line, for as long as it stands there. */
 export function PriorityChoice({ task }: { readonly task: TaskView }): ReactNode {
   const may = useMay('operator');
+  const away = useAway();
   const change = async (priority: Priority): Promise<void> => {
     const answer = await act('PATCH', `/tasks/${task.id}`, { priority });
     if (!answer.ok) toast('bad', answer.refusal.message);
   };
   if (!may || !isWaiting(task)) return <>{priorityNames[task.priority]}</>;
   return (
-    <select aria-label="Priority" value={task.priority} onChange={(event) => change(event.target.value as Priority)}>
+    <select
+      aria-label="Priority"
+      disabled={away}
+      title={away ? whyNot : undefined}
+      value={task.priority}
+      onChange={(event) => change(event.target.value as Priority)}
+    >
       {priorities.map((each) => (
         <option key={each} value={each}>
           {priorityNames[each]}

@@ -4,6 +4,7 @@ import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
 import type { AlertView } from '../data/views.ts';
 import { Link } from '../router.tsx';
 import { ago, clockTime } from '../text/time.ts';
+import { Act } from './act.tsx';
 import { Icon } from './icons.tsx';
 import { Prose } from './text.tsx';
 import { toast } from './toast.tsx';
@@ -103,15 +104,9 @@ function AlertRow({ alert, silent, now }: RowProps): ReactNode {
       </time>
       {may && (
         <div className="row">
-          <button
-            type="button"
-            className="quiet small"
-            disabled={busy}
-            onClick={change}
-            aria-label={`${silent ? 'Tell me again' : 'Silence 8 h'}: ${name}`}
-          >
+          <Act className="quiet small" disabled={busy} onClick={change} aria-label={`${silent ? 'Tell me again' : 'Silence 8 h'}: ${name}`}>
             {silent ? 'Tell me again' : 'Silence 8 h'}
-          </button>
+          </Act>
         </div>
       )}
     </li>

@@ -3,6 +3,7 @@ import { useListing } from '../data/listing.ts';
 import { useNow } from '../data/use.ts';
 import type { AuditView } from '../data/views.ts';
 import { ago, fullTime } from '../text/time.ts';
+import { Act } from './act.tsx';
 import { ListingView } from './listing.tsx';
 
 /** Who changed what, and who was refused. */
@@ -38,9 +39,9 @@ export function AuditLog(): ReactNode {
         )}
       </ListingView>
       <div className="row">
-        <button type="button" className="quiet small" onClick={listing.again}>
+        <Act className="quiet small" onClick={listing.again}>
           Look again
-        </button>
+        </Act>
       </div>
     </section>
   );

@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { Act } from './act.tsx';
 
 interface Props {
   /** What the first button says, and what the one that does it says. */
@@ -28,9 +29,9 @@ export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', 
   };
   if (!asked) {
     return (
-      <button ref={shown} type="button" className={className} onClick={() => turn(true)} aria-label={`${ask} ${of}`}>
+      <Act ref={shown} className={className} onClick={() => turn(true)} aria-label={`${ask} ${of}`}>
         {ask}
-      </button>
+      </Act>
     );
   }
   const confirmed = async (): Promise<void> => {
@@ -41,9 +42,9 @@ export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', 
   };
   return (
     <>
-      <button type="button" className="small" ref={shown} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
+      <Act className="small" ref={shown} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
         {yes}
-      </button>
+      </Act>
       <button type="button" className="quiet small" disabled={busy} onClick={() => turn(false)} aria-label={`${no}: ${of}`}>
         {no}
       </button>

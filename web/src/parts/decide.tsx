@@ -3,6 +3,7 @@ import { call } from '../data/api.ts';
 import { addTasks } from '../data/live.ts';
 import { useMay } from '../data/use.ts';
 import { awaitsDecision, type ResolvedView, type TaskView } from '../data/views.ts';
+import { Act } from './act.tsx';
 import { CommandLine } from './text.tsx';
 import { toast } from './toast.tsx';
 
@@ -98,9 +99,9 @@ export function Decide({ task, takenOver }: Props): ReactNode {
         {refused}
       </p>
       <div className="row">
-        <button type="submit" className="primary" disabled={busy}>
+        <Act type="submit" className="primary" disabled={busy}>
           {choices[choice].name}
-        </button>
+        </Act>
       </div>
     </form>
   );

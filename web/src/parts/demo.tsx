@@ -2,6 +2,7 @@ import { type ReactNode, useState } from 'react';
 import { runDemo } from '../data/demo.ts';
 import { useLive, useMay } from '../data/use.ts';
 import { go } from '../router.tsx';
+import { Act } from './act.tsx';
 import { Icon } from './icons.tsx';
 import { CommandLine } from './text.tsx';
 import { toast } from './toast.tsx';
@@ -21,9 +22,9 @@ export function DemoButton(): ReactNode {
   };
   return (
     <div className="row">
-      <button type="button" className="primary" disabled={starting || !live} onClick={begin}>
+      <Act className="primary" disabled={starting || !live} onClick={begin}>
         <Icon name="play" /> {starting ? 'Starting…' : 'Run the demo'}
-      </button>
+      </Act>
     </div>
   );
 }

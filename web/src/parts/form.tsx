@@ -1,5 +1,7 @@
-import { type FormEvent, type ReactNode, useEffect, useId, useRef } from 'react';
+import { type FormEvent, type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import type { Refusal } from '../data/api.ts';
+import { useAway } from '../data/use.ts';
+import { Act, whyNot } from './act.tsx';
 import { Icon } from './icons.tsx';
 
 interface DialogProps {
@@ -17,7 +19,9 @@ interface DialogProps {
 export function FormDialog({ title, submit, busy, refusal, onSubmit, onClose, children }: DialogProps): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  const away = useAway();
+  // Closed before it is taken away, for only then the focus goes back to where it came from.
+  useLayoutEffect(() => {
     const shown = dialog.current;
     shown?.showModal();
     return () => shown?.close();
@@ -34,14 +38,14 @@ export function FormDialog({ title, submit, busy, refusal, onSubmit, onClose, ch
         <div className="dialog-body">{children}</div>
         <footer>
           <p className="refused" role="alert">
-            {refusal?.message}
+            {away ? whyNot : refusal?.message}
           </p>
           <button type="button" className="quiet" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" className="primary" disabled={busy}>
+          <Act type="submit" className="primary" disabled={busy}>
             {submit}
-          </button>
+          </Act>
         </footer>
       </form>
     </dialog>

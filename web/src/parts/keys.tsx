@@ -3,6 +3,7 @@ import { type Answer, call, get } from '../data/api.ts';
 import { useLive, useNow } from '../data/use.ts';
 import { type KeyView, type Role, roles } from '../data/views.ts';
 import { ago } from '../text/time.ts';
+import { Act } from './act.tsx';
 import { Confirm } from './confirm.tsx';
 import { CommandLine } from './text.tsx';
 import { toast } from './toast.tsx';
@@ -196,9 +197,9 @@ function NewKey({
           {refused}
         </p>
         <div className="row">
-          <button type="submit" className="primary" disabled={busy}>
+          <Act type="submit" className="primary" disabled={busy}>
             Make the key
-          </button>
+          </Act>
         </div>
       </form>
     </details>

@@ -19,8 +19,21 @@ export function lazyPart<P>(load: () => Promise<ComponentType<P>>): LazyPart<P> 
   return { fetch, ahead: () => void fetch().catch(() => undefined), known: () => known };
 }
 
+interface Props<P> {
+  readonly part: LazyPart<P>;
+  readonly props: P;
+  /** What stands there until it has come. */
+  readonly meanwhile?: ReactNode;
+}
+
+const loading = (
+  <p className="soft pad" role="status">
+    Loading…
+  </p>
+);
+
 /** It may not come: the page can be older than the server, which a reload mends, or without one. */
-export function Lazily<P extends object>({ part, props }: { readonly part: LazyPart<P>; readonly props: P }): ReactNode {
+export function Lazily<P extends object>({ part, props, meanwhile = loading }: Props<P>): ReactNode {
   // Pages take turns in one place: what is kept is of which part it is true.
   const [, setArrived] = useState<unknown>();
   const [failed, setFailed] = useState<unknown>();
@@ -38,13 +51,7 @@ export function Lazily<P extends object>({ part, props }: { readonly part: LazyP
   }, [part]);
   const Known = part.known();
   if (Known !== undefined) return <Known {...props} />;
-  if (failed !== part) {
-    return (
-      <p className="soft pad" role="status">
-        Loading…
-      </p>
-    );
-  }
+  if (failed !== part) return meanwhile;
   return (
     <div className="empty" role="alert">
       <p className="empty-title">This part of the page could not be fetched</p>

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import type { Listing } from '../data/listing.ts';
 import { useLive } from '../data/use.ts';
+import { Act } from './act.tsx';
 
 interface Props<T> {
   readonly listing: Listing<T>;
@@ -30,9 +31,7 @@ export function ListingView<T>({ listing, empty, className = 'list', children }:
       {items.length === 0 ? empty : <ul className={className}>{items.map(children)}</ul>}
       {hasMore && (
         <div className="row">
-          <button type="button" onClick={more}>
-            More
-          </button>
+          <Act onClick={more}>More</Act>
         </div>
       )}
     </>

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { beTold, beToldNoMore, howTold, type Telling } from '../data/notifications.ts';
+import { Act } from './act.tsx';
 import { toast } from './toast.tsx';
 
 const words: Readonly<Record<Telling, string>> = {
@@ -33,16 +34,16 @@ export function Notifications(): ReactNode {
       </p>
       {telling === 'off' && (
         <div className="row">
-          <button type="button" disabled={busy} onClick={() => change(beTold)}>
+          <Act disabled={busy} onClick={() => change(beTold)}>
             Turn on notifications
-          </button>
+          </Act>
         </div>
       )}
       {(telling === 'page' || telling === 'push') && (
         <div className="row">
-          <button type="button" disabled={busy} onClick={() => change(stop)}>
+          <Act disabled={busy} onClick={() => change(stop)}>
             Turn off notifications
-          </button>
+          </Act>
         </div>
       )}
     </section>

@@ -3,6 +3,7 @@ import { type Answer, call, get } from '../data/api.ts';
 import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
 import type { ProvidersView } from '../data/views.ts';
 import { ago } from '../text/time.ts';
+import { Act } from './act.tsx';
 import { toast } from './toast.tsx';
 
 type Breaker = ProvidersView['breakers'][number];
@@ -115,9 +116,9 @@ function BreakerRow({ breaker: { id, provider, model, state, failures, until }, 
       <span className={`badge ${tone}`}>{word}</span>
       {may && state !== 'closed' && (
         <div className="row">
-          <button type="button" className="small" disabled={busy} onClick={reset} aria-label={`Reset ${id}`}>
+          <Act className="small" disabled={busy} onClick={reset} aria-label={`Reset ${id}`}>
             Reset
-          </button>
+          </Act>
         </div>
       )}
     </li>

@@ -29,7 +29,13 @@ function coarse(ms: number): string {
   return days < 2 * 365 ? `${days} days` : `${Math.floor(days / 365)} years`;
 }
 
-export const clockTime = (when: number | string): string =>
-  new Date(when).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const twoDigits = (value: number): string => String(value).padStart(2, '0');
 
-export const fullTime = (when: number | string): string => new Date(when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' });
+export function clockTime(when: number | string): string {
+  const time = new Date(when);
+  return [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(':');
+}
+
+/** Made once: a hundred rows have such a time, and to make one of these takes longer than to draw a row. */
+const inFull = new Intl.DateTimeFormat([], { dateStyle: 'medium', timeStyle: 'medium' });
+export const fullTime = (when: number | string): string => inFull.format(new Date(when));
