@@ -160,6 +160,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       sandbox: async () => (await equipment.runner.sandbox()).describe(),
       isPaused: () => queue.isPaused(),
       sources: sources.map(({ name }) => name),
+      sourceConcerns: outside.concerns,
       channels: outside.alertChannels,
       runs: () => dispatcher.active,
       pendingCalls: equipment.pendingCalls,

@@ -13,7 +13,7 @@ import type { Log } from './platform/log.ts';
 import { createPush, type Push, tellBrowsers } from './push/push.ts';
 import { pushKeyIn } from './push/vapid.ts';
 import type { Queue } from './queue/queue.ts';
-import type { Connector } from './sources/connector.ts';
+import type { Concern, Connector } from './sources/connector.ts';
 import { connectorsOf } from './sources/connectors.ts';
 import type { Store, Tx } from './store/store.ts';
 import { repositoryPattern } from './workspace/repository-pattern.ts';
@@ -37,6 +37,8 @@ export interface OutsideParts {
 export interface Outside {
   readonly gitToken: GitHub['gitToken'];
   readonly sources: readonly Source[];
+  /** What a person should know of those. */
+  readonly concerns: () => readonly Concern[];
   /** By source: who may leave deliveries here. */
   readonly doors: ReadonlyMap<string, Door>;
   readonly outbox: Outbox;
@@ -58,7 +60,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   const github = createGitHub(config, { store, clock, log, engine: 'claude', version: parts.version });
   const connectors: readonly Connector[] = [
     ...(github.on ? [github.on] : []),
-    ...(await connectorsOf(config, { store, clock, newId, log, repositoryPattern })),
+    ...(await connectorsOf(config, { store, clock, newId, log, node, repositoryPattern })),
   ];
   const alerts = alertChannels(config, { clock, node });
   const pushParts = {
@@ -74,6 +76,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   return {
     gitToken: github.gitToken,
     sources: connectors.flatMap(({ source }) => source ?? []),
+    concerns: () => connectors.flatMap((connector) => connector.concern?.() ?? []),
     doors: new Map(connectors.flatMap(({ door }) => (door ? [[door.source, door]] : []))),
     outbox,
     announcer: createAnnouncer(

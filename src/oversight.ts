@@ -40,6 +40,7 @@ export interface OversightParts {
   readonly isPaused: () => Promise<boolean>;
   /** Where work comes from by itself, and where alerts go. */
   readonly sources: readonly string[];
+  readonly sourceConcerns: () => readonly { readonly found: string; readonly remedy: string }[];
   readonly channels: readonly string[];
   readonly runs: () => number;
   readonly pendingCalls: () => number;
@@ -140,9 +141,9 @@ export const backupPartsOf = (config: Config, around: Pick<OversightParts, 'cloc
 });
 
 function checkParts(parts: OversightParts, backups: Backups): Parameters<typeof checksOf>[0] {
-  const { config, store, clock, node, path, providers, sandbox, sources, channels } = parts;
+  const { config, store, clock, node, path, providers, sandbox, sources, sourceConcerns, channels } = parts;
   return {
-    ...{ store, clock, node, path, sandbox, sources, channels, backups },
+    ...{ store, clock, node, path, sandbox, sources, sourceConcerns, channels, backups },
     home: config.home,
     sandboxRequired: config.sandbox === 'require',
     findDamage: async (signal) =>

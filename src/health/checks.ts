@@ -23,6 +23,7 @@ export interface CheckParts {
   readonly reachProviders: (signal: AbortSignal) => Promise<readonly { readonly name: string; readonly trouble: string | undefined }[]>;
   /** Where work comes from by itself, as far as it is switched on. */
   readonly sources: readonly string[];
+  readonly sourceConcerns: () => readonly { readonly found: string; readonly remedy: string }[];
   readonly channels: readonly string[];
   readonly backups: { readonly failure: string | null; ageMs(): Promise<number | null> };
   readonly backupsWanted: boolean;
@@ -147,7 +148,11 @@ async function providers({ reachProviders }: CheckParts, signal: AbortSignal): P
   return troubled.length < reached.length ? warning('providers', found, remedy) : failure('providers', found, remedy);
 }
 
-function sources({ sources: on }: CheckParts): Finding {
+function sources({ sources: on, sourceConcerns }: CheckParts): Finding {
+  const concerns = sourceConcerns();
+  if (concerns.length > 0) {
+    return warning('sources', concerns.map(({ found }) => found).join('; '), concerns.map(({ remedy }) => remedy).join(' '));
+  }
   return ok('sources', on.length === 0 ? 'the API alone' : on.join(', '));
 }
 

@@ -16,8 +16,15 @@ export interface Connector {
   readonly channel?: Channel;
   readonly reporter?: Reporter;
   readonly mirror?: Mirror;
+  /** What a person should know of it, for the server's look at itself. */
+  concern?(): Concern | undefined;
   /** Looks for work by itself until it is stopped. Whoever has only a door waits to be told. */
   start?(into: Into): { stop(): Promise<void> };
+}
+
+export interface Concern {
+  readonly found: string;
+  readonly remedy: string;
 }
 
 /** What somebody outside is to be told of a note that is new, changed or gone, at that time. */
@@ -33,4 +40,5 @@ export interface ConnectorParts {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly log: Log;
+  readonly node: string;
 }

@@ -26,6 +26,7 @@ import { keptVerdicts } from './migrations/024-kept-verdicts.ts';
 import { roundsOfATask } from './migrations/025-rounds-of-a-task.ts';
 import { neverApproved } from './migrations/026-never-approved.ts';
 import { deliveryBodies } from './migrations/027-delivery-bodies.ts';
+import { memoryClaims } from './migrations/029-memory-claims.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -57,6 +58,7 @@ export const migrations: readonly Migration[] = [
   roundsOfATask,
   neverApproved,
   deliveryBodies,
+  memoryClaims,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -38,7 +38,7 @@ export interface Schema {
   checkpoints: CheckpointTable;
   next_attempts: { task_id: string; plan: string; taken_by: string | null; at: number };
   settings: { key: string; value: string };
-  memory_items: { list: string; item: string; revision: number };
+  memory_items: { list: string; item: string; revision: number; claimed_at: number | null };
   notes: Omit<NoteTable, 'seq'> & { seq: Generated<number> };
   todo_items: {
     key: string;

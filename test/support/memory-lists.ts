@@ -19,6 +19,8 @@ export interface ListServer {
   readonly requests: string[];
   /** Answers the next requests in place of the server; a bad day. Returns false to let the request through. */
   interfere: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** What is waited for before an answer; for those who are to ask at the same moment. */
+  hold: ((request: IncomingMessage) => Promise<void>) | undefined;
   /** Sessions that were given out so far end. */
   expireSessions(): void;
   stop(): Promise<void>;
@@ -29,18 +31,23 @@ type Answer = (request: {
   readonly url: URL;
   readonly body: Record<string, unknown>;
   readonly bearer: string | undefined;
-}) => {
+}) => Reply | Promise<Reply>;
+
+interface Reply {
   readonly status: number;
   readonly body: unknown;
-};
+}
 
 type Dialect = (server: ListServer, sessions: Set<string>) => Answer;
 
 /** The documented dialect: `GET /tasks`, `PATCH /tasks/:id`, the key as a bearer. */
-export const documentedServer = (key: string): Promise<ListServer> => listServer(documented(key));
+export const documentedServer = (key: string): Promise<ListServer> => listServer(documented(key, 'forgets'));
+/** As documented as well: nothing says what becomes of tags in a PATCH, so one keeps them, and one takes nothing but a status. */
+export const documentedServerWithTags = (key: string): Promise<ListServer> => listServer(documented(key, 'keeps'));
+export const strictDocumentedServer = (key: string): Promise<ListServer> => listServer(documented(key, 'refuses'));
 
 const documented =
-  (key: string): Dialect =>
+  (key: string, tags: 'keeps' | 'forgets' | 'refuses'): Dialect =>
   (server) =>
   ({ method, url, body, bearer }) => {
     if (bearer !== key) return { status: 401, body: { error: 'unauthorized' } };
@@ -52,6 +59,8 @@ const documented =
     const id = /^\/tasks\/([^/]+)$/.exec(url.pathname)?.[1];
     const task = method === 'PATCH' && id !== undefined ? server.tasks.get(decodeURIComponent(id)) : undefined;
     if (!task) return { status: 404, body: { error: 'not found' } };
+    if (tags === 'refuses' && 'tags' in body) return { status: 400, body: { error: 'only a status can be changed' } };
+    if (tags === 'keeps' && 'tags' in body) task.tags = body['tags'] as string[];
     task.status = String(body['status']);
     return { status: 200, body: task };
   };
@@ -63,7 +72,7 @@ export const memoryMcpServer = (githubToken: string): Promise<ListServer> => lis
 export async function changingServer(key: string): Promise<ListServer & { change(): void }> {
   let changed = false;
   const server = await listServer((list, sessions) => {
-    const [before, after] = [documented(key)(list, sessions), memoryMcp(key)(list, sessions)];
+    const [before, after] = [documented(key, 'forgets')(list, sessions), memoryMcp(key)(list, sessions)];
     return (request) => (changed ? after : before)(request);
   });
   return Object.assign(server, {
@@ -76,7 +85,7 @@ export async function changingServer(key: string): Promise<ListServer & { change
 const memoryMcp =
   (githubToken: string): Dialect =>
   (server, sessions) =>
-  ({ method, url, body, bearer }) => {
+  async ({ method, url, body, bearer }) => {
     if (method !== 'POST') return { status: 404, body: { error: 'Not found' } };
     if (url.pathname === '/api/authenticate') {
       if (body['github_token'] !== githubToken) return { status: 400, body: { error: 'Authentication failed' } };
@@ -94,10 +103,15 @@ const memoryMcp =
       }
       case '/api/tasks/update':
       case '/api/tasks/complete': {
-        const task = server.tasks.get(String(body['id']));
-        if (!task) return { status: 400, body: { error: 'Task not found' } };
-        task.status = url.pathname.endsWith('complete') ? 'completed' : String(body['status'] ?? task.status);
-        return { status: 200, body: task };
+        const id = String(body['id']);
+        const before = server.tasks.get(id);
+        if (!before) return { status: 400, body: { error: 'Task not found' } };
+        const status = url.pathname.endsWith('complete') ? 'completed' : String(body['status'] ?? before.status);
+        const after = { ...before, status, ...('tags' in body ? { tags: body['tags'] as string[] } : {}) };
+        // It writes back what it had read, whatever somebody else has written meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
+        server.tasks.set(id, after);
+        return { status: 200, body: after };
       }
       case '/api/memory/long-term/save':
         if (body['category'] !== 'note') return { status: 400, body: { error: 'Invalid category' } };
@@ -117,12 +131,13 @@ async function listServer(answering: Dialect): Promise<ListServer> {
       server.requests.push(`${incoming.method} ${incoming.url}`);
       if (server.interfere?.(incoming, response)) return;
       const text = Buffer.concat(chunks).toString('utf8');
-      const { status, body } = answer({
+      const { status, body } = await answer({
         method: incoming.method ?? '',
         url: new URL(incoming.url ?? '/', 'http://list'),
         body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
         bearer: /^Bearer (.+)$/.exec(incoming.headers.authorization ?? '')?.[1],
       });
+      await server.hold?.(incoming);
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     })();
   });
@@ -133,6 +148,7 @@ async function listServer(answering: Dialect): Promise<ListServer> {
     notes: [],
     requests: [],
     interfere: undefined,
+    hold: undefined,
     expireSessions: () => sessions.clear(),
     async stop() {
       const closed = new Promise<void>((resolve) => http.close(() => resolve()));

@@ -1,7 +1,7 @@
-import type { Connector, ConnectorParts } from '../connector.ts';
+import type { Concern, Connector, ConnectorParts } from '../connector.ts';
 import { memoryLink } from './link.ts';
 import { memoryMirror, mirrorChannel } from './mirror.ts';
-import { pollMemory } from './poll.ts';
+import { type Others, pollMemory, watchMemory } from './poll.ts';
 import { memoryChannel, memoryReporter } from './report.ts';
 import { memoryItems } from './source.ts';
 
@@ -17,13 +17,29 @@ export function memoryConnectors(
 ): readonly Connector[] {
   const list = url.replace(/\/+$/, '');
   const link = memoryLink({ baseUrl: list, clock: parts.clock }, key);
+  const pollParts = { ...parts, link, list, everyMs };
+  const watch = watchMemory(pollParts);
   return [
     {
       source: memoryItems,
       channel: memoryChannel(link, list),
       reporter: memoryReporter,
-      start: () => pollMemory({ ...parts, link, list, everyMs }),
+      concern: () => concernIn(watch.others()),
+      start: () => pollMemory(pollParts, watch),
     },
     ...(notes ? [{ channel: mirrorChannel(link, list, parts.store), mirror: memoryMirror(list) }] : []),
   ];
+}
+
+/** Two Nightshifts on one list are told apart by their names in it; where it keeps none, or somebody is gone, a person has to see to it. */
+function concernIn(others: Others | undefined): Concern | undefined {
+  if (others === undefined) return undefined;
+  const held = [...others.holders].map(([holder, count]) => `${count} by ${holder}`);
+  if (others.nameless > 0) held.push(`${others.nameless} by somebody who left no name`);
+  if (held.length === 0) return undefined;
+  const found = `memory: in progress ${held.join(', ')}; this is nightshift:${others.name}`;
+  if (others.nameless > 0 && others.keepsTags === 'perhaps') {
+    return { found, remedy: 'This list may not keep who took what: give each Nightshift a list of its own (docs/sources.md).' };
+  }
+  return { found, remedy: 'If one of them works no more, make its items pending again (docs/sources.md).' };
 }

@@ -15,24 +15,31 @@ export function documentedList(wire: Wire, key: string | undefined): MemoryList 
     const failure = common(answered.value, wire.clock);
     return failure ? fail(failure) : answered;
   };
-  const pageAt = async (offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
-    const answered = await ask({ method: 'GET', path: `/tasks?status=pending&limit=${pageSize}&offset=${offset}` }, signal);
+  const pageAt = async (status: string, offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
+    const answered = await ask({ method: 'GET', path: `/tasks?status=${status}&limit=${pageSize}&offset=${offset}` }, signal);
     if (!answered.ok) return answered;
     const page = itemsIn(answered.value.body);
     return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to GET /tasks holds no tasks.' });
   };
+  const change = async (id: string, body: unknown, signal: AbortSignal): Promise<MemoryAnswer<void>> => {
+    const answered = await ask({ method: 'PATCH', path: `/tasks/${encodeURIComponent(id)}`, body }, signal);
+    if (!answered.ok) return answered;
+    if (answered.value.status === 404) return fail({ kind: 'no-such-item', message: `The list has no item ${id} any more.` });
+    if (answered.value.status >= 400) return fail({ kind: 'not-understood', message: `PATCH /tasks answered ${answered.value.status}.` });
+    return { ok: true, value: undefined };
+  };
   return {
     dialect: 'documented',
-    answers: async (signal) => nothingOf(await pageAt(0, signal)),
-    pending: (signal) => allPages((offset) => pageAt(offset, signal)),
-    async report(id, status, reason, signal) {
-      const body = { status, ...(reason === undefined ? {} : { reason }) };
-      const answered = await ask({ method: 'PATCH', path: `/tasks/${encodeURIComponent(id)}`, body }, signal);
-      if (!answered.ok) return answered;
-      if (answered.value.status === 404) return fail({ kind: 'no-such-item', message: `The list has no item ${id} any more.` });
-      if (answered.value.status >= 400) return fail({ kind: 'not-understood', message: `PATCH /tasks answered ${answered.value.status}.` });
-      return { ok: true, value: undefined };
+    keepsTags: 'perhaps',
+    answers: async (signal) => nothingOf(await pageAt('pending', 0, signal)),
+    listed: (status, signal) => allPages(status, wire.clock, (offset) => pageAt(status, offset, signal)),
+    async claim(id, tags, signal) {
+      const claimed = await change(id, { status: 'in_progress', tags }, signal);
+      // Nothing but a status is documented, so one that is strict about more is asked for that alone.
+      return claimed.ok || claimed.failure.kind !== 'not-understood' ? claimed : change(id, { status: 'in_progress' }, signal);
     },
+    report: (id, { status, reason, tags }, signal) =>
+      change(id, { status, ...(reason === undefined ? {} : { reason }), ...(tags === undefined ? {} : { tags }) }, signal),
     keep: async () =>
       fail({ kind: 'unsupported', message: 'The documented dialect of Memory-MCP has tasks only, and no place for notes.' }),
   };

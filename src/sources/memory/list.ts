@@ -11,7 +11,12 @@ export interface MemoryItem {
   readonly dueAt: number | null;
 }
 
-type MemoryStatus = 'in_progress' | 'completed' | 'blocked';
+/** How it stands with an item of ours. Without tags, those that are there stay. */
+export interface Said {
+  readonly status: 'in_progress' | 'completed' | 'blocked';
+  readonly reason?: string;
+  readonly tags?: readonly string[];
+}
 
 export type MemoryFailure =
   /** Asking again later may work; `afterMs` when the server named a time. */
@@ -33,11 +38,19 @@ export interface KeptText {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
+/** A machine that sleeps moves the wall's clock alone, and whoever sets that one does not move the other. */
+export interface Moment {
+  readonly monotonic: number;
+  readonly wall: number;
+}
+
 export type MemoryAnswer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: MemoryFailure };
 
-/** What a list has to do, as far as it was told. */
-export interface Pending {
+/** What a list has in one status, as far as it was told. */
+export interface Listing {
   readonly items: readonly MemoryItem[];
+  /** When the page was asked for that an item stood on, by the clock that only goes forward and by the wall's. */
+  readonly askedAt: ReadonlyMap<string, Moment>;
   /** Entries that make no sense, as they came. */
   readonly odd: readonly unknown[];
   /** Why there may be more: a later page could not be had. */
@@ -47,15 +60,19 @@ export interface Pending {
 /** One list, spoken to in one dialect. Failures are values; only an aborted signal rejects. */
 export interface MemoryList {
   readonly dialect: 'documented' | 'memory-mcp';
+  /** Whether a tag that was written is there afterwards. What is only documented may keep none. */
+  readonly keepsTags: 'surely' | 'perhaps';
   /** Whether this is the dialect of the server, at the cost of one page. */
   answers(signal: AbortSignal): Promise<MemoryAnswer<void>>;
   /**
-   * All that is pending, or the first 10,000 of it: what is taken up makes way for the rest. An item that is not among them may still exist: servers show only their newest, so absence says
-   * nothing.
+   * All that is in a status, or the first 10,000 of it: what is taken up makes way for the rest. An item that is not among
+   * them may still exist: servers show only their newest, so absence says nothing.
    */
-  pending(signal: AbortSignal): Promise<MemoryAnswer<Pending>>;
+  listed(status: 'pending' | 'in_progress', signal: AbortSignal): Promise<MemoryAnswer<Listing>>;
+  /** Puts an item in progress with these tags, in one request: whoever does so last has it. */
+  claim(id: string, tags: readonly string[], signal: AbortSignal): Promise<MemoryAnswer<void>>;
   /** Says how it stands with an item of ours. `reason` is kept with it where the dialect has a place for one. */
-  report(id: string, status: MemoryStatus, reason: string | undefined, signal: AbortSignal): Promise<MemoryAnswer<void>>;
+  report(id: string, said: Said, signal: AbortSignal): Promise<MemoryAnswer<void>>;
   keep(text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>>;
 }
 

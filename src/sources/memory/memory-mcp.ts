@@ -62,8 +62,8 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
   const keep = (text: KeptText, signal: AbortSignal): Promise<MemoryAnswer<void>> =>
     change('/api/memory/long-term/save', { category: 'note', ...text }, signal);
 
-  const pageAt = async (offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
-    const answered = await ask('/api/tasks/list', { status: 'pending', limit: pageSize, offset }, signal);
+  const pageAt = async (status: string, offset: number, signal: AbortSignal): Promise<MemoryAnswer<Page>> => {
+    const answered = await ask('/api/tasks/list', { status, limit: pageSize, offset }, signal);
     if (!answered.ok) return answered;
     const page = itemsIn(answered.value.body);
     return page ? { ok: true, value: page } : fail({ kind: 'not-understood', message: 'The answer to /api/tasks/list holds no tasks.' });
@@ -71,11 +71,13 @@ export function memoryMcpList(wire: Wire, key: string): MemoryList {
 
   return {
     dialect: 'memory-mcp',
-    answers: async (signal) => nothingOf(await pageAt(0, signal)),
-    pending: (signal) => allPages((offset) => pageAt(offset, signal)),
-    async report(id, status, reason, signal) {
+    keepsTags: 'surely',
+    answers: async (signal) => nothingOf(await pageAt('pending', 0, signal)),
+    listed: (status, signal) => allPages(status, wire.clock, (offset) => pageAt(status, offset, signal)),
+    claim: (id, tags, signal) => change('/api/tasks/update', { id, status: 'in_progress', tags }, signal),
+    async report(id, { status, reason, tags }, signal) {
       if (status === 'completed') return change('/api/tasks/complete', { id }, signal);
-      const changed = await change('/api/tasks/update', { id, status }, signal);
+      const changed = await change('/api/tasks/update', { id, status, ...(tags === undefined ? {} : { tags }) }, signal);
       if (!changed.ok || reason === undefined) return changed;
       // There is no status for a failure and an item keeps no text of ours, so the reason is a note beside it.
       return keep({ key: `nightshift/${id}`, value: reason.slice(0, 10_000), importance: 6, metadata: { task: id } }, signal);

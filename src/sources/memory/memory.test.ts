@@ -1,7 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../test/support/clock.ts';
-import { documentedServer, type ListServer, memoryMcpServer } from '../../../test/support/memory-lists.ts';
+import {
+  documentedServer,
+  documentedServerWithTags,
+  type ListServer,
+  memoryMcpServer,
+  strictDocumentedServer,
+} from '../../../test/support/memory-lists.ts';
 import type { MemoryFailure, MemoryList } from './list.ts';
 import { findList } from './probe.ts';
 
@@ -30,7 +36,7 @@ async function open(make: (key: string) => Promise<ListServer>): Promise<{ serve
 }
 
 async function failureOf(list: MemoryList): Promise<MemoryFailure> {
-  const answered = await list.pending(never);
+  const answered = await list.listed('pending', never);
   if (answered.ok) throw new Error('it was understood');
   return answered.failure;
 }
@@ -46,7 +52,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
   test('is read to its end past entries that make no sense', async () => {
     const { server, list } = await open(make);
     for (let i = 0; i < 210; i++) put(server, `t${i}`, i === 7 ? { description: '' } : {});
-    const read = await list.pending(never);
+    const read = await list.listed('pending', never);
     expect(read.ok && [read.value.items.length, read.value.odd]).toEqual([209, [expect.objectContaining({ id: 't7', description: '' })]]);
   });
 
@@ -66,7 +72,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
       }
       return false;
     };
-    const read = await list.pending(never);
+    const read = await list.listed('pending', never);
     const ids = read.ok ? read.value.items.map(({ id }) => id) : [];
     expect(ids.length).toBe(new Set(ids).size);
     expect(new Set(ids)).toEqual(new Set([...Array.from({ length: 250 }, (_, i) => `t${i}`)]));
@@ -82,7 +88,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
     put(server, 'f', { priority: -4 });
     put(server, 'g', { priority: 'whatever' });
     put(server, 'nothing to do', { description: '  ' });
-    const read = await list.pending(never);
+    const read = await list.listed('pending', never);
     const items = read.ok ? [...read.value.items].sort((x, y) => x.id.localeCompare(y.id)) : [];
     expect(items.map(({ id, priority, dueAt }) => [id, priority, dueAt])).toEqual([
       ['a', 'high', 1_800_000_000_000],
@@ -99,7 +105,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
   test('whose ids lead astray, or hold what no database keeps, has odd entries; other zeros in texts are left out', async () => {
     const { server, list } = await open(make);
     for (const id of ['.', '..', 'a\0b', 'fine', 'x'.repeat(201)]) put(server, id, { description: 'do\0 it' });
-    const read = await list.pending(never);
+    const read = await list.listed('pending', never);
     expect(read.ok && read.value.items.map(({ id, description }) => [id, description])).toEqual([['fine', 'do it']]);
     expect(read.ok && read.value.odd).toHaveLength(4);
   });
@@ -116,7 +122,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
       let pages = 0;
       server.interfere = (request, response) =>
         /tasks/.test(request.url ?? '') && ++pages > 2 ? answers(status, body)(request, response) : false;
-      const read = await list.pending(never);
+      const read = await list.listed('pending', never);
       expect(read.ok && [read.value.items.length, read.value.cut?.kind]).toEqual([200, kind]);
     }
   });
@@ -128,7 +134,7 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
     const found = await findList({ baseUrl: server.url, clock: new ManualClock() }, key, never);
     const asked = server.requests.filter((request) => request.includes('tasks')).length;
     expect(asked).toBe(dialect === 'documented' ? 1 : 2);
-    const read = found.ok && (await found.value.pending(never));
+    const read = found.ok && (await found.value.listed('pending', never));
     expect(read && 'value' in read && [read.value.items.length, read.value.cut]).toEqual([10_000, undefined]);
   });
 
@@ -150,12 +156,12 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
   test('is told how it stands, and what is gone from it is said to be gone', async () => {
     const { server, list } = await open(make);
     for (const id of ['a', 'b']) put(server, id);
-    expect((await list.report('a', 'in_progress', undefined, never)).ok).toBe(true);
+    expect((await list.report('a', { status: 'in_progress' }, never)).ok).toBe(true);
     expect(server.tasks.get('a')?.status).toBe('in_progress');
-    await list.report('a', 'completed', undefined, never);
-    await list.report('b', 'blocked', 'the tests are red', never);
+    await list.report('a', { status: 'completed' }, never);
+    await list.report('b', { status: 'blocked', reason: 'the tests are red' }, never);
     expect([...server.tasks.values()].map(({ status }) => status)).toEqual(['completed', 'blocked']);
-    expect(await list.report('gone/../x', 'completed', undefined, never)).toMatchObject({ ok: false, failure: { kind: 'no-such-item' } });
+    expect(await list.report('gone/../x', { status: 'completed' }, never)).toMatchObject({ ok: false, failure: { kind: 'no-such-item' } });
   });
 
   test('is not understood any more when something else answers there', async () => {
@@ -194,6 +200,21 @@ describe.each(dialects)('a list in the %s dialect', (dialect, make) => {
   });
 });
 
+test.each([
+  ['the real server', memoryMcpServer, ['ui', 'nightshift:one']],
+  ['a documented one that keeps tags', documentedServerWithTags, ['ui', 'nightshift:one']],
+  ['a documented one that forgets them', documentedServer, ['ui']],
+  ['a documented one that refuses them', strictDocumentedServer, ['ui']],
+])('an item of %s is put in progress by a claim, with its tags where they are kept', async (_, make, tags) => {
+  const { server, list } = await open(make);
+  put(server, 'a', { tags: ['ui'] });
+  expect(await list.claim('a', ['ui', 'nightshift:one'], never)).toEqual({ ok: true, value: undefined });
+  expect(server.tasks.get('a')).toMatchObject({ status: 'in_progress', tags });
+  const held = await list.listed('in_progress', never);
+  expect(held.ok && held.value.items.map(({ id }) => id)).toEqual(['a']);
+  expect(await list.claim('gone', [], never)).toMatchObject({ ok: false, failure: { kind: 'no-such-item' } });
+});
+
 test('a session that ends in the middle is renewed once, without anybody noticing', async () => {
   const { server, list } = await open(memoryMcpServer);
   for (let i = 0; i < 150; i++) put(server, `t${i}`);
@@ -202,7 +223,7 @@ test('a session that ends in the middle is renewed once, without anybody noticin
     if (request.url === '/api/tasks/list' && ++pages === 2) server.expireSessions();
     return false;
   };
-  const read = await list.pending(never);
+  const read = await list.listed('pending', never);
   expect(read.ok && [read.value.items.length, read.value.cut]).toEqual([150, undefined]);
   server.interfere = (request, response) =>
     request.url === '/api/authenticate' ? answers(400, '{"error": "Authentication failed"}')(request, response) : false;
@@ -213,7 +234,7 @@ test('a session that ends in the middle is renewed once, without anybody noticin
 test('a reason is kept as a note beside the item where the item itself has no place for it', async () => {
   const { server, list } = await open(memoryMcpServer);
   put(server, 'a');
-  await list.report('a', 'blocked', 'the tests are red', never);
+  await list.report('a', { status: 'blocked', reason: 'the tests are red' }, never);
   expect(server.notes).toEqual([{ key: 'nightshift/a', value: 'the tests are red' }]);
 });
 

@@ -20,8 +20,9 @@ import { enrol } from '../../store/nodes.ts';
 import { listMessages } from '../../store/outbox.ts';
 import type { Store } from '../../store/store.ts';
 import { listTasks } from '../../store/tasks.ts';
+import { settledAfterMs, verdictOn } from './claim.ts';
 import { type MemoryLink, memoryLink } from './link.ts';
-import { type PollParts, pollMemory, pollOnce } from './poll.ts';
+import { type MemoryWatch, type PollParts, pollMemory, watchMemory } from './poll.ts';
 import { memoryChannel, memoryReporter } from './report.ts';
 import { memoryItems } from './source.ts';
 
@@ -31,7 +32,7 @@ const never = new AbortController().signal;
 const servers = { documented: documentedServer, 'memory-mcp': memoryMcpServer };
 
 for (const dialect of dialects) {
-  describe.skipIf(missing(dialect)).each(Object.entries(servers))(`a Memory-MCP list (%s) and ${dialect}`, (_, make) => {
+  describe.skipIf(missing(dialect)).each(Object.entries(servers))(`a Memory-MCP list (%s) and ${dialect}`, (dialectOfList, make) => {
     let database: TestDatabase;
     let server: ListServer;
     let store: Store;
@@ -39,23 +40,21 @@ for (const dialect of dialects) {
     let link: MemoryLink;
     const undo: (() => unknown)[] = [];
     const newId = createIds(systemClock);
-    const parts = (clock: Clock = systemClock): PollParts => ({
-      store,
-      clock,
-      newId,
-      log: silentLog,
-      link,
-      list: server.url,
-      everyMs: 30_000,
-    });
+    /** How far time has been moved on; claims are settled only by time. */
+    let later: number;
+    const clock: Clock = { ...systemClock, now: () => systemClock.now() + later, monotonic: () => later };
+    const parts = (): PollParts => ({ store, clock, newId, log: silentLog, link, list: server.url, everyMs: 30_000, node });
+    let watch: MemoryWatch;
 
     beforeEach(async () => {
       database = await createDatabase(dialect);
       server = await make(key);
       store = await database.open();
-      link = memoryLink({ baseUrl: server.url, clock: systemClock }, key);
+      link = memoryLink({ baseUrl: server.url, clock }, key);
+      later = 0;
+      watch = watchMemory(parts());
       const line: Line = store.dialect === 'sqlite' ? sqliteLine : await pgBossLine(store, () => undefined);
-      const base = { store, clock: systemClock, newId, chance: () => 0, log: silentLog, node };
+      const base = { store, clock, newId, chance: () => 0, log: silentLog, node };
       const outbox = createOutbox({ ...base, channels: [memoryChannel(link, server.url)] });
       const announcer = createAnnouncer(outbox, [memoryReporter]);
       queue = createQueue({ ...base, line, defaultEngine: 'command', changed: announcer.changed });
@@ -76,9 +75,30 @@ for (const dialect of dialects) {
       for (const step of undo.splice(0).toReversed()) await step();
     });
 
+    const keepsNames = dialectOfList === 'memory-mcp';
+    /** Another one on the same list, which shares nothing but it. */
+    async function nightshift(name: string): Promise<{ readonly store: Store; readonly watch: MemoryWatch }> {
+      const its = await createDatabase(dialect);
+      const another = await its.open();
+      undo.push(
+        () => its.remove(),
+        () => another.close(),
+      );
+      return { store: another, watch: watchMemory({ ...parts(), store: another, node: name }) };
+    }
+    const deliveriesIn = (where: Store) => listDeliveries(where.read, {}, { before: null, limit: 200 });
+    /** What was taken in there as work. */
+    const idsIn = async (where: Store): Promise<readonly string[]> =>
+      (await deliveriesIn(where)).flatMap(({ key: name }) => /^\w+\/([^@]+)@\d+$/.exec(name)?.[1] ?? []);
     const put = (id: string, description: string, more: object = {}): unknown =>
       server.tasks.set(id, { id, description, status: 'pending', priority: 5, tags: [], ...more });
-    const poll = async (): Promise<void> => expect(await pollOnce(parts(), never)).toBeUndefined();
+    const look = async (at = watch): Promise<void> => expect((await at.look(never)).failure).toBeUndefined();
+    /** What is free is claimed, and what was claimed is ours. */
+    const poll = async (at = watch): Promise<void> => {
+      await look(at);
+      later += settledAfterMs;
+      await look(at);
+    };
     const tasks = async (): Promise<readonly Task[]> => (await listTasks(store.read, {}, { before: null, limit: 200 })).items.toReversed();
     const standing = async (): Promise<readonly string[]> => (await tasks()).map(({ title, status }) => `${title}: ${status}`).sort();
     const says = (id: string, status: string): Promise<void> =>
@@ -125,14 +145,15 @@ for (const dialect of dialects) {
       await poll();
       await says('1', 'in_progress');
       put('1', 'Paint the gate');
-      expect(await pollOnce({ ...parts(), list: 'http://another/' }, never)).toBeUndefined();
+      await poll(watchMemory({ ...parts(), list: 'http://another/' }));
       await expect.poll(standing).toEqual(['Mend the login: queued', 'Paint the gate: queued']);
+      await work({ kind: 'succeeded' });
+      await work({ kind: 'succeeded' });
       const dead = await until(
         'it to be given up',
         async () => (await listMessages(store.read, { state: 'dead' }, { before: null, limit: 9 }))[0],
       );
       expect(dead.reason?.code).toBe('other-list');
-      expect(server.tasks.get('1')?.status).toBe('pending');
     });
 
     test('is taken in as far as it could be read, and what makes no sense in it is shown once and can be read again', async () => {
@@ -141,12 +162,11 @@ for (const dialect of dialects) {
       put('t3', ' ');
       let pages = 0;
       server.interfere = (request, response) => {
-        if (!/tasks(?:\?|\/list)/.test(request.url ?? '') || ++pages < 2) return false;
+        if (!/tasks(?:\?|\/list)/.test(request.url ?? '') || ++pages < 3) return false;
         response.writeHead(429, { 'content-type': 'application/json' }).end('{}');
         return true;
       };
-      expect(await pollOnce(parts(), never)).toMatchObject({ kind: 'unavailable' });
-      await expect.poll(async () => (await standing()).length, { timeout: 20_000 }).toBe(99);
+      expect((await watch.look(never)).failure).toMatchObject({ kind: 'unavailable' });
       const failed = () => listDeliveries(store.read, { state: 'failed' }, { before: null, limit: 9 });
       const odd = await failed();
       expect(odd.map(({ source, reason }) => [source, reason?.code])).toEqual([['memory', 'not-an-item']]);
@@ -159,14 +179,88 @@ for (const dialect of dialects) {
       expect(await failed()).toHaveLength(1);
     });
 
+    test('is shared with another Nightshift that has a store of its own: each item goes to one of them', async () => {
+      const other = await nightshift('nod_there');
+      for (let i = 0; i < 30; i++) put(`t${i}`, `number ${i}`);
+      for (let round = 0; round < 12; round++) {
+        await Promise.all([look(watch), look(other.watch)]);
+        later += settledAfterMs;
+      }
+      const [here, there] = await Promise.all([idsIn(store), idsIn(other.store)]);
+      if (keepsNames) expect([...here, ...there].sort()).toEqual([...server.tasks.keys()].sort());
+      else expect(new Set([...here, ...there])).toEqual(new Set(server.tasks.keys()));
+      expect([...server.tasks.values()].every(({ status }) => status === 'in_progress')).toBe(true);
+      expect(watch.others()).toMatchObject(keepsNames ? { name: node, nameless: 0 } : { holders: new Map(), keepsTags: 'perhaps' });
+      if (keepsNames) expect(watch.others()?.holders.get('nightshift:nod_there') ?? 0).toBe(there.length);
+    });
+
+    test('gives an item that was claimed by a server which was killed then to its next one, and not at once', async () => {
+      put('a', 'Mend the login');
+      await look();
+      expect(server.tasks.get('a')?.status).toBe('in_progress');
+      // A new process knows of the claim, but not whether it was written in time.
+      const next = watchMemory(parts());
+      await poll(next);
+      expect(await idsIn(store)).toEqual([]);
+      later += 65_000;
+      await poll(next);
+      expect(await idsIn(store)).toEqual(['a']);
+    });
+
+    test('does not give an item to whoever writes on what they read long ago, and who has it says so again', async () => {
+      const other = await nightshift('nod_there');
+      put('a', 'Mend the login');
+      let sleeps = true;
+      server.interfere = ({ method, url }) => {
+        // The machine falls asleep after it has read, and writes when it wakes.
+        if (sleeps && /update|PATCH/.test(`${method}${url}`)) later += 60_000;
+        sleeps &&= !/update|PATCH/.test(`${method}${url}`);
+        return false;
+      };
+      await look(other.watch);
+      server.interfere = undefined;
+      await poll(other.watch);
+      expect(await idsIn(other.store)).toEqual([]);
+      if (!keepsNames) return;
+      // Meanwhile it had been ours for long.
+      server.tasks.set('a', { id: 'a', description: 'Mend the login', status: 'pending', priority: 5, tags: ['ui'] });
+      await poll();
+      await expect.poll(standing).toEqual(['Mend the login: queued']);
+      put('a', 'Mend the login', { status: 'in_progress', tags: ['ui', 'nightshift:nod_there'] });
+      await look();
+      await expect.poll(() => server.tasks.get('a')?.tags).toEqual(['ui', `nightshift:${node}`]);
+      later += 120_000;
+      await poll(other.watch);
+      expect(await idsIn(other.store)).toEqual([]);
+      const lost = (await deliveriesIn(other.store)).map(({ key: name }) => name.slice(9));
+      expect(lost).toEqual([expect.stringMatching(/^a@1!/)]);
+    });
+
+    test('leaves alone what somebody else has, says so, and takes it when a person makes it pending again', async () => {
+      put('a', 'Mend the login', { status: 'in_progress', tags: ['nightshift:nod_gone'] });
+      put('b', 'Paint it', { status: 'in_progress' });
+      await poll();
+      expect(await idsIn(store)).toEqual([]);
+      expect(watch.others()).toMatchObject({ name: node, holders: new Map([['nightshift:nod_gone', 1]]), nameless: 1 });
+      put('a', 'Mend the login', { tags: keepsNames ? ['nightshift:nod_gone'] : [] });
+      await poll();
+      expect(await idsIn(store)).toEqual(['a']);
+      if (keepsNames) expect(server.tasks.get('a')?.tags).toEqual([`nightshift:${node}`]);
+    });
+
     test('that still says pending because it has not heard yet makes no second task', async () => {
       put('a', 'Mend the login');
+      let deaf = false;
       server.interfere = (request, response) => {
-        if (!/update|complete|PATCH/.test(`${request.method}${request.url}`)) return false;
+        if (!deaf || !/update|complete|PATCH/.test(`${request.method}${request.url}`)) return false;
         response.writeHead(502).end('<html>');
         return true;
       };
       await poll();
+      await expect.poll(standing).toEqual(['Mend the login: queued']);
+      deaf = true;
+      // As a list that was put back from a copy.
+      put('a', 'Mend the login');
       await work({ kind: 'succeeded' });
       await poll();
       await poll();
@@ -176,6 +270,20 @@ for (const dialect of dialects) {
     });
   });
 }
+
+test('what was claimed on a list that forgets tags is not lost when its server keeps them from then on', () => {
+  const claim = { mark: 'nightshift:us', writtenAt: 0, ageMs: 10_000, staleAfterMs: 65_000 };
+  const item = { id: 'a', description: 'x', status: 'in_progress', priority: 'low', tags: ['ui'], dueAt: null } as const;
+  const say = (more: object, tags: readonly string[] = ['ui']) =>
+    verdictOn({ ...item, tags }, { ...claim, keepsTags: 'surely', ...more }, settledAfterMs);
+  expect(say({ keepsTags: 'perhaps' })).toBe('ours');
+  expect(say({})).toBe('again');
+  expect(say({ writtenAt: undefined })).toBe('wait');
+  expect(say({ writtenAt: undefined, ageMs: 65_000 })).toBe('again');
+  expect(say({}, ['nightshift:us'])).toBe('ours');
+  expect(say({ writtenAt: 1 }, ['nightshift:us'])).toBe('wait');
+  expect(say({}, ['nightshift:them'])).toBe('theirs');
+});
 
 test.each([
   [30_000, [30_000, 60_000, 120_000, 300_000, 300_000, 30_000, 30_000]],
@@ -187,15 +295,14 @@ test.each([
     const clock = new ManualClock();
     const asked: number[] = [];
     let answers = false;
-    const link: MemoryLink = {
-      use: async () => {
+    const watch: MemoryWatch = {
+      others: () => undefined,
+      look: async () => {
         asked.push(clock.monotonic());
-        return answers
-          ? { ok: true, value: { items: [], odd: [], cut: undefined } as never }
-          : { ok: false, failure: { kind: 'unavailable', message: 'down' } };
+        return { failure: answers ? undefined : { kind: 'unavailable', message: 'down' }, soon: false };
       },
     };
-    const polling = pollMemory({ store: {} as Store, clock, newId: createIds(clock), log: silentLog, link, list: 'x', everyMs });
+    const polling = pollMemory({ clock, log: silentLog, list: 'x', everyMs }, watch);
     for (const waitMs of waits) {
       const before = asked.length;
       await expect.poll(() => clock.pending).toBe(1);

@@ -3,41 +3,36 @@ import type { Task } from '../../domain/task.ts';
 import type { Reporter } from '../../outbox/announce.ts';
 import type { Channel, Sending } from '../../outbox/channel.ts';
 import type { MemoryLink } from './link.ts';
-import type { MemoryFailure, MemoryList } from './list.ts';
-import { memorySource, statusKey } from './poll.ts';
-import type { MemoryAddress } from './source.ts';
+import type { MemoryFailure, Said } from './list.ts';
+import { type MemoryAddress, memorySource, statusKey } from './source.ts';
 
-type Status = Parameters<MemoryList['report']>[1];
-
-interface Report extends MemoryAddress {
-  readonly status: Status;
-  readonly reason?: string;
-}
+/** `seenAt` makes the same words, said again because the list did not keep them, others. */
+type Report = MemoryAddress & Said & { readonly seenAt?: number };
 
 /** Tells the list how it stands with what came from it. A later word replaces an earlier one that has not gone out. */
 export const memoryReporter: Reporter = {
   source: memorySource,
-  // At once, so that somebody else who looks at the list leaves it to us.
-  taken: async (_, task, { address, trigger }) => [message(task, trigger, { ...(address as MemoryAddress), status: 'in_progress' })],
+  // It was put in progress when it was claimed, before it became a task.
+  taken: async () => [],
   async changed(_, task, { address, trigger }) {
     const where = address as MemoryAddress;
     switch (task.status) {
       case 'running':
-        return [message(task, trigger, { ...where, status: 'in_progress' })];
+        return [reportOf(task, trigger, { ...where, status: 'in_progress' })];
       case 'succeeded':
-        return [message(task, trigger, { ...where, status: 'completed' })];
+        return [reportOf(task, trigger, { ...where, status: 'completed' })];
       case 'failed':
       case 'escalated':
       case 'over-budget':
       case 'cancelled':
-        return [message(task, trigger, { ...where, status: 'blocked', reason: task.reason?.message ?? 'It was called off.' })];
+        return [reportOf(task, trigger, { ...where, status: 'blocked', reason: task.reason?.message ?? 'It was called off.' })];
       default:
         return [];
     }
   },
 };
 
-const message = (task: Task, trigger: string, body: Report): OutgoingMessage => ({
+export const reportOf = (task: Task, trigger: string, body: Report): OutgoingMessage => ({
   channel: memorySource,
   recipient: body.item,
   kind: 'status',
@@ -50,11 +45,11 @@ const message = (task: Task, trigger: string, body: Report): OutgoingMessage => 
 export const memoryChannel = (link: MemoryLink, ours: string): Channel => ({
   name: memorySource,
   async send({ body, ref }, signal) {
-    const { list, item, status, reason } = body as Report;
+    const { list, item, seenAt: _, ...said } = body as Report;
     if (list !== ours) {
       return { kind: 'refused', code: 'other-list', message: 'It is for another list than the one that MEMORY_MCP_URL names now.' };
     }
-    const told = await link.use((list) => list.report(item, status, reason, signal), signal);
+    const told = await link.use((list) => list.report(item, said, signal), signal);
     return told.ok || told.failure.kind === 'no-such-item' ? { kind: 'sent', ref } : sendingOf(told.failure);
   },
 });

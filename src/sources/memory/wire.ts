@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../platform/clock.ts';
 import { textWithin } from '../../platform/text-within.ts';
-import type { MemoryAnswer, MemoryFailure, MemoryItem, Pending } from './list.ts';
+import type { Listing, MemoryAnswer, MemoryFailure, MemoryItem, Moment } from './list.ts';
 import { priorityOf } from './list.ts';
 
 export interface Wire {
@@ -97,7 +97,7 @@ const itemSchema = z.object({
         .max(2_000)
         .regex(/^[^\0]*$/),
     )
-    .max(100)
+    .max(200)
     .nullish()
     .transform((tags) => tags ?? []),
   due_date: z.number().nullish(),
@@ -119,6 +119,7 @@ export function itemOf(entry: unknown): { readonly ok: true; readonly item: Memo
   return { ok: true, item: { ...rest, dueAt: due == null ? null : due < 1e11 ? due * 1_000 : due } };
 }
 
+/** Of another status than pending, so nobody misses it that it makes no sense. */
 const isOver = (entry: unknown): boolean =>
   z.object({ status: z.enum(['in_progress', 'blocked', 'completed', 'cancelled']) }).safeParse(entry).success;
 
@@ -140,11 +141,17 @@ export const pageSize = 100;
 const maxPages = 100;
 
 /** Page by page to the end, each item once: while we read, the list moves under us. What was read before a failure counts. */
-export async function allPages(page: (offset: number) => Promise<MemoryAnswer<Page>>): Promise<MemoryAnswer<Pending>> {
+export async function allPages(
+  status: MemoryItem['status'],
+  clock: Clock,
+  page: (offset: number) => Promise<MemoryAnswer<Page>>,
+): Promise<MemoryAnswer<Listing>> {
   const all = new Map<string, MemoryItem>();
+  const askedAt = new Map<string, Moment>();
   const oddities: unknown[] = [];
   let cut: MemoryFailure | undefined;
   for (let at = 0; at < maxPages; at++) {
+    const asked = momentOf(clock);
     const read = await page(at * pageSize);
     if (!read.ok && at === 0) return read;
     if (!read.ok) {
@@ -154,12 +161,18 @@ export async function allPages(page: (offset: number) => Promise<MemoryAnswer<Pa
     const { items, odd, full } = read.value;
     oddities.push(...odd);
     const before = all.size;
-    for (const item of items) if (!all.has(item.id)) all.set(item.id, item);
+    for (const item of items) {
+      if (all.has(item.id)) continue;
+      all.set(item.id, item);
+      askedAt.set(item.id, asked);
+    }
     // A full page of what is known already comes from a server that does not turn pages.
     if (!full || (items.length > 0 && all.size === before)) break;
   }
-  return { ok: true, value: { items: [...all.values()].filter(({ status }) => status === 'pending'), odd: oddities, cut } };
+  return { ok: true, value: { items: [...all.values()].filter((item) => item.status === status), askedAt, odd: oddities, cut } };
 }
+
+export const momentOf = (clock: Clock): Moment => ({ monotonic: clock.monotonic(), wall: clock.now() });
 
 export const nothingOf = (answered: MemoryAnswer<unknown>): MemoryAnswer<void> => (answered.ok ? { ok: true, value: undefined } : answered);
 
