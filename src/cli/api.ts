@@ -52,6 +52,7 @@ export interface Resolved {
     readonly branch: string | null;
     readonly fetchCommand: string | null;
     readonly workspace: string | null;
+    readonly transcript: string;
     readonly outputFile: string;
     readonly sessionId: string | null;
     readonly summary: string | null;

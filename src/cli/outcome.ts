@@ -104,12 +104,14 @@ function deliveryFields({ delivery }: Run): readonly Field[] {
   }
 }
 
-function costOf({ tokens, costUsd, toolCalls }: Run): string | null {
+function costOf({ tokens, costUsd, toolCalls, status }: Run): string | null {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = tokens;
   const read = inputTokens + cacheReadTokens + cacheWriteTokens;
   if (read + outputTokens + toolCalls === 0) return null;
+  // Uses of tools are counted when the run is at its end.
+  const calls = status === 'running' ? ' so far' : `, ${plural(toolCalls, 'tool call')}`;
   const digits = costUsd > 0 && costUsd < 0.1 ? 4 : 2;
-  return `$${costUsd.toFixed(digits)}: ${grouped(read)} tokens read (${grouped(cacheReadTokens)} of them cached), ${grouped(outputTokens)} written, ${plural(toolCalls, 'tool call')}`;
+  return `$${costUsd.toFixed(digits)}: ${grouped(read)} tokens read (${grouped(cacheReadTokens)} of them cached), ${grouped(outputTokens)} written${calls}`;
 }
 
 const grouped = (count: number): string => count.toLocaleString('en-US');

@@ -19,6 +19,8 @@ const shownRuns = 20;
 const shownDependencies = 20;
 const shownEvents = 15;
 const longestLine = 200;
+/** The whole of it stands at the task, and at the run itself. */
+const shownReason = 100;
 
 interface Flags extends ClientFlags {
   readonly diff?: true;
@@ -176,7 +178,7 @@ function section(screen: Screen, name: string, lines: readonly string[], leftOut
 
 function runLine(screen: Screen, run: Run, now: number): string {
   const took = run.durationMs === null ? `${duration(now - Date.parse(run.startedAt))} so far` : duration(run.durationMs);
-  const why = run.reason ? `  ${oneLine(run.reason.message)}` : '';
+  const why = run.reason ? `  ${truncate(oneLine(run.reason.message), shownReason)}` : '';
   return `${run.id}  ${screen.paint(styleOf(run.status), run.status.padEnd(9))}  ${took.padEnd(10)}${why}`.trimEnd();
 }
 

@@ -78,7 +78,7 @@ export function describe({ type, data, runId }: StreamedEvent): Line | undefined
     case 'run.rewritten':
       return { text: `${text('tool')} got another input${data['reason'] === null ? '' : `: ${text('reason')}`}`, style: 'yellow' };
     case 'run.finding':
-      return { text: `found (${text('category')}): ${text('message')}${placeIn(data)}`, style: 'dim' };
+      return findingLine(data);
     case 'task.follow-ups':
       return followUpsLine(data);
     case 'run.finished':
@@ -174,6 +174,15 @@ function hookLine({ id, point, verdict, message }: StreamedEvent['data']): Line 
   const why = message === undefined ? '' : `: ${oneLine(String(message))}`;
   const text = `the ${oneLine(String(point))} hook ${oneLine(String(id))} ${oneLine(String(verdict))}${why}`;
   return { text, style: verdict === 'passed' ? 'dim' : point === 'pre-run' ? 'red' : 'yellow' };
+}
+
+/** What a failing test says makes sense only with its name. */
+function findingLine(data: StreamedEvent['data']): Line {
+  const named = data['category'] === 'test-failure' ? `${oneLine(String(data['code']))}: ` : '';
+  return {
+    text: `found (${oneLine(String(data['category']))}): ${named}${oneLine(String(data['message']))}${placeIn(data)}`,
+    style: 'dim',
+  };
 }
 
 const placeIn = ({ file, line }: StreamedEvent['data']): string =>

@@ -78,9 +78,9 @@ export async function keepOnBranch(
   claim: Claim,
   workspace: Workspace,
   signal: AbortSignal,
-): Promise<ReturnType<typeof leftInMirror> | undefined> {
+): Promise<{ readonly commit: string; readonly delivery: ReturnType<typeof leftInMirror> } | undefined> {
   const committed = await commitWork(parts, claim, workspace, [], signal);
-  return committed.ok ? leftInMirror(workspace, workspace.branch) : undefined;
+  return committed.ok ? { commit: committed.value.commit, delivery: leftInMirror(workspace, workspace.branch) } : undefined;
 }
 
 function commitWork(

@@ -348,8 +348,10 @@ async function keepForPerson(parts: RunnerParts, current: Attempt, { workspace }
   if (!workspace || claim.task.deliverable === 'review') return '';
   const kept = await keepOnBranch(parts, claim, workspace, signal);
   // Also where only the result is looked at, as by one who takes it over.
-  if (kept) current.result = { ...current.result, delivery: kept };
-  return kept ? `What was done is on the branch ${kept.branch}, which was not pushed: ${kept.fetchCommand}` : '';
+  if (!kept) return '';
+  const { commit, delivery } = kept;
+  current.result = { ...current.result, commits: [commit], delivery };
+  return `What was done is on the branch ${delivery.branch}, which was not pushed: ${delivery.fetchCommand}`;
 }
 
 const told = ({ notes, tokens }: Reminder) => ({ notes: notes.map(({ id: note, kind }) => ({ note, kind })), tokens });

@@ -39,7 +39,7 @@ test('what fails five times in the same words is a circle, whatever is said besi
   }));
   expect(stuck).toEqual({
     rule: 'same-error',
-    what: 'the same failed 5 times in the same way, and no file was changed in between: Bash make: failed after 5 s',
+    what: 'the same failed 5 times in the same way, and no file was changed in between: Bash make (failed after 5 s)',
   });
 });
 
@@ -70,7 +70,7 @@ test('a refusal is known whether it is told before the end of a call or after it
   await after.watch.see(denied((await after.use()).call));
   expect(await after.watch.see(denied((await after.use()).call))).toMatchObject({
     rule: 'permission-denied',
-    what: 'what it wants to use was refused again and again. Bash, by the agent engine: Not here.',
+    what: 'what it asks for was refused by the agent engine again and again: Bash make (Not here)',
   });
   const before = watching();
   await before.watch.see(denied('call-1'));

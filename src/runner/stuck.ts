@@ -35,7 +35,9 @@ const shownError = 200;
 
 interface Kept extends ToolFailure {
   readonly call: string;
-  readonly said: string;
+  /** The use and the end of what came of it, for a person. */
+  readonly asked: string;
+  readonly answer: string;
 }
 
 export function createStuckWatch({ directory, files, sameError }: StuckParts): StuckWatch {
@@ -69,9 +71,8 @@ export function createStuckWatch({ directory, files, sameError }: StuckParts): S
       error: howItFailed(seen, findings),
       denial: refused,
       files: (await files()) ?? `after ${worked} that worked`,
-      said: [`${tool} ${shownIn(seen.command ?? JSON.stringify(withoutComment(input)) ?? '', shownUse)}`, lastLine(output)]
-        .filter(Boolean)
-        .join(': '),
+      asked: `${tool} ${shownIn(seen.command ?? JSON.stringify(withoutComment(input)) ?? '', shownUse)}`,
+      answer: shownIn(output.trimEnd().split('\n').at(-1) ?? '', shownError),
     });
   };
 
@@ -108,10 +109,12 @@ export function createStuckWatch({ directory, files, sameError }: StuckParts): S
 
 type Finished = Extract<EngineEvent, { type: 'run.tool-finished' }>['data'];
 
-function inWords({ said, denial, ...last }: Kept, failures: readonly Kept[]): string {
+function inWords({ asked, answer, denial, ...last }: Kept, failures: readonly Kept[]): string {
   const times = failures.filter(({ use, error, files }) => use === last.use && error === last.error && files === last.files).length;
-  if (denial === null) return `the same failed ${times} times in the same way, and no file was changed in between: ${said}`;
-  return `what it wants to use was refused again and again. ${denial.tool}, by ${denial.by}: ${shownIn(denial.reason, shownError)}`;
+  const reason = shownIn(denial?.reason ?? answer, shownError).replace(/\.$/, '');
+  const shown = reason === '' ? asked : `${asked} (${reason})`;
+  if (denial === null) return `the same failed ${times} times in the same way, and no file was changed in between: ${shown}`;
+  return `what it asks for was refused by ${denial.by} again and again: ${shown}`;
 }
 
 /** What a call says of itself is another thing each time. */
@@ -120,8 +123,6 @@ function withoutComment(input: unknown): unknown {
   const { description: _, ...rest } = input as Readonly<Record<string, unknown>>;
   return rest;
 }
-
-const lastLine = (output: string): string => shownIn(output.trimEnd().split('\n').at(-1) ?? '', shownError);
 
 const shownIn = (text: string, limit: number): string => {
   const line = withoutSecrets(text.replaceAll(/\s+/g, ' ').trim());

@@ -384,6 +384,7 @@ export const resolvedSchema = z
           .nullable()
           .openapi({ description: 'How to get the branch; null when nothing was committed that only this server has.' }),
         workspace: z.string().nullable().openapi({ description: 'Its directory, while that is kept; the files are in `tree`.' }),
+        transcript: z.string().openapi({ description: 'Where all that the run said and did is told, as an event stream.' }),
         outputFile: z.string(),
         sessionId: z.string().nullable(),
         summary: z.string().nullable(),

@@ -188,7 +188,7 @@ for (const dialect of dialects)
       expect(run).toMatchObject({
         status: 'escalated',
         reason: { code: 'no-progress', message: expect.stringContaining('2 of 3 tests failed') },
-        commits: [],
+        commits: [expect.stringMatching(/^[0-9a-f]{40}$/)],
         diff: expect.stringContaining('+from the agent'),
         tests: { passed: false, exitCode: 3, counts: { passed: 1, failed: 2, skipped: 0 } },
         delivery: { kind: 'left-in-mirror' },

@@ -258,6 +258,7 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
       branch,
       fetchCommand: delivery?.kind === 'left-in-mirror' ? delivery.fetchCommand : null,
       workspace: workspace?.path ?? null,
+      transcript: `/api/runs/${run.id}/events`,
       outputFile: outputFile(run.id),
       sessionId,
       summary: run.reason?.message ?? run.summary,

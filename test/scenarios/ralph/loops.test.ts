@@ -113,7 +113,7 @@ describe('within one round, an agent that', () => {
   const uses = { first: 1, sameError: 5, sameDenial: 2 };
 
   test.each([
-    ['runs one failing command again and again', 'same-error', uses.first + uses.sameError, 'Bash cat more.txt; node --test red.test.js: '],
+    ['runs one failing command again and again', 'same-error', uses.first + uses.sameError, 'Bash cat more.txt; node --test red.test.js ('],
     [
       'hides the exit code of one failing command',
       'same-error',
@@ -124,7 +124,7 @@ describe('within one round, an agent that', () => {
       'asks for the same forbidden thing again and again',
       'permission-denied',
       uses.first + uses.sameDenial,
-      'The hook guard refused it: Nightshift pushes by itself (1)',
+      'Bash git push origin HEAD:place-1 (The hook guard refused it: Nightshift pushes by itself (1))',
     ],
     [
       'asks for a forbidden thing in other words each time',
@@ -136,7 +136,7 @@ describe('within one round, an agent that', () => {
       'writes where it cannot, again and again',
       'permission-denied',
       uses.first + uses.sameError,
-      'Bash, by the sandbox: touch: cannot touch',
+      'refused by the sandbox again and again: Bash touch /usr/x (touch: cannot touch',
     ],
     ['breaks and mends in a circle', 'same-error', 2 * uses.sameError - 1, 'the same failed 5 times'],
   ] as const)('%s is stopped, and a person is told', { timeout: 60_000 }, async (name, code, count, says) => {

@@ -164,7 +164,7 @@ export function noteOf({ id, at, type, data }: EventView): NoteItem | undefined 
         return note(`Round ${Number(data['number'])}: taken, although not green: ${excused}`, 'bad');
       if (decision === 'finish') return note(`Round ${Number(data['number'])}: the gates are green`, 'good');
       const next = decision === 'continue' ? 'the agent is told and goes on' : `given up (${String(data['rule'])})`;
-      return note(`Round ${Number(data['number'])}: ${red} red; ${next}`, 'bad');
+      return note(`Round ${Number(data['number'])}: ${red === '' ? '' : `${red} red; `}${next}`, 'bad');
     }
     case 'run.denied':
       return note(`${String(data['tool'])} was refused by ${String(data['by'])}`, 'bad', String(data['reason']));
