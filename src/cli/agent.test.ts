@@ -135,7 +135,7 @@ describe('an event of an agent', () => {
         leftOut: { known: 1, perRun: 2, perDay: 0, tooDeep: 1 },
         reviewSkipped: { code: 'unavailable', message: 'Nobody answers.' },
       },
-      'follows: tsk_2 Mend it; 2 more were left out: one run may have no more tasks (findings.perRun); 1 more was left out: the chain of tasks is as long as it may be (findings.depth); not reviewed: Nobody answers.',
+      'follows: tsk_2 Mend it; 1 more was left out: there has been a task for it before; 2 more were left out: one run may have no more tasks (findings.perRun); 1 more was left out: the chain of tasks is as long as it may be (findings.depth); not reviewed: Nobody answers.',
     ],
     [
       'run.hook',
@@ -292,7 +292,7 @@ describe('an agent at work', () => {
   test('is told by logs and by show as well', async () => {
     expect((await desk.call(['logs', id])).err).toMatch(/· Edit src\/rota\.js[\s\S]* {2}cost +\$/);
     const { out } = await desk.call(['show', id]);
-    expect(out).toMatch(/What came of it\n {2}branch +nightshift\//);
+    expect(out).toMatch(/What came of it\n {2}summary +\S[^\n]*\n {2}branch +nightshift\//);
     expect(out).toMatch(/Recently\n[\s\S]*Bash node --test/);
     const { runs } = await desk.json<{ readonly runs: readonly Run[] }>('show', id);
     expect((await desk.call(['show', runs[0]?.id ?? ''])).out).toMatch(/ {2}changed +src\/rota\.js \+2 −1/);

@@ -21,6 +21,8 @@ const shownEvents = 15;
 const longestLine = 200;
 /** The whole of it stands at the task, and at the run itself. */
 const shownReason = 100;
+const shownSummary = 500;
+const shownFindings = 10;
 
 interface Flags extends ClientFlags {
   readonly diff?: true;
@@ -72,10 +74,10 @@ async function withWholeDiff(client: Client, run: Run): Promise<Run> {
 
 async function showTask(session: Session, flags: ClientFlags, client: Client, id: string): Promise<void> {
   const task = await client.get<Task>(`/api/tasks/${id}`);
-  const [runs, dependencies, events] = await Promise.all([
+  const [runs, dependencies, { events, findings }] = await Promise.all([
     Promise.all(task.runs.slice(-shownRuns).map((run) => client.get<Run>(`/api/runs/${run.id}`))),
     Promise.all(task.dependsOn.slice(0, shownDependencies).map((each) => client.get<Task>(`/api/tasks/${each}`))),
-    lastEvents(client, id),
+    eventsOf(client, id),
   ]);
   const { screen } = session;
   if (flags.json) return screen.json({ task, runs, dependencies, events });
@@ -96,13 +98,21 @@ async function showTask(session: Session, flags: ClientFlags, client: Client, id
     task.runs.length - runs.length,
   );
   const last = runs.at(-1);
-  const came = last ? outcomeFields(last, screen.paint).filter(([, value]) => value) : [];
+  const summary: Field = ['summary', last?.summary ? truncate(oneLine(last.summary), shownSummary) : null];
+  const came = last ? [summary, ...outcomeFields(last, screen.paint)].filter(([, value]) => value) : [];
   section(
     screen,
     'What came of it',
     came.map(([name, value]) => `${screen.paint('dim', name.padEnd(9))} ${value}`),
   );
   if (last?.review) section(screen, 'Review', reviewLines(last.review, screen.paint));
+  const found = findings.filter(({ runId }) => runId === last?.id).sort((a, b) => Number(b.data['worth']) - Number(a.data['worth']));
+  section(
+    screen,
+    'What its tools showed',
+    found.slice(0, shownFindings).map((event) => truncate(describe(event)?.text ?? '', longestLine)),
+    found.length - Math.min(found.length, shownFindings),
+  );
   section(screen, 'It is for you to say', choicesFor(task));
   section(screen, 'Recently', eventLines(screen, events).slice(-shownEvents));
 }
@@ -190,13 +200,15 @@ function eventLines(screen: Screen, events: readonly StreamedEvent[]): readonly 
   });
 }
 
-/** Output is what `logs` is for. */
-async function lastEvents(client: Client, id: string): Promise<readonly StreamedEvent[]> {
+/** The last events, and all that its tools showed. Output is what `logs` is for. */
+async function eventsOf(client: Client, id: string): Promise<{ readonly [name in 'events' | 'findings']: readonly StreamedEvent[] }> {
   const events: StreamedEvent[] = [];
+  const findings: StreamedEvent[] = [];
   for await (const event of history(client, `/api/events?task=${id}`)) {
     if (event.type === 'run.output') continue;
+    if (event.type === 'run.finding') findings.push(event);
     events.push(event);
     if (events.length > 4 * shownEvents) events.splice(0, 2 * shownEvents);
   }
-  return events;
+  return { events, findings };
 }

@@ -205,6 +205,7 @@ function followUpsLine({ tasks, leftOut, reviewSkipped }: StreamedEvent['data'])
 }
 
 const whyLeftOut = {
+  known: 'there has been a task for it before',
   perRun: 'one run may have no more tasks (findings.perRun)',
   perDay: 'there were enough of them today (findings.perDay)',
   tooDeep: 'the chain of tasks is as long as it may be (findings.depth)',

@@ -67,6 +67,7 @@ describe('within one round, an agent that', () => {
   let root: string;
   let server: ServerProcess;
   let api: Api;
+  const tasks = new Map<string, Promise<ApiTask>>();
 
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'nightshift-loops-'));
@@ -88,8 +89,13 @@ describe('within one round, an agent that', () => {
       LLM_PROVIDER: 'rehearsal',
       NIGHTSHIFT_REHEARSAL: join(root, 'script.json'),
       NIGHTSHIFT_DRAIN_SECONDS: '0',
+      MAX_CONCURRENT_RUNS: '3',
     });
     api = new Api(await server.address, testToken);
+    for (const name of Object.keys(ways) as (keyof typeof ways)[]) {
+      const where = name.startsWith('has no repository') ? undefined : repository;
+      tasks.set(name, api.submit({ title: `«${name}»`, body: undefined, repository: where, maxAttempts: 1, budgetUsd: 2 }));
+    }
   });
 
   afterAll(async () => {
@@ -99,15 +105,22 @@ describe('within one round, an agent that', () => {
     expect(code, server.output()).toBe(0);
   });
 
-  async function worked(name: keyof typeof ways, more: object = {}) {
-    const wish = { title: `«${name}»`, body: undefined, repository: join(root, 'repository'), maxAttempts: 1, budgetUsd: 2, ...more };
-    const { id } = await api.submit(wish);
-    const task: ApiTask = await api.becomes(id, 'succeeded', 'failed', 'escalated', 'over-budget');
+  async function worked(name: keyof typeof ways) {
+    const { id } = (await tasks.get(name)) as ApiTask;
+    const task = await ended(id);
     const run: ApiRun = await api.run(task.runs[0]?.id ?? '');
     const stream = await EventStream.open(api, `/api/events?task=${id}&follow=false`);
     await stream.over;
     const events: readonly ApiEvent[] = stream.events;
     return { task, run, used: events.filter(({ type }) => type === 'run.tool-finished').length };
+  }
+
+  async function ended(id: string): Promise<ApiTask> {
+    for (;;) {
+      const task = await api.task(id);
+      if (['succeeded', 'failed', 'escalated', 'over-budget'].includes(task.status)) return task;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   const uses = { first: 1, sameError: 5, sameDenial: 2 };
@@ -139,7 +152,7 @@ describe('within one round, an agent that', () => {
       'refused by the sandbox again and again: Bash touch /usr/x (touch: cannot touch',
     ],
     ['breaks and mends in a circle', 'same-error', 2 * uses.sameError - 1, 'the same failed 5 times'],
-  ] as const)('%s is stopped, and a person is told', { timeout: 60_000 }, async (name, code, count, says) => {
+  ] as const)('%s is stopped, and a person is told', { timeout: 180_000 }, async (name, code, count, says) => {
     const { task, run, used } = await worked(name);
     expect(task).toMatchObject({ status: 'escalated', reason: { code } });
     expect(task.reason?.message).toContain('It was given up in round 1: ');
@@ -153,14 +166,14 @@ describe('within one round, an agent that', () => {
     ['asks for a forbidden thing twice, in other words, and does without', 3],
     ['runs a failing command six times, and works in between', 12],
     ['looks at one failure in six ways', 7],
-  ] as const)('%s comes to its own end', { timeout: 60_000 }, async (name, count) => {
+  ] as const)('%s comes to its own end', { timeout: 180_000 }, async (name, count) => {
     const { task, run, used } = await worked(name);
     expect(task).toMatchObject({ status: 'succeeded' });
     expect({ used, rounds: run.rounds.map(({ decision }) => decision) }).toMatchObject({ used: count });
   });
 
-  test('has no repository, and runs one failing command again and again, is stopped too', { timeout: 60_000 }, async () => {
-    const { task, used } = await worked('has no repository, and runs one failing command again and again', { repository: undefined });
+  test('has no repository, and runs one failing command again and again, is stopped too', { timeout: 180_000 }, async () => {
+    const { task, used } = await worked('has no repository, and runs one failing command again and again');
     expect(task).toMatchObject({ status: 'escalated', reason: { code: 'same-error' } });
     expect(used).toBe(uses.first + uses.sameError);
   });
