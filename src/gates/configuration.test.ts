@@ -3,6 +3,7 @@ import type { ChangedLine } from '../workspace/diff.ts';
 import { mayRunOtherTests, weakerConfiguration } from './configuration.ts';
 import type { Change } from './gate.ts';
 import { goesBy } from './goes-by.ts';
+import { hiddenWork } from './hidden-work.ts';
 
 type Files = Readonly<Record<string, string>>;
 
@@ -25,6 +26,8 @@ function changeOf(path: string, before: string | undefined, now: string | undefi
     ],
     lines: [...linesOf('removed', before), ...linesOf('added', now)].filter(({ text }) => text !== '' && !kept.has(text)),
     linesTruncated: false,
+    ignored: [],
+    touchedPrograms: [],
     eachAdded: async () => ({ ok: true }),
     before: async (asked) => (asked === path ? before : others[asked]),
     now: async (asked) => (asked === path ? now : others[asked]),
@@ -32,7 +35,10 @@ function changeOf(path: string, before: string | undefined, now: string | undefi
 }
 
 const told = async (path: string, before: string | undefined, now: string | undefined, others?: Files): Promise<readonly string[]> =>
-  (await weakerConfiguration(changeOf(path, before, now, others))).map(({ text }) => text);
+  [
+    ...(await weakerConfiguration(changeOf(path, before, now, others))),
+    ...(await hiddenWork(changeOf(path, before, now, others))).grave,
+  ].map(({ text }) => text);
 const scripts = (of: Readonly<Record<string, string>>): string => JSON.stringify({ scripts: of });
 
 describe('weaker is', () => {

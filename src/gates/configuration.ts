@@ -5,7 +5,7 @@ import type { Change } from './gate.ts';
 import type { GoesBy } from './goes-by.ts';
 import { targetsIn } from './makefile.ts';
 import { gatesFile } from './settings.ts';
-import { isTest, source } from './test-files.ts';
+import { isTest } from './test-files.ts';
 
 /** Files that say what the gates are, or what of the files they look at. */
 export const configuration =
@@ -56,7 +56,7 @@ export async function weakerConfiguration(change: Change): Promise<readonly Find
     ...silencedRules(edit),
   ]);
   const held = change.lines.filter(({ path }) => !fresh.has(path));
-  return [...grave, ...(await anotherMakefile(change)), ...loosened(held), ...lessCi(touched, change.lines), ...hidden(change.lines)];
+  return [...grave, ...(await anotherMakefile(change)), ...loosened(held), ...lessCi(touched, change.lines)];
 }
 
 /**
@@ -176,7 +176,7 @@ const chooses =
   'include|includes|testMatch|testRegex|testpaths|testDir|roots|python_files|python_classes|python_functions|specPattern|select|extend[-_]select|enable|enable_error_code|addopts';
 const listKey = new RegExp(`(?:^|[\\s,{(\\["'.])(?:(${leaves})|(${chooses}))(?:["'\\]]{0,2}\\s{0,20}[:=]|(?=\\())`, 'gm');
 /** What nobody wants to be looked at. */
-const made =
+export const made =
   /node_modules|\b(?:dist|build|coverage|vendor|target|generated|migrations)\b|\.git\b|venv|\.next|\.d\.ts|\.egg|__pycache__|(?:^|\/)\.\w{1,20}cache\b/;
 const choosing = /^(?:-k|-m|--ignore|--deselect|--collect-only|--co\b|-p\b|--maxfail|-x$|--exitfirst)/;
 
@@ -337,27 +337,4 @@ function lessCi(files: readonly ChangedFile[], lines: readonly ChangedLine[]): r
       kind === 'removed' && !added.some((each) => keeps(command, each)) && gone.every((each) => each.path !== path),
   );
   return [...gone, ...lost.map(({ path, line, command }) => ({ path, line, text: `no longer runs ${command.slice(0, 80)}` }))];
-}
-
-const shownToNobody = /\s(?:-diff|binary|-text|linguist-(?:generated|vendored)(?:=true)?|export-ignore)(?:\s|$)/;
-
-const leftByTests = /\/(?:te?mp|out|output|screenshots|videos|results|reports|downloads|artifacts|logs)\/?$/;
-
-/** Work that git does not take or that nobody is shown: tests use it all the same. */
-function hidden(lines: readonly ChangedLine[]): readonly Finding[] {
-  return lines.flatMap(({ path, kind, line, text }) => {
-    const [, file] = /(?:^|\/)\.(?:git|eslint|stylelint)(ignore|attributes)$/.exec(path) ?? [];
-    const pattern = text.trim().split(/\s+/)[0] ?? '';
-    if (kind !== 'added' || file === undefined || pattern === '' || /^[#!]/.test(pattern)) return [];
-    if (made.test(pattern) || leftByTests.test(pattern)) return [];
-    if (file === 'attributes' && !shownToNobody.test(text)) return [];
-    return isWork(pattern) ? [{ path, line, text: `hides ${pattern.slice(0, 80)}` }] : [];
-  });
-}
-
-/** A pattern that tests, sources or what configures gates are meant by. */
-function isWork(pattern: string): boolean {
-  const name = pattern.replace(/^\/?(?:\*\*\/)?/, '');
-  const sample = name.replaceAll('*', 'x').replace(/\/$/, '/x.ts');
-  return /^x?$/.test(sample) || isTest(sample) || configuration.test(sample) || /(?:^|[/._-])conftest\b/.test(sample) || source.test(name);
 }

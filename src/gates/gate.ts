@@ -1,6 +1,7 @@
 import type { GateKind, GateVerdict } from '../domain/gate.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { ChangedFile, ChangedLine } from '../workspace/diff.ts';
+import type { Ignored } from '../workspace/snapshot.ts';
 
 /**
  * A check that must pass before a run counts as done. It judges the files as they are, not what anybody says about them.
@@ -39,6 +40,10 @@ export interface Change {
   /** What was added and removed, up to a limit: for whoever has to hold the one against the other. */
   readonly lines: readonly ChangedLine[];
   readonly linesTruncated: boolean;
+  /** What git does not take, and is on disk all the same. */
+  readonly ignored: readonly Ignored[];
+  /** Programs of installed packages that are not as they were installed. */
+  readonly touchedPrograms: readonly string[];
   /** Every added line without a limit, in order; a very long one comes in pieces that overlap, under the same number. */
   eachAdded(look: (line: ChangedLine) => void): Promise<Read>;
   /** A file as it was before, or as it is now. */

@@ -32,6 +32,7 @@ export async function goesBy(argv: readonly string[], read: Read): Promise<GoesB
   const [names, patterns, known] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const scripts = parseManifest(await read('package.json'))?.scripts ?? {};
   const makefile = await firstOf(read, ['GNUmakefile', 'Makefile', 'makefile']);
+  const targets = targetsIn(makefile?.text ?? '');
   const waiting: Text[] = [{ text: argv.join(' '), directory: '', form: 'commands' }];
   let files = 0;
 
@@ -52,7 +53,6 @@ export async function goesBy(argv: readonly string[], read: Read): Promise<GoesB
     if (!makefile || !/\bmake\b|\$\(MAKE\)/.test(text)) return;
     names.add(makefile.path);
     called('make', '', () => [settingsOf(makefile.text)]);
-    const targets = targetsIn(makefile.text);
     for (const name of words) {
       const target = targets.get(name);
       if (target) called('target', name, () => [...target.recipe, `make ${target.needs.filter((each) => targets.has(each)).join(' ')}`]);

@@ -69,4 +69,6 @@ async function ask(
   return { ok: true, value: { ...checked.evidence, gate: gate.id, kind: gate.kind, durationMs, cached: false } };
 }
 
-const holdsFor = ({ command, passed, excuse }: GateVerdict): boolean => command === null || (passed && excuse === null);
+/** What weakens a gate may lie where no tree shows it. */
+const holdsFor = ({ kind, command, passed, excuse }: GateVerdict): boolean =>
+  kind !== 'weakening' && (command === null || (passed && excuse === null));

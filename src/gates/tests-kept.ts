@@ -176,7 +176,7 @@ function leftEarly(change: Change): readonly Finding[] {
 }
 
 const asserts =
-  /\b(?:expect|assert|XCTAssert|EXPECT_|ASSERT_)\w*(?:\s*[.(!]|\s+\S)|\b(?:should|must|verify|check|ensure|equals?|deepEqual|strictEqual|notEqual|throws|rejects|raises|ok|fail|panic)\w*(?:\s*[(!]|\s+\d)|\b(?:require|t|tb|b|c)\.(?:Error|Fatal|Fail|No|Equal|True|False|Nil|Not|Len|Contains|is|same|like|not|pass|true|false|deep|match)\w*\s*\(|\.(?:should|to|must)\b/g;
+  /\b(?:expect|assert|XCTAssert|EXPECT_|ASSERT_)\w*(?:\s*[.(!]|\s+\S)|(?<![.\w])(?:should|must|verify|check|ensure|equals?|deepEqual|strictEqual|notEqual|throws|rejects|raises|ok|fail|panic)\w*(?:\s*[(!]|\s+\d)|\b(?:require|t|tb|b|c)\.(?:Error|Fatal|Fail|No|Equal|True|False|Nil|Not|Len|Contains|is|same|like|not|throws|rejects|pass|true|false|deep|match)\w*\s*\(|\.(?:should|to|must)\b/g;
 const quoted = /"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}'|`(?:[^`\\]|\\.){0,300}`/g;
 /** Says nothing of anything. */
 const trivial =

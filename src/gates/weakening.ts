@@ -4,6 +4,7 @@ import { configuration, isGoneBy, isSteering, weakerConfiguration } from './conf
 import { detectGates } from './detect.ts';
 import { type Change, evidence, type Gate } from './gate.ts';
 import { goesBy } from './goes-by.ts';
+import { hiddenWork } from './hidden-work.ts';
 import { gatesFile, parseGateSettings, weakerSettings } from './settings.ts';
 import { isTest, source } from './test-files.ts';
 import { testsKept } from './tests-kept.ts';
@@ -25,14 +26,22 @@ export const weakeningGate = (allowed: boolean, commands: readonly JudgingComman
   async check({ change }) {
     if (!change) return evidence({ passed: true, summary: 'There is nothing that could be weakened.' });
     const tests = await testsKept(change);
+    const hidden = await hiddenWork(change);
     const grave = [
       ...tests.grave,
       ...unread(change),
       ...loweredThresholds(change.lines),
       ...(await weakerConfiguration(change)),
+      ...hidden.grave,
       ...(await weakerFile(change)),
     ];
-    const told = [...tests.told, ...(await touchedChecks(change, commands)), ...suppressions(change.lines)];
+    const told = [
+      ...tests.told,
+      ...hidden.told,
+      ...otherPrograms(change),
+      ...(await touchedChecks(change, commands)),
+      ...suppressions(change.lines),
+    ];
     const findings = [...grave.slice(0, 20), ...told.slice(0, 20)];
     if (grave.length === 0) {
       return evidence({
@@ -138,5 +147,9 @@ async function touchedChecks({ files, before }: Change, commands: readonly Judgi
     return ids.length === 0 ? [] : [{ path, line: null, text: `is what ${listed(ids)} goes by and is ${changed}` }];
   });
 }
+
+/** Gates are run with them, and no diff shows what was done to them. */
+const otherPrograms = ({ touchedPrograms }: Change): readonly Finding[] =>
+  touchedPrograms.map((path) => ({ path, line: null, text: 'is not as a package manager has installed it' }));
 
 const listed = (ids: readonly string[]): string => `the gate ${ids.join(', the gate ')}`;

@@ -17,6 +17,7 @@ import type { Workspace, Workspaces } from '../workspace/workspaces.ts';
 import { type Checking, runCheck } from './check.ts';
 import { type ContractParts, contractGate, type Proof, shownPatch } from './contract.ts';
 import { failureOutcome } from './failure-outcome.ts';
+import { touchedPrograms } from './installed.ts';
 import { type KeptVerdictsParts, keptVerdicts } from './kept-verdicts.ts';
 import type { Place } from './place.ts';
 import { reportsIn } from './reports.ts';
@@ -130,7 +131,10 @@ async function judgeWorkspace(
   }
   const files = await openTree(git, workspace.gitDir, tree, signal);
   if (!files.ok) return unfit(files.failure);
-  const change = await changeBetween(git, workspace.gitDir, base, { tree, files: files.value }, signal);
+  const ignored = await workspaces.ignored(workspace, signal);
+  if (!ignored.ok) return unfit(ignored.failure);
+  const beside = { ignored: ignored.value, touchedPrograms: await touchedPrograms(workspace.tree) };
+  const change = await changeBetween(git, workspace.gitDir, base, { tree, files: files.value }, beside, signal);
   if (!change.ok) return unfit(change.failure);
 
   const reports = reportsIn(workspace.tree, coverageReports, join(workspace.path, 'reports'));
@@ -215,6 +219,7 @@ async function changeBetween(
   gitDir: string,
   base: Base,
   now: Base,
+  beside: Pick<Change, 'ignored' | 'touchedPrograms'>,
   signal: AbortSignal,
 ): Promise<{ readonly ok: true; readonly value: Change } | { readonly ok: false; readonly failure: Failure }> {
   const range = { gitDir, from: base.tree, to: now.tree };
@@ -228,6 +233,7 @@ async function changeBetween(
       files: files.value,
       lines: found.value.lines,
       linesTruncated: found.value.truncated,
+      ...beside,
       async eachAdded(look) {
         const read = await eachAddedLine(git, range, look, signal);
         return read.ok ? { ok: true } : unfit(read.failure);

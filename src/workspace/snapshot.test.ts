@@ -36,6 +36,27 @@ describe('files that are too big to be anybody’s work', () => {
     expect(await taken()).toEqual({ files: 'a.txt\nb.txt\nlong.bin', tooBig: ['hole.bin'] });
   });
 
+  test('are not what is ignored, of which each is told with the rule that does it', async () => {
+    write(workspace.tree, {
+      '.gitignore': 'out/\n',
+      'out/a/b.js': '',
+      'lib/.gitignore': '*\n',
+      'lib/c.js': '',
+      'lib/ü/d.js': '',
+      'lib/:(x)e.js': '',
+    });
+    expect((await taken()).files).toBe('.gitignore\na.txt\nlong.bin');
+    const ignored = value(await world.workspaces.ignored(workspace, world.stop.signal));
+    expect(ignored.map(({ path, by, pattern }) => `${path} ${by} ${pattern}`)).toEqual([
+      'lib/ lib/.gitignore *',
+      'lib/.gitignore lib/.gitignore *',
+      'lib/:(x)e.js lib/.gitignore *',
+      'lib/c.js lib/.gitignore *',
+      'lib/ü/ lib/.gitignore *',
+      'out/ .gitignore out/',
+    ]);
+  });
+
   test('are told in the place of one that git knows', async () => {
     hole(join(workspace.tree, 'a.txt'), 2 ** 40);
     expect(await taken()).toEqual({ files: 'long.bin', tooBig: ['a.txt'] });

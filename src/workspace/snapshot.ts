@@ -2,7 +2,7 @@ import { chmod, lstat, rm, unlink } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
 import { addLiveFiles } from './live-files.ts';
-import { bytes, listOf, look, onDisk } from './paths.ts';
+import { bytes, listOf, look, onDisk, readable } from './paths.ts';
 import type { Workspace } from './workspace.ts';
 
 export interface Snapshot {
@@ -76,6 +76,42 @@ export const listChanged = (git: Git, workspace: Workspace, signal: AbortSignal)
 /** What is ignored, as git lists it: a directory that is ignored as a whole is one entry, with a slash at its end. */
 export const listIgnored = (git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> =>
   list(git, workspace, ['ls-files', '-z', '--others', '--ignored', '--exclude-standard', artifacts, '--directory'], signal);
+
+/** Something that is ignored, a directory with a slash at its end, by a line of a file. */
+export interface Ignored {
+  readonly path: string;
+  readonly by: string;
+  readonly pattern: string;
+}
+
+const mostExplained = 10_000;
+
+/** What is ignored, and why. A directory that is as a whole is not looked into, but for what lies in it at once. */
+export async function explainIgnored(git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly Ignored[]>> {
+  const listed = await listIgnored(git, workspace, signal);
+  if (!listed.ok || listed.value.length === 0) return listed.ok ? done([]) : listed;
+  // This command knows no literal names; of those that begin with a dot it expects nothing else.
+  const input = bytes(listed.value.slice(0, mostExplained).map((path) => `./${path}\0`));
+  const told = await gitOn(
+    git,
+    workspace,
+    signal,
+  )({
+    args: ['check-ignore', '--verbose', '-z', '--stdin', '--no-index'],
+    input,
+    env: { GIT_LITERAL_PATHSPECS: '0' },
+    answers: [0, 1],
+    encoding: 'latin1',
+  });
+  if (!told.ok) return told;
+  const fields = told.value.stdout.split('\0').map(readable);
+  return done(
+    Array.from({ length: Math.floor(fields.length / 4) }, (_, at) => {
+      const [by = '', , pattern = '', path = ''] = fields.slice(4 * at, 4 * at + 4);
+      return { path: path.slice('./'.length), by, pattern };
+    }),
+  );
+}
 
 /** What the index holds, in the order of names. */
 export const listIndex = (git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> =>

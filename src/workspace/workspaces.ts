@@ -35,7 +35,7 @@ import { branchFor } from './ref-name.ts';
 import { removeTree } from './removal.ts';
 import type { Repository } from './repository.ts';
 import { nothingSetAside, setAside, whatIsSetAside } from './set-aside.ts';
-import { restoreFiles, swapFiles, takeSnapshot } from './snapshot.ts';
+import { explainIgnored, type Ignored, restoreFiles, swapFiles, takeSnapshot } from './snapshot.ts';
 import type { Workspace } from './workspace.ts';
 
 export type { Workspace };
@@ -98,6 +98,8 @@ export interface Workspaces {
   changes(workspace: Workspace, patchFile: string, signal: AbortSignal): Promise<Result<Changes>>;
   /** All the files as they are now, as a tree in the mirror; but for those that are too big to be anybody's work. `live`: somebody is at work. */
   snapshot(workspace: Workspace, signal: AbortSignal, live?: boolean): Promise<Result<Taken>>;
+  /** What lies there and is in no snapshot, and by which rule. */
+  ignored(workspace: Workspace, signal: AbortSignal): Promise<Result<readonly Ignored[]>>;
   /** Puts the files of a snapshot or of the base in the place of those that git knows. Only for the time of `preserve`. */
   swap(workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>>;
   /**
@@ -307,6 +309,8 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
       return taken.ok ? done({ tree: taken.value.tree, tooBig: taken.value.tooBig.map(readable) }) : taken;
     });
 
+  const ignored: Workspaces['ignored'] = (workspace, signal) => inTurn(workspace.id, () => explainIgnored(git, workspace, signal));
+
   const swap: Workspaces['swap'] = (workspace, tree, signal) => inTurn(workspace.id, () => swapFiles(git, workspace, tree, signal));
 
   const preserve: Workspaces['preserve'] = async (workspace, tree, work, signal) => {
@@ -449,6 +453,7 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     checkpoints,
     changes,
     snapshot,
+    ignored,
     swap,
     preserve,
     commit,

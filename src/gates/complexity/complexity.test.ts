@@ -83,6 +83,8 @@ async function verdictOn(
       })),
       lines,
       linesTruncated: false,
+      ignored: [],
+      touchedPrograms: [],
       async eachAdded(look) {
         lines.forEach(look);
         return { ok: true };
