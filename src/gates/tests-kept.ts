@@ -206,8 +206,8 @@ async function emptiedTests(change: Change): Promise<KeptTests> {
     const lost = was.assertions - is.assertions - moved.reduce((sum, { text }) => sum + assertionsIn(text), 0);
     if (lost <= 0) continue;
     if (is.assertions === 0 && lost === was.assertions)
-      grave.push({ path, line: null, text: `checks nothing any more (it had ${was.assertions} assertions)` });
-    else told.push({ path, line: null, text: `checks less: it had ${was.assertions} assertions, and has ${is.assertions}` });
+      grave.push({ path, line: null, text: `checks nothing any more (assertions before: ${was.assertions})` });
+    else told.push({ path, line: null, text: `checks less (assertions before: ${was.assertions}, now: ${is.assertions})` });
   }
   return { grave, told };
 }
