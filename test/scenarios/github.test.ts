@@ -59,7 +59,13 @@ const script = {
   ],
 };
 
-type Moment = 'as the branch arrives' | 'as the pull request is made' | 'as the answer is written';
+type Moment =
+  | 'as the branch arrives'
+  | 'as the pull request is made'
+  | 'as the answer is written'
+  | 'as the reaction is given'
+  | 'as the commit status is set'
+  | 'as the review is left';
 
 /** GitHub's API and its repositories under one address, as a GitHub server of one's own has them. */
 async function front(parts: {
@@ -186,9 +192,15 @@ for (const dialect of dialects)
             ? undefined
             : path.endsWith('/pulls')
               ? 'as the pull request is made'
-              : (body as { body?: string }).body?.startsWith('<!-- nightshift:answer/')
-                ? 'as the answer is written'
-                : undefined;
+              : path.endsWith('/reactions')
+                ? 'as the reaction is given'
+                : path.endsWith('/reviews')
+                  ? 'as the review is left'
+                  : path.includes('/statuses/') && (body as { state?: string }).state === 'success'
+                    ? 'as the commit status is set'
+                    : (body as { body?: string }).body?.startsWith('<!-- nightshift:answer/')
+                      ? 'as the answer is written'
+                      : undefined;
         return moment && kill(moment) ? { kind: 'cut', done: true } : undefined;
       };
       // The branch arrives, but nobody is there any more to hear so.
@@ -217,10 +229,15 @@ for (const dialect of dialects)
     test('becomes a pull request with an answer, and goes on in it; once, though the server is killed on the way', {
       timeout: 240_000,
     }, async () => {
-      killAt = ['as the branch arrives', 'as the pull request is made', 'as the answer is written'];
+      killAt = ['as the reaction is given', 'as the branch arrives', 'as the pull request is made', 'as the answer is written'];
       const task = await endOf('issue_comment', commentPayload('@nightshift please oil the gate', { id: 1 }));
       expect([task.status, task.reason]).toEqual(['succeeded', null]);
-      expect(killed).toEqual(['as the branch arrives', 'as the pull request is made', 'as the answer is written']);
+      expect(killed).toEqual([
+        'as the reaction is given',
+        'as the branch arrives',
+        'as the pull request is made',
+        'as the answer is written',
+      ]);
 
       const [pull, ...otherPulls] = github.pulls;
       expect(otherPulls).toEqual([]);
@@ -291,6 +308,7 @@ for (const dialect of dialects)
         { filename: 'gate.md', status: 'modified', additions: 1, deletions: 1, patch: '@@ -1,2 +1,2 @@\n hinge\n-rust\n+oil' },
       ]);
       const before = said('answer').length;
+      killAt = ['as the review is left', 'as the commit status is set'];
       const asked = {
         action: 'review_requested',
         pull_request: pull,
@@ -299,6 +317,9 @@ for (const dialect of dialects)
       };
       const task = await endOf('pull_request', asked);
       expect([task.status, task.reason, task.deliverable]).toEqual(['succeeded', null, 'review']);
+      expect(killAt).toEqual([]);
+      // Of one commit and one context GitHub shows the last; to say the same again changes nothing.
+      expect(github.statuses.filter(({ sha }) => sha === at).at(-1)?.state).toBe('success');
       const [review, ...others] = github.reviews;
       expect(others).toEqual([]);
       expect(review).toMatchObject({

@@ -122,7 +122,10 @@ export class GitHubServer {
       return [200, comment];
     }
     if (rest.endsWith('/reactions') && method === 'POST') {
-      this.reactions.push({ to: rest.replace(/\/reactions$/, ''), content: given['content'] ?? '' });
+      const reaction = { to: rest.replace(/\/reactions$/, ''), content: given['content'] ?? '' };
+      // One of each kind from each of us: given again, it is the one that is there.
+      if (this.reactions.some(({ to, content }) => to === reaction.to && content === reaction.content)) return [200, { id: 1 }];
+      this.reactions.push(reaction);
       return [201, { id: this.next++ }];
     }
     const sha = /^statuses\/(\w+)$/.exec(rest)?.[1];

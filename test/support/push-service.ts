@@ -10,6 +10,8 @@ export interface PushService {
   subscribe(): Subscribed;
   /** With what status the next ones are answered; the last one stays. */
   answers(...statuses: number[]): void;
+  /** Called when something has come, before it is answered. */
+  taken: (() => void) | undefined;
   /** Requests at all, whatever came of them. */
   readonly asked: readonly { readonly path: string; readonly status: number; readonly contact: unknown }[];
   close(): Promise<void>;
@@ -33,14 +35,16 @@ export async function startPushService(): Promise<PushService> {
       const status = statuses.length > 1 ? (statuses.shift() as number) : (statuses[0] as number);
       asked.push({ path, status, contact });
       if (status === 201) receivers.get(path)?.(body);
+      service.taken?.();
       response.writeHead(status).end();
     })().catch((error: unknown) => response.writeHead(400).end(String(error)));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
+  const service: PushService = {
     origin,
+    taken: undefined,
     asked,
     answers: (...next) => {
       statuses = next;
@@ -60,6 +64,7 @@ export async function startPushService(): Promise<PushService> {
       server.closeAllConnections();
     },
   };
+  return service;
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {
