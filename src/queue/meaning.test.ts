@@ -9,6 +9,8 @@ describe('the meaning of a wish', () => {
     ['mend  the LOGIN!', `${repository}.git`],
     ['Mend the login.', 'https://ada@Git.Example/team/app/'],
     ['"Mend the login"', 'git@git.example:team/app.git'],
+    ['**Mend** the `login`…', repository],
+    ['Mend – the (login)', repository],
     ['Mend: the login', 'ssh://git@git.example:22/team/app'],
   ])('is the same for %s on %s', (title, place) => {
     expect(meaningOf({ title, repository: place })).toBe(meaningOf({ title: 'Mend the login', repository }));
@@ -27,6 +29,17 @@ describe('the meaning of a wish', () => {
   test.each([
     ['दिन', 'दान'],
     ['Port it to C++', 'Port it to C#'],
+    ['Rename a-b to a_b', 'Rename a_b to a-b'],
+    ['Set the limit to -1', 'Set the limit to 1'],
+    ['Set it to 5.0', 'Set it to 50'],
+    ['Fail when x < 3', 'Fail when x > 3'],
+    ['Mend x != y', 'Mend x == y'],
+    ['Read .env', 'Read env'],
+    ['Ignore *.ts', 'Ignore .ts'],
+    ['Look for 🐛', 'Look for 🚀'],
+    ['Delete /srv/a/b', 'Delete /srv/a b'],
+    ['Call f(a, b)', 'Call f(a) b'],
+    ["Say it's", 'Say its'],
   ])('is not the same for %s and %s', (one, other) => {
     expect(meaningOf({ title: one, repository })).not.toBe(meaningOf({ title: other, repository }));
   });
@@ -34,6 +47,13 @@ describe('the meaning of a wish', () => {
   test('is the same however an accent is encoded', () => {
     const of = (form: 'NFC' | 'NFD'): string => meaningOf({ title: 'Öffne das Café'.normalize(form), repository });
     expect(of('NFC')).toBe(of('NFD'));
+  });
+
+  test('is found at once, however hostile the text is', () => {
+    for (const piece of [')', '(', '*', '.', '-', '`*(', 'a) ']) {
+      const details = `${piece.repeat(300_000)}x`;
+      expect(meaningOf({ title: 'Mend it', repository, details })).not.toBe(meaningOf({ title: 'Mend it', repository }));
+    }
   });
 
   test('counts what else was said, and all of a long title', () => {

@@ -8,7 +8,7 @@ interface Meant {
 }
 
 /**
- * The same for the same work on the same repository, however it is spelt: capitals, punctuation and spaces do not matter, nor
+ * The same for the same work on the same repository, however it is written: capitals, spaces and what ends a sentence do not matter, nor
  * by which protocol the repository is reached. Used as a key of deduplication, so that one wish that comes through two
  * sources is one task.
  */
@@ -20,14 +20,35 @@ export function meaningOf({ title, repository, details = '' }: Meant): string {
 
 const longest = 500;
 
-/** The vowels of many scripts are marks, not letters; and C++ and C# are two languages. */
+/**
+ * Capitals, spaces, and what stands around words do not count. Signs within words, before them or alone do: `a-b` is not `a_b`, `-1`
+ * is not `1`, and `<` is not `>`. Two tasks of one wish are a nuisance; one task of two loses one.
+ */
 const wordsOf = (text: string): string =>
-  (
-    text
-      .normalize('NFC')
-      .toLowerCase()
-      .match(/[\p{L}\p{M}\p{N}]+[+#]*/gu) ?? []
-  ).join(' ');
+  text
+    .normalize('NFC')
+    .toLowerCase()
+    .replaceAll('’', "'")
+    .split(/\s+/)
+    .map(bare)
+    .filter((word) => !/^[-–—]*$/.test(word))
+    .join(' ');
+
+const opening = new Set('"\'“”‘«»„`*([{（「『【');
+const closing = new Set('"\'“”«»`*）」』】.,;:!?…。，、！？：；');
+const brackets = new Set(')]}');
+
+/** A word without what stands around it, character by character, for texts may be long and hostile. A bracket that is opened in it belongs to it. */
+function bare(word: string): string {
+  let start = 0;
+  let end = word.length;
+  while (start < end && opening.has(word[start] as string)) start++;
+  // `*.ts` is a pattern, `**word**` is only loud.
+  if (word[start - 1] === '*' && !/[\p{L}\p{N}]/u.test(word[start] ?? '')) start--;
+  const opened = /[([{]/.test(word.slice(start));
+  while (end > start && (closing.has(word[end - 1] as string) || (!opened && brackets.has(word[end - 1] as string)))) end--;
+  return word.slice(start, end);
+}
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
