@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import type { GateVerdict } from './gate.ts';
-import { bySandbox, type Decision, type Denial, decide, type Round, type RoundLimits, stuckIn, type ToolFailure } from './round.ts';
+import {
+  bySandbox,
+  type CircleLimits,
+  type Decision,
+  type Denial,
+  decide,
+  type Round,
+  type RoundLimits,
+  stuckIn,
+  type ToolUse,
+} from './round.ts';
 
 const limits: RoundLimits = { rounds: 8, withoutProgress: 3, sameError: 5, milliseconds: 60_000 };
 
@@ -147,19 +157,21 @@ test('a round in which the agent was stopped is the last one, whatever its gates
 });
 
 describe('within a round, an agent', () => {
-  const failure: ToolFailure = { use: 'npm test', error: 'test-failure adds', denial: null, files: 'a' };
-  const times = (count: number, of: (index: number) => Partial<ToolFailure> = () => ({})): readonly ToolFailure[] =>
+  const circle: CircleLimits = { sameError: 5, sameUse: 25 };
+  const failure: ToolUse = { use: 'npm test', failed: true, answer: 'test-failure adds', denial: null, files: 'a' };
+  const success: ToolUse = { ...failure, failed: false, answer: 'ok' };
+  const times = (count: number, of: (index: number) => Partial<ToolUse> = () => ({})): readonly ToolUse[] =>
     Array.from({ length: count }, (_, index) => ({ ...failure, ...of(index) }));
-  const denied = (reason: string, by = 'a hook'): Partial<ToolFailure> => ({ denial: { tool: 'Bash', by, reason } });
+  const denied = (reason: string, by = 'a hook'): Partial<ToolUse> => ({ denial: { tool: 'Bash', by, reason } });
 
-  test.each<[string, readonly ToolFailure[], string | undefined]>([
+  test.each<[string, readonly ToolUse[], string | undefined]>([
     ['that has not failed is fine', [], undefined],
     ['may fail four times in one way', times(4), undefined],
     ['does not five times', times(5), 'same-error'],
     ['works when the files are others each time', times(20, (index) => ({ files: `${index}` })), undefined],
     ['that comes back to the same files goes in a circle', times(9, (index) => ({ files: index % 2 ? 'a' : 'b' })), 'same-error'],
     ['may look at a failure from many sides', times(20, (index) => ({ use: `npm test ${index}` })), undefined],
-    ['may fail in another way each time', times(20, (index) => ({ error: `${index}` })), undefined],
+    ['may fail in another way each time', times(20, (index) => ({ answer: `${index}` })), undefined],
     ['is judged by what it did last', [...times(5), { ...failure, use: 'npm run build' }], undefined],
     ['may be refused once', times(1, () => denied('no')), undefined],
     ['does not ask twice for the same', times(2, () => denied('no')), 'permission-denied'],
@@ -173,7 +185,13 @@ describe('within a round, an agent', () => {
     ['may be refused different things', times(5, (index) => ({ ...denied('no'.repeat(index)), use: `${index}` })), undefined],
     ['may run into the sandbox four times, which does not say so', times(4, () => denied('Read-only', bySandbox)), undefined],
     ['does not run into it five times', times(5, () => denied('Read-only', bySandbox)), 'permission-denied'],
-  ])('%s', (_name, failures, rule) => {
-    expect(stuckIn(failures, limits)).toBe(rule);
+    ['may do 24 times in a row what changes nothing', times(24, () => success), undefined],
+    ['does not 25 times', times(25, () => success), 'no-progress'],
+    ['may when the answer is another each time', times(50, (index) => ({ ...success, answer: `${index}` })), undefined],
+    ['may when files change by it', times(50, (index) => ({ ...success, files: `${index}` })), undefined],
+    ['may when it does something else in between', times(50, (index) => ({ ...success, use: index % 20 ? 'ls' : 'cat' })), undefined],
+    ['has failed all the same when other things worked', [...times(4), success, failure], 'same-error'],
+  ])('%s', (_name, uses, rule) => {
+    expect(stuckIn(uses, circle)).toBe(rule);
   });
 });

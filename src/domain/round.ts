@@ -47,15 +47,22 @@ export interface Denial {
 /** Whoever is refused by the sandbox is not told so: to an agent it looks like any failure. */
 export const bySandbox = 'the sandbox';
 
-/** One use of a tool that did not do what was wanted of it. */
-export interface ToolFailure {
+/** One use of a tool. */
+export interface ToolUse {
   /** What was asked for, in the words in which it was. */
   readonly use: string;
-  /** How it failed, without what differs from one time to the next. */
-  readonly error: string;
+  readonly failed: boolean;
+  /** What came of it, without what differs from one time to the next. */
+  readonly answer: string;
   readonly denial: Denial | null;
-  /** Stands for the files among which it failed. */
+  /** Stands for the files as they were then. */
   readonly files: string;
+}
+
+export interface CircleLimits {
+  readonly sameError: number;
+  /** In a row, with the same answer. */
+  readonly sameUse: number;
 }
 
 export interface RoundLimits {
@@ -123,19 +130,24 @@ const aboutWhat = ({ tool, reason, target }: Denial): string => JSON.stringify([
 /**
  * Whether the last of these says that an agent goes in a circle, while it is still at work: the same failed too often, and the
  * files are what they were each time. Whoever changes them between two attempts works, however often it fails, and one who
- * looks at a failure from several sides does not ask for the same.
+ * looks at a failure from several sides does not ask for the same. What works is a circle only when nothing else is done for
+ * long: an agent may have to wait for something.
  */
-export function stuckIn(failures: readonly ToolFailure[], { sameError }: Pick<RoundLimits, 'sameError'>): StopRule | undefined {
-  const last = failures.at(-1);
+export function stuckIn(uses: readonly ToolUse[], { sameError, sameUse }: CircleLimits): StopRule | undefined {
+  const last = uses.at(-1);
   if (!last) return undefined;
-  const { denial, files, use, error } = last;
-  const there = failures.filter((each) => each.files === files);
-  const times = there.filter((each) => each.use === use && each.error === error).length;
+  const { denial, files } = last;
+  if (!last.failed) return uses.length - 1 - uses.findLastIndex((each) => !isSame(each, last)) >= sameUse ? 'no-progress' : undefined;
+  const there = uses.filter((each) => each.failed && each.files === files);
+  const times = there.filter((each) => isSame(each, last)).length;
   if (denial === null) return times >= sameError ? 'same-error' : undefined;
   const alike = there.filter((each) => each.denial !== null && aboutWhat(each.denial) === aboutWhat(denial)).length;
   const enough = denial.by === bySandbox ? sameError : 2;
   return times >= enough || alike >= sameError ? 'permission-denied' : undefined;
 }
+
+const isSame = (one: ToolUse, other: ToolUse): boolean =>
+  one.use === other.use && one.failed === other.failed && one.answer === other.answer && one.files === other.files;
 
 /**
  * What was red before the agent came is told to it once: it may be its task after all, or it can install what is missing.

@@ -1,7 +1,16 @@
 import type { NewEvent } from '../domain/event.ts';
 import { commandKinds, type GateVerdict, neverGreen, notGreenIn } from '../domain/gate.ts';
 import { failed, type Outcome } from '../domain/outcome.ts';
-import { type DecidedRound, type Decision, type Denial, decide, deniedTwice, type RoundLimits, type StopRule } from '../domain/round.ts';
+import {
+  type CircleLimits,
+  type DecidedRound,
+  type Decision,
+  type Denial,
+  decide,
+  deniedTwice,
+  type RoundLimits,
+  type StopRule,
+} from '../domain/round.ts';
 import { namesOf, reportOf, sayExcuse, sayWeakening } from '../gates/report.ts';
 import type { Clock } from '../platform/clock.ts';
 import { append, denialsOf } from '../store/journal.ts';
@@ -88,13 +97,14 @@ export async function workInRounds(parts: RoundsParts, signal: AbortSignal): Pro
   }
 }
 
-/** So often the same may fail in the same way: from round to round, and within one while no file changes. */
-export const sameErrorLimit = 5;
+/** From round to round, and within one while no file changes. */
+const sameError = 5;
+export const circleLimits: CircleLimits = { sameError, sameUse: 25 };
 
 const limitsOf = ({ gating: { limits }, byAgent, rounds, milliseconds }: RoundsParts): RoundLimits => ({
   rounds: byAgent ? rounds : 1,
   withoutProgress: 3,
-  sameError: sameErrorLimit,
+  sameError,
   milliseconds: Math.min(milliseconds, limits.minutes === undefined ? milliseconds : limits.minutes * 60_000),
 });
 

@@ -29,7 +29,7 @@ import { type HookParts, type HooksOfRun, hooksOf } from './hooks/around-run.ts'
 import { openPlace, type Place, type PlaceParts } from './place.ts';
 import { openRecorder, patiently, type Recorder, type RecorderParts } from './recorder.ts';
 import { readReview } from './review.ts';
-import { type RoundsParts, sameErrorLimit, type Worked, workInRounds } from './rounds.ts';
+import { circleLimits, type RoundsParts, type Worked, workInRounds } from './rounds.ts';
 import { sandboxRefusals } from './sandbox-refusals.ts';
 import { createStuckWatch, type Stuck, type StuckParts, type StuckWatch } from './stuck.ts';
 import { createTally, type Tally } from './tally.ts';
@@ -253,7 +253,7 @@ function roundsParts(parts: RunnerParts, current: Attempt, place: Place, gating:
 function stuckParts({ workspaces }: RunnerParts, { signal }: Attempt, { directory, workspace }: Place): StuckParts {
   return {
     directory,
-    sameError: sameErrorLimit,
+    limits: circleLimits,
     async files() {
       const taken = workspace && (await workspaces.snapshot(workspace, signal, true).catch(() => undefined));
       return taken?.ok ? taken.value.tree : undefined;

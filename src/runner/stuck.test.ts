@@ -11,7 +11,7 @@ interface Use {
 }
 
 function watching(files: () => string | undefined = () => 'a tree') {
-  const watch = createStuckWatch({ directory: '/srv/tree', sameError: 5, files: async () => files() });
+  const watch = createStuckWatch({ directory: '/srv/tree', limits: { sameError: 5, sameUse: 25 }, files: async () => files() });
   let calls = 0;
   const use = async ({ tool = 'Bash', input = { command: 'make' }, output = 'no', failed = true, ...more }: Use = {}) => {
     const call = `call-${++calls}`;
@@ -82,4 +82,17 @@ test('what it says holds no secret', async () => {
   const secret = ['ghp', '_', 'R4nd0mT0kenV4lueWithEnoughCh4rs9xKq2Lm'].join('');
   const stuck = await watching().often(5, () => ({ input: { command: `use ${secret}` }, output: `bad ${secret}` }));
   expect(stuck?.what).not.toContain(secret);
+});
+
+test('what works and changes nothing is a circle when nothing else is done for long, unless it is to wait', async () => {
+  const fine = (): Use => ({ input: { command: 'echo whole > whole.txt' }, output: '', failed: false });
+  expect(await watching().often(25, fine)).toBeUndefined();
+  expect(await watching().often(26, fine)).toEqual({
+    rule: 'no-progress',
+    what: 'the same was done 25 times in a row, and nothing came of it: Bash echo whole > whole.txt',
+  });
+  let changes = 0;
+  expect(await watching(() => `tree ${++changes}`).often(60, fine)).toBeUndefined();
+  expect(await watching().often(60, () => ({ tool: 'TaskOutput', input: { task: 'x' }, failed: false }))).toBeUndefined();
+  expect(await watching(() => undefined).often(26, fine)).toMatchObject({ rule: 'no-progress' });
 });

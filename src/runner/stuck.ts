@@ -1,4 +1,4 @@
-import { type Denial, type StopRule, stuckIn, type ToolFailure } from '../domain/round.ts';
+import { type CircleLimits, type Denial, type StopRule, stuckIn, type ToolUse } from '../domain/round.ts';
 import { withoutSecrets } from '../domain/secret-forms.ts';
 import type { EngineEvent } from './engines/engine.ts';
 import type { ToolVerdict, Watch } from './hooks/hook.ts';
@@ -10,7 +10,7 @@ export interface StuckParts {
   readonly directory: string;
   /** Stands for the files as they are; undefined where nobody can tell. */
   readonly files: () => Promise<string | undefined>;
-  readonly sameError: number;
+  readonly limits: CircleLimits;
 }
 
 /** The agent goes in a circle, by this rule. */
@@ -29,50 +29,60 @@ export interface StuckWatch {
 }
 
 /** What is further back than that is no circle. */
-const mostFailures = 200;
+const mostUses = 500;
+const waiting = new Set(['BashOutput', 'TaskOutput']);
 const shownUse = 200;
 const shownError = 200;
 
-interface Kept extends ToolFailure {
+interface Kept extends ToolUse {
   readonly call: string;
   /** The use and the end of what came of it, for a person. */
   readonly asked: string;
-  readonly answer: string;
+  readonly lastLine: string;
 }
 
-export function createStuckWatch({ directory, files, sameError }: StuckParts): StuckWatch {
+export function createStuckWatch({ directory, files, limits }: StuckParts): StuckWatch {
   const open = new Map<string, unknown>();
   const denials = new Map<string, Denial>();
-  let failures: readonly Kept[] = [];
+  let uses: readonly Kept[] = [];
   /** Where nobody can tell what became of the files, whatever worked may have changed them. */
   let worked = 0;
 
   const judge = (last: Kept): Stuck | undefined => {
-    failures = [...failures.filter(({ call }) => call !== last.call), last].slice(-mostFailures);
-    const rule = stuckIn(failures, { sameError });
-    return rule && { rule, what: inWords(last, failures) };
+    uses = [...uses.filter(({ call }) => call !== last.call), last].slice(-mostUses);
+    const rule = stuckIn(uses, limits);
+    return rule && { rule, what: inWords(last, uses) };
   };
 
-  const end = async ({ call, failed, tool, output, durationMs, parentCall }: Finished, denial?: Denial): Promise<Stuck | undefined> => {
+  const end = async (
+    { call, failed: saysSo, tool, output, durationMs, parentCall }: Finished,
+    denial?: Denial,
+  ): Promise<Stuck | undefined> => {
     const input = open.get(call);
     open.delete(call);
-    const seen = seenIn({ name: tool, input, output, failed, durationMs }, directory);
-    const findings = examine(seen);
     const refused = denial ?? denials.get(call) ?? null;
     denials.delete(call);
-    if (!wentWrong(seen, findings)) {
-      worked += 1;
-      return undefined;
-    }
+    const seen = seenIn({ name: tool, input, output, failed: saysSo, durationMs }, directory);
+    const findings = examine(seen);
+    const failed = wentWrong(seen, findings);
+    if (!failed) worked += 1;
+    // Whoever looks how something goes on that was begun is patient, which is no circle.
+    if (!failed && waiting.has(tool)) return undefined;
+    // Subagents are sent out side by side, and may well ask for the same.
+    const use = JSON.stringify([parentCall ?? null, tool, seen.command ?? withoutComment(input)]);
+    const answer = howItFailed(seen, findings);
+    const before = uses.at(-1);
+    const isNews = !failed && (before?.use !== use || before.answer !== answer);
     return judge({
       call,
-      // Subagents are sent out side by side, and may well ask for the same.
-      use: JSON.stringify([parentCall ?? null, tool, seen.command ?? withoutComment(input)]),
-      error: howItFailed(seen, findings),
+      use,
+      failed,
+      answer,
       denial: refused,
-      files: (await files()) ?? `after ${worked} that worked`,
+      // To look at the files takes a moment, and most of what works is done once.
+      files: isNews ? `at ${call}` : ((await files()) ?? (failed ? `after ${worked} that worked` : 'unknown')),
       asked: `${tool} ${shownIn(seen.command ?? JSON.stringify(withoutComment(input)) ?? '', shownUse)}`,
-      answer: shownIn(output.trimEnd().split('\n').at(-1) ?? '', shownError),
+      lastLine: shownIn(output.trimEnd().split('\n').at(-1) ?? '', shownError),
     });
   };
 
@@ -86,7 +96,7 @@ export function createStuckWatch({ directory, files, sameError }: StuckParts): S
           return end(event.data, denial);
         case 'run.denied': {
           // Told before its end, or after it.
-          const known = failures.find(({ call }) => call === event.data.call);
+          const known = uses.find(({ call }) => call === event.data.call);
           if (known) return judge({ ...known, denial: event.data });
           denials.set(event.data.call, event.data);
           return undefined;
@@ -109,12 +119,14 @@ export function createStuckWatch({ directory, files, sameError }: StuckParts): S
 
 type Finished = Extract<EngineEvent, { type: 'run.tool-finished' }>['data'];
 
-function inWords({ asked, answer, denial, ...last }: Kept, failures: readonly Kept[]): string {
-  const times = failures.filter(({ use, error, files }) => use === last.use && error === last.error && files === last.files).length;
-  const reason = shownIn(denial?.reason ?? answer, shownError).replace(/\.$/, '');
+function inWords({ asked, lastLine, denial, ...last }: Kept, uses: readonly Kept[]): string {
+  const reason = shownIn(denial?.reason ?? lastLine, shownError).replace(/\.$/, '');
   const shown = reason === '' ? asked : `${asked} (${reason})`;
-  if (denial === null) return `the same failed ${times} times in the same way, and no file was changed in between: ${shown}`;
-  return `what it asks for was refused by ${denial.by} again and again: ${shown}`;
+  if (denial !== null) return `what it asks for was refused by ${denial.by} again and again: ${shown}`;
+  const times = uses.filter(({ use, answer, files }) => use === last.use && answer === last.answer && files === last.files).length;
+  return last.failed
+    ? `the same failed ${times} times in the same way, and no file was changed in between: ${shown}`
+    : `the same was done ${times} times in a row, and nothing came of it: ${shown}`;
 }
 
 /** What a call says of itself is another thing each time. */

@@ -28,6 +28,7 @@ const ways = {
   ],
   'asks for a forbidden thing twice, in other words, and does without': [pushing(1), ['(1)', pushing(2)], ['(2)', begin]],
   'writes where it cannot, again and again': forEver(begin, 'touch /usr/x'),
+  'does the same again and again, which works': forEver(begin, 'cat more.txt'),
   'breaks and mends in a circle': [
     'echo a > state.txt; cat state.txt; node --test red.test.js',
     ['/^(Exit code 1\\s)?a\\s/', 'echo b > state.txt; cat state.txt; node --test red.test.js'],
@@ -123,7 +124,7 @@ describe('within one round, an agent that', () => {
     }
   }
 
-  const uses = { first: 1, sameError: 5, sameDenial: 2 };
+  const uses = { first: 1, sameError: 5, sameDenial: 2, sameUse: 26 };
 
   test.each([
     ['runs one failing command again and again', 'same-error', uses.first + uses.sameError, 'Bash cat more.txt; node --test red.test.js ('],
@@ -150,6 +151,12 @@ describe('within one round, an agent that', () => {
       'permission-denied',
       uses.first + uses.sameError,
       'refused by the sandbox again and again: Bash touch /usr/x (touch: cannot touch',
+    ],
+    [
+      'does the same again and again, which works',
+      'no-progress',
+      uses.first + uses.sameUse,
+      'the same was done 25 times in a row, and nothing came of it: Bash cat more.txt (more)',
     ],
     ['breaks and mends in a circle', 'same-error', 2 * uses.sameError - 1, 'the same failed 5 times'],
   ] as const)('%s is stopped, and a person is told', { timeout: 180_000 }, async (name, code, count, says) => {
