@@ -476,6 +476,11 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     }
     await open(`/tasks/${held.id}`);
     await page.getByRole('link', { name: 'https://example.com/a?b=c' }).waitFor();
+    // What is about to be approved reads as what will be run.
+    const turned = await api.submit({ title: 'Tidy up', engine: 'command', body: 'rm -rf \u202e cod/ #', needsApproval: true });
+    await open(`/tasks/${turned.id}`);
+    await page.locator('.panel').getByText('rm -rf ⟨U+202E⟩ cod/ #').waitFor();
+    await api.call('POST', `/api/tasks/${turned.id}/deny`);
   });
 
   test('scrolls ten thousand tasks and twenty thousand events with a screenful of them in the page', async () => {

@@ -1,3 +1,5 @@
+import { legible } from '../text/legible.ts';
+
 /** One call of the API. What the server refuses, and a server that does not answer, are values: every caller has to show them. */
 export type Answer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
 
@@ -22,7 +24,7 @@ export async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (response.status === 204) return { ok: true, value: undefined as T };
-    const content: unknown = await response.json();
+    const content: unknown = JSON.parse(legible(await response.text()));
     return response.ok ? { ok: true, value: content as T } : { ok: false, refusal: refusalOf(response.status, content) };
   } catch {
     return {

@@ -1,3 +1,4 @@
+import { legible } from '../text/legible.ts';
 import { type Answer, call, get, type Refusal } from './api.ts';
 import { forget, recall, save } from './saved.ts';
 import { messagesOf } from './sse.ts';
@@ -53,6 +54,8 @@ export function start(firstRun: string | undefined): void {
   if (started) return;
   started = true;
   addEventListener('online', () => hurry());
+  // A stream may seem to be there for long after the network has gone.
+  addEventListener('offline', () => stream?.abort());
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry());
   void keepUp(takeKept());
   // On its way with the rest, and not only when its page is drawn.
@@ -133,7 +136,7 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
     set({ connection: { kind: 'live' } });
     for (const [id, how] of open) if (how === 'partial') void loadTranscript(id);
     for await (const messages of messagesOf(response.body, heard)) {
-      take(messages.map(({ data }) => JSON.parse(data) as EventView));
+      take(messages.map(({ data }) => JSON.parse(legible(data)) as EventView));
       position = messages.at(-1)?.id ?? position;
     }
   } catch {
@@ -423,7 +426,7 @@ async function eachOfHistory(id: string, query: string, take: (events: readonly 
   try {
     const response = await fetch(`/api/runs/${encodeURIComponent(id)}/events?follow=false${query}`, { credentials: 'same-origin' });
     if (!response.ok || !response.body) return false;
-    for await (const messages of messagesOf(response.body)) take(messages.map(({ data }) => JSON.parse(data) as EventView));
+    for await (const messages of messagesOf(response.body)) take(messages.map(({ data }) => JSON.parse(legible(data)) as EventView));
     return true;
   } catch {
     return false;

@@ -94,7 +94,9 @@ function Head({ run, task }: { readonly run: RunView; readonly task: TaskView | 
       </Link>
       <div className="page-head">
         <div>
-          <h1 className="title">{task?.title ?? run.taskId}</h1>
+          <h1 className="title" title={task?.title}>
+            {task?.title ?? run.taskId}
+          </h1>
           <p className="soft run-line">
             <StatusBadge status={run.status} calledOff={run.status === 'running' && (task?.cancelRequestedAt ?? null) !== null} />
             <span>Attempt {run.attempt}</span>

@@ -99,9 +99,6 @@ function States<S extends string>({ looks, chosen, choose }: StatesProps<S>): Re
   );
 }
 
-const movingMs = 2_000;
-const queryOf = (state: string): Readonly<Record<string, string>> => (state === '' ? {} : { state });
-
 /** Something a person does to what is listed; the list is looked at again, also when it was refused. */
 async function perform(path: string, done: string, again: () => Promise<void>): Promise<void> {
   const answer = await call<unknown>('POST', path);
@@ -109,31 +106,58 @@ async function perform(path: string, done: string, again: () => Promise<void>): 
   await again();
 }
 
-function Inbox(): ReactNode {
-  const [state, choose] = useShownState(deliveryLooks);
-  const heard = useLive(({ heard }) => heard.inbox);
-  const listing = useListing<DeliveryView>('/inbox', queryOf(state), heard);
-  useRepeat(listing.items?.some((each) => each.state === 'received') ?? false, movingMs, listing.again);
+interface MailProps<T extends { readonly state: string }> {
+  readonly name: string;
+  readonly path: string;
+  readonly looks: Looks<T['state']>;
+  /** What is in this state does not stay there for long. */
+  readonly moving: T['state'];
+  /** The last event that told of it. */
+  readonly heard: string | undefined;
+  readonly empty: (state: T['state'] | '') => ReactNode;
+  readonly children: (item: T, again: () => Promise<void>) => ReactNode;
+}
+
+const movingMs = 2_000;
+
+/** What arrived, or what is to be sent: all of it, or what is in one state. */
+function Mail<T extends { readonly state: string }>({ name, path, looks, moving, heard, empty, children }: MailProps<T>): ReactNode {
+  const [state, choose] = useShownState(looks);
+  const listing = useListing<T>(path, state === '' ? {} : { state }, heard);
+  useRepeat(listing.items?.some((each) => each.state === moving) ?? false, movingMs, listing.again);
   return (
-    <section className="section" aria-label="Inbox">
+    <section className="section" aria-label={name}>
       <div className="filters">
-        <States looks={deliveryLooks} chosen={state} choose={choose} />
+        <States looks={looks} chosen={state} choose={choose} />
         <Act className="quiet small" onClick={listing.again}>
           Look again
         </Act>
       </div>
-      <ListingView listing={listing} empty={state === '' ? <NothingArrived /> : <Empty title="Nothing that arrived is in this state" />}>
-        {(delivery) => (
-          <DeliveryRow
-            key={delivery.id}
-            delivery={delivery}
-            replay={() => perform(`/inbox/${delivery.id}/replay`, 'It is read again', listing.again)}
-          />
-        )}
+      <ListingView listing={listing} empty={empty(state)}>
+        {(item) => children(item, listing.again)}
       </ListingView>
     </section>
   );
 }
+
+const Inbox = (): ReactNode => (
+  <Mail<DeliveryView>
+    name="Inbox"
+    path="/inbox"
+    looks={deliveryLooks}
+    moving="received"
+    heard={useLive(({ heard }) => heard.inbox)}
+    empty={(state) => (state === '' ? <NothingArrived /> : <Empty title="Nothing that arrived is in this state" />)}
+  >
+    {(delivery, again) => (
+      <DeliveryRow
+        key={delivery.id}
+        delivery={delivery}
+        replay={() => perform(`/inbox/${delivery.id}/replay`, 'It is read again', again)}
+      />
+    )}
+  </Mail>
+);
 
 const NothingArrived = (): ReactNode => (
   <Empty title="Nothing has arrived yet">
@@ -238,25 +262,18 @@ function legible(body: string): string {
   }
 }
 
-function Outbox(): ReactNode {
-  const [state, choose] = useShownState(messageLooks);
-  const heard = useLive(({ heard }) => heard.outbox);
-  const listing = useListing<MessageView>('/outbox', queryOf(state), heard);
-  useRepeat(listing.items?.some((each) => each.state === 'waiting') ?? false, movingMs, listing.again);
-  return (
-    <section className="section" aria-label="Outbox">
-      <div className="filters">
-        <States looks={messageLooks} chosen={state} choose={choose} />
-        <Act className="quiet small" onClick={listing.again}>
-          Look again
-        </Act>
-      </div>
-      <ListingView listing={listing} empty={<NothingSent state={state} />}>
-        {(message) => <MessageRow key={message.id} message={message} again={listing.again} />}
-      </ListingView>
-    </section>
-  );
-}
+const Outbox = (): ReactNode => (
+  <Mail<MessageView>
+    name="Outbox"
+    path="/outbox"
+    looks={messageLooks}
+    moving="waiting"
+    heard={useLive(({ heard }) => heard.outbox)}
+    empty={(state) => <NothingSent state={state} />}
+  >
+    {(message, again) => <MessageRow key={message.id} message={message} again={again} />}
+  </Mail>
+);
 
 function NothingSent({ state }: { readonly state: MessageView['state'] | '' }): ReactNode {
   if (state === 'dead') {

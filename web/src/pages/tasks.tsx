@@ -8,7 +8,7 @@ import { priorityNames } from '../parts/actions.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { NewTaskButton } from '../parts/new-task-button.tsx';
 import { StatusMark, wordOf } from '../parts/status.tsx';
-import { Empty } from '../parts/text.tsx';
+import { CommandLine, Empty } from '../parts/text.tsx';
 import { go, Link } from '../router.tsx';
 import { shortRepository } from '../text/repository.ts';
 import { ago } from '../text/time.ts';
@@ -114,9 +114,10 @@ export function Tasks({ selected }: { readonly selected: string | undefined }): 
         {found.length === 0 && (pages.done || pages.failed) ? (
           <Empty title={all.size === 0 ? 'No tasks yet' : 'No task is like that'}>
             {all.size === 0 ? (
-              <p>
-                Write one here, with <code>npx nightshift new "…"</code>, or through the API.
-              </p>
+              <>
+                <p>A task is a wish for work: a title, what to do, and in which repository. Write one here, or on the command line:</p>
+                <CommandLine command='npx nightshift new "Fix the failing test" --repository https://github.com/you/project' />
+              </>
             ) : (
               <p>Try another status or fewer words.</p>
             )}

@@ -27,10 +27,12 @@ export function TranscriptView({ items, running }: { readonly items: readonly It
 
   const [reading, setReading] = useState(running);
   useEffect(() => {
+    // Of what has ended no end is followed, and where that is takes a layout to find out.
+    if (!running) return;
     const look = (): void => setReading(document.documentElement.scrollHeight - innerHeight - scrollY < nearEndPx);
     addEventListener('scroll', look, { passive: true });
     return () => removeEventListener('scroll', look);
-  }, []);
+  }, [running]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: what came in is what it follows
   useEffect(() => {
     if (running && reading) scrollTo({ top: document.documentElement.scrollHeight });

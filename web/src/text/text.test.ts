@@ -4,6 +4,7 @@ import { addedUp, byWeekOf, stacked } from './chart.ts';
 import { parseDiff } from './diff.ts';
 import { levelsAround } from './graph.ts';
 import { highlight, languageOf } from './highlight.ts';
+import { legible } from './legible.ts';
 import { piecesOf } from './pieces.ts';
 import { shortRepository } from './repository.ts';
 import { ago, duration, elapsed } from './time.ts';
@@ -207,4 +208,12 @@ describe('a repository', () => {
       ['/srv/app', '/home/somebody/code/customers/acme/shop', `/tmp/${'x'.repeat(80)}/rota`, `/${'y'.repeat(80)}`].map(shortRepository),
     ).toEqual(['/srv/app', '…/code/customers/acme/shop', '…/rota', `…/${'y'.repeat(80)}`]);
   });
+});
+
+test('text cannot turn itself round, nor tell a terminal anything; whoever writes of escapes is left alone', () => {
+  const shown = (text: string): unknown => JSON.parse(legible(JSON.stringify(text)));
+  expect(shown('rm -rf \u202e# harmless\u2066')).toBe('rm -rf ⟨U+202E⟩# harmless⟨U+2066⟩');
+  expect(shown('\u001b[1;31mred\u001b[0m \u001b[2Kand \u001bbare')).toBe('red and bare');
+  expect(shown('\\u001b[31m is how one writes it, "\\\\" too\n')).toBe('\\u001b[31m is how one writes it, "\\\\" too\n');
+  expect(shown('هذا عنوان with English, 日本語 and 👩‍💻')).toBe('هذا عنوان with English, 日本語 and 👩‍💻');
 });
