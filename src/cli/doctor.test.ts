@@ -53,6 +53,15 @@ describe('doctor', () => {
     expect(code).toBe(1);
   });
 
+  test('finds a home that is no directory', async () => {
+    const file = join(desk.home, 'a-file');
+    writeFileSync(file, '');
+    expect((await examine({ env: { PORT: '1', NIGHTSHIFT_HOME: file } })).of('home')).toMatchObject({
+      verdict: 'failure',
+      found: `${file} is no directory`,
+    });
+  });
+
   test('finds a database that is no database, and one that is damaged', async () => {
     writeFileSync(join(desk.home, 'nightshift.db'), 'x'.repeat(8_192));
     expect((await examine({ env: { PORT: '1' } })).of('database')).toMatchObject({

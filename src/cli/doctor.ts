@@ -64,7 +64,9 @@ export function nodeVersion(version: string): Finding {
 
 function home({ home: path }: Config): Finding {
   const check = 'home';
-  if (!existsSync(path)) return warning(check, `${path} does not exist yet`, 'The first `nightshift up` makes it.');
+  const known = statSync(path, { throwIfNoEntry: false });
+  if (!known) return warning(check, `${path} does not exist yet`, 'The first `nightshift up` makes it.');
+  if (!known.isDirectory()) return failure(check, `${path} is no directory`, 'Set NIGHTSHIFT_HOME to a directory that you may write.');
   try {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch {
@@ -74,7 +76,7 @@ function home({ home: path }: Config): Finding {
       "Run this as the server's user, or set NIGHTSHIFT_HOME to a directory that you may write.",
     );
   }
-  const mode = statSync(path).mode & 0o777;
+  const mode = known.mode & 0o777;
   if ((mode & 0o077) !== 0) return warning(check, `${path} is open to others (mode ${mode.toString(8)})`, `chmod 700 ${path}`);
   return ok(check, path);
 }

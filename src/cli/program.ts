@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { Unusable } from '../domain/errors.ts';
+import { isHostFault } from '../platform/subprocess.ts';
 import { type Exit, exitMeanings, exits, Failure } from './failure.ts';
 import { block, toJson } from './legible.ts';
 import type { Define, Session } from './session.ts';
@@ -156,6 +157,7 @@ function failureOf(error: unknown): Failure {
     const message = error.message.replace(/^error: /, '');
     return new Failure(exits.usage, 'bad-usage', `${message}\nSee \`nightshift --help\`.`);
   }
+  if (isHostFault(error)) return new Failure(exits.failed, 'machine-unfit', `this machine does not let it: ${(error as Error).message}.`);
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new Failure(exits.failed, 'internal', `this is a defect in Nightshift:\n${stack}`);
 }

@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Desk } from '../../test/support/cli.ts';
+import { missingSandbox } from '../../test/support/sandbox.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 const launcher = fileURLToPath(new URL('../../bin/nightshift.js', import.meta.url));
@@ -77,6 +78,21 @@ afterEach(async () => {
 });
 
 describe('up', () => {
+  test.skipIf(missingSandbox)('says in plain words when its home cannot be written, or its disk is full', async () => {
+    const within = (...mounts: readonly string[]): Program =>
+      start([
+        ...['bwrap', '--bind', '/', '/', ...mounts, '--dev', '/dev', '--proc', '/proc'],
+        ...['sh', '-c', '[ -w "$0" ] && head -c 8192 /dev/zero > "$0/all-there-is"; exec "$@"', desk.home, process.execPath, main, 'up'],
+      ]);
+    const readOnly = within('--ro-bind', desk.home, desk.home);
+    expect(await readOnly.code).toBe(2);
+    expect(readOnly.written).toContain(`The home ${desk.home} cannot be used: EROFS: read-only file system`);
+    const full = within('--size', '4096', '--tmpfs', desk.home);
+    expect(await full.code).toBe(1);
+    expect(full.written).toContain('this machine does not let it: ENOSPC: no space left on device');
+    for (const { written } of [readOnly, full]) expect(written).not.toMatch(/defect|\n\s+at /);
+  });
+
   test('starts a server, says how to log in without showing the key, and drains at the first signal', async () => {
     const server = up();
     await server.shows('how to log in');

@@ -156,16 +156,21 @@ function sources({ sources: on, sourceConcerns }: CheckParts): Finding {
   return ok('sources', on.length === 0 ? 'the API alone' : on.join(', '));
 }
 
-async function channels({ channels: names, store: { read } }: CheckParts): Promise<Finding> {
+/** Alerts are to be there within half a minute. */
+const lateMs = 2 * 60_000;
+
+async function channels({ channels: names, store: { read }, clock: time }: CheckParts): Promise<Finding> {
   if (names.length === 0) {
     return warning('channels', 'nobody is told of alerts', 'Set SLACK_WEBHOOK_URL, ALERT_EMAIL with SMTP_URL, or see docs/alerts.md.');
   }
-  const dead = (await outboxStanding(read)).filter(({ state, name }) => state === 'dead' && names.includes(name));
-  if (dead.length === 0) return ok('channels', names.join(', '));
+  const stuck = (await outboxStanding(read)).filter(
+    ({ state, name, since }) => names.includes(name) && (state === 'dead' || time.now() - since > lateMs),
+  );
+  if (stuck.length === 0) return ok('channels', names.join(', '));
   return warning(
     'channels',
-    dead.map(({ name, count }) => `${name}: ${count} not sent`).join(', '),
-    '`nightshift outbox --state dead` says why.',
+    stuck.map(({ name, state, count }) => `${name}: ${count} ${state === 'dead' ? 'not sent' : 'waiting to be sent'}`).join(', '),
+    `\`nightshift outbox --state ${stuck[0]?.state}\` says why.`,
   );
 }
 

@@ -73,6 +73,26 @@ describe('an examination', () => {
     expect(items.find(({ name }) => name === 'health')?.title).toBe('The server is not well: providers');
   });
 
+  test('finds a channel that nothing gets out of', async () => {
+    database = await createDatabase('sqlite');
+    server = await startTestServer(database, { alertWebhookUrl: 'http://127.0.0.1:9/nobody' });
+    await server.api.call('POST', '/api/channels/webhook/test');
+    const other = await database.open();
+    await other.write(
+      async (tx) =>
+        void (await tx.db
+          .updateTable('outbox')
+          .set({ created_at: Date.now() - 3_600_000 })
+          .execute()),
+    );
+    await other.close();
+    expect((await examine()).checks.find(({ check }) => check === 'channels')).toMatchObject({
+      verdict: 'warning',
+      found: 'webhook: 1 waiting to be sent',
+      remedy: expect.stringContaining('outbox --state waiting'),
+    });
+  });
+
   test('finds a damaged database while the server goes on', async () => {
     database = await createDatabase('sqlite');
     server = await startTestServer(database);

@@ -37,7 +37,11 @@ export function countTasks(
     labelNames: ['task_type'],
     buckets: [1, 5, 10, 30, 60, 300, 600, 1800],
   });
-  const duration = histogram({ name: 'task_execution_duration_seconds', help: 'Duration of runs, with the default buckets' });
+  const duration = histogram({
+    name: 'task_execution_duration_seconds',
+    help: 'Duration of runs, with the buckets that clients in Python have by default',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+  });
   const open = atRest(monotonic, () => countOpen(store.read));
   gauge({
     name: 'agent_queue_depth',
