@@ -165,7 +165,7 @@ interface BaseFile {
   readonly length: number;
 }
 
-/** The base is asked only where something is too big, and only about the work itself: checkpoints have bounds of their own. */
+/** The base is asked only where something is too big, and only about work that is done: checkpoints have bounds of their own. */
 async function sortWithBase(
   git: Git,
   workspace: Workspace,
@@ -174,7 +174,7 @@ async function sortWithBase(
   extent: Extent,
 ): Promise<Result<{ readonly found: Sorted; readonly base: ReadonlyMap<string, BaseFile> }>> {
   const found = await sort(workspace.tree, paths, extent);
-  if (found.tooBig.length === 0 || extent.longestFile !== undefined) return done({ found, base: new Map() });
+  if (found.tooBig.length === 0 || extent.live === true || extent.longestFile !== undefined) return done({ found, base: new Map() });
   const listed = await list(git, workspace, ['ls-tree', '-r', '-l', '-z', workspace.baseCommit], signal);
   if (!listed.ok) return listed;
   const wanted = new Set(found.tooBig);
