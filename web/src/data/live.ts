@@ -118,10 +118,11 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
   try {
     // Pages keep showing what was before until the new snapshot is there.
     if (position !== undefined && Date.now() - lastHeard > longAwayMs) position = undefined;
-    if (position === undefined) {
+    const resumed = position !== undefined;
+    if (!resumed) {
       const refused = await takeSnapshot();
       if (refused) return refused.status === 401 ? 'signed-out' : 'no-answer';
-    } else countSoon();
+    }
     const response = await fetch('/api/events', {
       headers: { accept: 'text/event-stream', 'last-event-id': position ?? '' },
       signal: cut.signal,
@@ -134,6 +135,7 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
     live = true;
     heard();
     set({ connection: { kind: 'live' } });
+    if (resumed) countSoon();
     for (const [id, how] of open) if (how === 'partial') void loadTranscript(id);
     for await (const messages of messagesOf(response.body, heard)) {
       take(messages.map(({ data }) => JSON.parse(legible(data)) as EventView));
