@@ -57,9 +57,17 @@ export class Filler {
       select created_at, 'task.submitted', id, '{"title":"Mend the flaky test","source":"api","priority":"medium","status":"queued"}' from tasks`);
   }
 
-  /** What a database that has run for a while has had done to it. */
+  /** What a database that has run for a while has had done to it; and it is on the disk, which the first who stores something would wait for. */
   async settle(): Promise<void> {
-    if (this.place.dialect === 'postgres') await this.execute('vacuum analyze');
+    if (this.place.dialect === 'postgres') {
+      await this.execute('vacuum analyze');
+      await this.execute('checkpoint');
+      return;
+    }
+    const database = this.openSqlite();
+    database.pragma('synchronous = full');
+    database.pragma('wal_checkpoint(truncate)');
+    database.close();
   }
 
   async execute(statement: string): Promise<void> {

@@ -68,7 +68,7 @@ export const fullSizes: Sizes = {
   toolUses: { uses: 40, rounds: 3 },
   mail: { arrivals: 300, messages: 2_000, todoItems: 10_000 },
   checkpoints: { files: [1_000, 100_000], rounds: 15, rewinds: 5 },
-  load: { apiTasks: 100_000, apiSeconds: 20, watchers: 1_000, watchSeconds: 20, minutes: 10, endureTasks: 100_000, churn: 100, burst: 250 },
+  load: { apiTasks: 100_000, apiSeconds: 20, watchers: 1_000, watchSeconds: 20, minutes: 3, endureTasks: 100_000, churn: 100, burst: 250 },
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
 };
 
