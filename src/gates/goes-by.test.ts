@@ -68,6 +68,8 @@ describe('a command goes by', () => {
   test('what names itself, and names without end, without end', async () => {
     const endless = { 'a.sh': `./a.sh ./b.sh\n${'./x '.repeat(500_000)}`, 'b.sh': './a.sh\n' };
     expect(await reach('./a.sh', endless, ['a.sh', 'b.sh'])).toEqual(['a.sh', 'b.sh']);
+    const places = Array.from({ length: 10_000 }, (_, at) => `cd d${at}`).join(' ');
+    expect(await reach('./a.sh', { 'a.sh': places }, ['d1/cd', 'd9999/cd'])).toEqual(['d1/cd']);
     let reads = 0;
     await goesBy(['./0.sh'], async (path) => {
       reads += 1;

@@ -20,7 +20,7 @@ interface Text {
 }
 
 /** Enough for what people write; whoever wants to get past this by its length changes a file that is among the first. */
-const most = { files: 100, names: 2_000, characters: 64 * 1024 };
+const most = { files: 100, names: 2_000, places: 10, characters: 64 * 1024 };
 
 /**
  * Follows a command through what it names: scripts of package.json, targets, variables and includes of a Makefile, scripts of
@@ -122,7 +122,8 @@ const endings = ['', '.js', '.mjs', '.cjs', '.ts', '.mts', '.py', '/index.js', '
 
 function namedIn({ text, directory }: Text): readonly string[] {
   const plain = text.replaceAll(/\$\([^()\n]{0,200}\)\/|\$\{?\w{1,100}\}?\/|\$\{[^{}\n]{0,200}\}\//g, '**/');
-  const places = ['', directory, ...[...plain.matchAll(/(?:\bcd|\s-C|\s--prefix)\s+([\w./-]{1,200})/g)].map(([, place = '']) => place)];
+  const entered = [...plain.matchAll(/(?:\bcd|\s-C|\s--prefix)\s{1,20}([\w./-]{1,200})/g)].map(([, place = '']) => place);
+  const places = [...new Set(['', directory, ...entered])].slice(0, most.places);
   return plain.split(/[\n;|&()]+/).flatMap((piece) => {
     const words = piece.split(/[\s"'`=<>{},$@]+/).filter((word) => word !== '' && word.length <= 200);
     const runs = words.some((word) => runner.test(word));

@@ -104,3 +104,15 @@ test('what an earlier round found for the same files holds, unless it is a comma
     ['secrets', true],
   ]);
 });
+
+test('whether gates are weakened is asked again for the same files: git does not show all that they go by', async () => {
+  let weakened = false;
+  const weakening: Gate = {
+    id: 'weakening',
+    kind: 'weakening',
+    check: async () => evidence({ passed: !weakened, summary: '' }),
+  };
+  const first = await ask([weakening]);
+  weakened = true;
+  expect(await ask([weakening], first)).toMatchObject([{ passed: false, cached: false }]);
+});
