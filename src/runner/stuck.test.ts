@@ -96,3 +96,19 @@ test('what works and changes nothing is a circle when nothing else is done for l
   expect(await watching().often(60, () => ({ tool: 'TaskOutput', input: { task: 'x' }, failed: false }))).toBeUndefined();
   expect(await watching(() => undefined).often(26, fine)).toMatchObject({ rule: 'no-progress' });
 });
+
+test('what is asked for twice in one breath was asked for by one who had not been told', async () => {
+  const { watch, use } = watching();
+  const input = { command: 'git push' };
+  for (const call of ['a', 'b']) await watch.see({ type: 'run.tool-started', data: { call, tool: 'Bash', input } });
+  const refused = async (call: string): Promise<Stuck | undefined> => {
+    const denial = { tool: 'Bash', by: 'a hook', reason: 'No.' };
+    const data = { call, tool: 'Bash', failed: true, output: 'No.', outputSize: 3, durationMs: 1 };
+    return watch.see({ type: 'run.tool-finished', data }, denial);
+  };
+  expect(await refused('a')).toBeUndefined();
+  expect(await refused('b')).toBeUndefined();
+  await watch.see({ type: 'run.tool-started', data: { call: 'c', tool: 'Bash', input } });
+  expect(await refused('c')).toMatchObject({ rule: 'permission-denied' });
+  expect((await use()).stuck).toBeUndefined();
+});

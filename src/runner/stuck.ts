@@ -43,6 +43,8 @@ interface Kept extends ToolUse {
 
 export function createStuckWatch({ directory, files, limits }: StuckParts): StuckWatch {
   const open = new Map<string, unknown>();
+  /** Asked for beside one that is the same: what became of that one, its agent had not been told. */
+  const twins = new Set<string>();
   const denials = new Map<string, Denial>();
   let uses: readonly Kept[] = [];
   /** Where nobody can tell what became of the files, whatever worked may have changed them. */
@@ -69,7 +71,7 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
     // Whoever looks how something goes on that was begun is patient, which is no circle.
     if (!failed && waiting.has(tool)) return undefined;
     // Subagents are sent out side by side, and may well ask for the same.
-    const use = JSON.stringify([parentCall ?? null, tool, seen.command ?? withoutComment(input)]);
+    const use = JSON.stringify([parentCall ?? null, tool, seen.command ?? withoutComment(input), twins.delete(call) ? call : null]);
     const answer = howItFailed(seen, findings);
     const before = uses.at(-1);
     const isNews = !failed && (before?.use !== use || before.answer !== answer);
@@ -90,6 +92,7 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
     async see(event, denial) {
       switch (event.type) {
         case 'run.tool-started':
+          if (isAmong(open.values(), event.data.input)) twins.add(event.data.call);
           open.set(event.data.call, event.data.input);
           return undefined;
         case 'run.tool-finished':
@@ -127,6 +130,11 @@ function inWords({ asked, lastLine, denial, ...last }: Kept, uses: readonly Kept
   return last.failed
     ? `the same failed ${times} times in the same way, and no file was changed in between: ${shown}`
     : `the same was done ${times} times in a row, and nothing came of it: ${shown}`;
+}
+
+function isAmong(inputs: Iterable<unknown>, input: unknown): boolean {
+  const wanted = JSON.stringify(withoutComment(input));
+  return [...inputs].some((each) => JSON.stringify(withoutComment(each)) === wanted);
 }
 
 /** What a call says of itself is another thing each time. */
