@@ -1,5 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent, type ClientRequest, request } from 'node:http';
+import { nightshiftWithRunner } from '../peers/nightshift.ts';
 import type { Place } from '../support/bench.ts';
 import { concurrently, type Summary, summary } from '../support/stats.ts';
 import { Filler } from './fill.ts';
@@ -116,6 +117,36 @@ export interface Endured {
   readonly deliveries: number;
   readonly watched: number;
   readonly failures: Failures;
+}
+
+/** A process's memory while tasks that do nothing go through the queue and the whole runner, as fast as they will. */
+export async function manyTasks({ place, tasks }: { readonly place: Place; readonly tasks: number }): Promise<{
+  readonly seconds: number;
+  readonly samples: readonly { readonly tasks: number; readonly rssMiB: number; readonly heapMiB: number }[];
+}> {
+  const peer = await nightshiftWithRunner(place, 16);
+  const samples: { tasks: number; rssMiB: number; heapMiB: number }[] = [];
+  let done = 0;
+  let given = 0;
+  const work = await peer.work(() => {
+    done += 1;
+  });
+  const start = performance.now();
+  while (done < tasks) {
+    const { rss, heapUsed } = process.memoryUsage();
+    samples.push({ tasks: done, rssMiB: rss / 2 ** 20, heapMiB: heapUsed / 2 ** 20 });
+    // A line that grows would look like a leak.
+    while (given < Math.min(tasks, done + mostOpen)) {
+      const to = Math.min(given + 100, tasks);
+      await peer.submitBatch(given, to - given);
+      given = to;
+    }
+    await pause(100);
+  }
+  const seconds = (performance.now() - start) / 1_000;
+  await work.stop();
+  await peer.close();
+  return { seconds, samples };
 }
 
 const waveMs = 1_000;

@@ -16,9 +16,9 @@ const runsAtOnce = '16';
 const settledShare = 1 / 3;
 
 export const load: Suite = {
-  names: ['load', 'load-api', 'load-watchers', 'load-leaks'],
+  names: ['load', 'load-api', 'load-watchers', 'load-tasks', 'load-leaks'],
   async run(bench, wanted) {
-    const parts = { 'load-api': api, 'load-watchers': watchers, 'load-leaks': endurance };
+    const parts = { 'load-api': api, 'load-watchers': watchers, 'load-tasks': manyTasks, 'load-leaks': endurance };
     const sections: Section[] = [];
     for (const [name, measure] of Object.entries(parts)) {
       if (wanted.has('load') || wanted.has(name)) sections.push(await measure(bench));
@@ -97,6 +97,38 @@ async function watchers(bench: Bench): Promise<Section> {
   };
 }
 
+async function manyTasks(bench: Bench): Promise<Section> {
+  const tasks = bench.sizes.load.runnerTasks;
+  const { dialects, notes } = await bench.stores();
+  const rows: Row[] = [];
+  for (const dialect of dialects) {
+    bench.progress(`${tasks.toLocaleString('en')} tasks through the runner on ${storeName[dialect]}`);
+    const { seconds, samples } = await isolated(bench.scope, 'manyTasks', { place: await bench.place(dialect), tasks });
+    const settled = samples.slice(Math.floor(samples.length * settledShare));
+    const figure = (what: string, of: (sample: (typeof samples)[number]) => number): Row => {
+      const points = lowest(settled, of, { tasks: (sample) => sample.tasks });
+      return {
+        store: storeName[dialect],
+        what,
+        tasks,
+        'tasks/s': tasks / seconds,
+        first: points[0]?.value ?? null,
+        last: points.at(-1)?.value ?? null,
+        'slope in 100,000 tasks': told(slopeOf(points.map((point) => [point.tasks / 100_000, point.value]))),
+      };
+    };
+    rows.push(
+      figure('resident memory, MiB', ({ rssMiB }) => rssMiB),
+      figure('heap used, MiB', ({ heapMiB }) => heapMiB),
+    );
+  }
+  return {
+    title: `Memory over ${tasks.toLocaleString('en')} tasks that do nothing, each with its run, directory, output and events`,
+    rows,
+    notes: [...notes, 'Slopes as below, over the last two thirds.'],
+  };
+}
+
 async function endurance(bench: Bench): Promise<Section> {
   const { minutes, endureTasks: tasks, churn, burst } = bench.sizes.load;
   const { dialects, notes } = await bench.stores();
@@ -134,7 +166,7 @@ function rowsOf(store: string, { samples, submitted, done, deliveries, watched, 
   const settled = samples.slice(Math.floor(samples.length * settledShare));
   const figure = (what: string, unit: string, of: (sample: Sample) => number): Row => {
     const all = settled.map(of);
-    const points = lowest(settled, of);
+    const points = lowest(settled, of, { minute: (sample) => sample.minute, tasks: (sample) => sample.tasks });
     const hour = slopeOf(points.map(({ minute, value }) => [minute / 60, value]));
     const tasks = slopeOf(points.map(({ tasks: count, value }) => [count / 100_000, value]));
     return {
@@ -173,18 +205,17 @@ const failuresOf = (store: string, failures: Endured['failures']): readonly stri
 const told = ({ perUnit, within }: ReturnType<typeof slopeOf>): string =>
   Number.isFinite(within) ? `${perUnit >= 0 ? '+' : '−'}${Math.abs(perUnit).toFixed(1)} ± ${within.toFixed(1)}` : 'too short';
 
-interface Point {
-  readonly minute: number;
-  readonly tasks: number;
-  readonly value: number;
-}
-
-/** Of each window the lowest: what is taken and given back again by the next collection is no leak, and hides one. */
-function lowest(samples: readonly Sample[], of: (sample: Sample) => number): readonly Point[] {
+/** Of each window the lowest, with the means of what it is held against: what the next collection gives back is no leak, and hides one. */
+function lowest<Each, Against extends string>(
+  samples: readonly Each[],
+  of: (sample: Each) => number,
+  against: Readonly<Record<Against, (sample: Each) => number>>,
+): readonly (Readonly<Record<Against, number>> & { readonly value: number })[] {
   const size = Math.max(1, Math.floor(samples.length / windows));
   return Array.from({ length: Math.floor(samples.length / size) }, (_, at) => {
     const window = samples.slice(at * size, (at + 1) * size);
-    const mean = (each: (sample: Sample) => number): number => window.reduce((sum, sample) => sum + each(sample), 0) / window.length;
-    return { minute: mean(({ minute }) => minute), tasks: mean(({ tasks }) => tasks), value: Math.min(...window.map(of)) };
+    const mean = (each: (sample: Each) => number): number => window.reduce((sum, sample) => sum + each(sample), 0) / window.length;
+    const means = Object.fromEntries(Object.entries<(sample: Each) => number>(against).map(([name, each]) => [name, mean(each)]));
+    return { ...(means as Record<Against, number>), value: Math.min(...window.map(of)) };
   });
 }

@@ -1,7 +1,7 @@
 import { measureAtSize } from '../measure/at-size.ts';
 import { measureEvents } from '../measure/events.ts';
 import { loadOverHttp } from '../measure/http-load.ts';
-import { endure, fillTasks, measureApi, measureWatchers } from '../measure/load.ts';
+import { endure, fillTasks, manyTasks, measureApi, measureWatchers } from '../measure/load.ts';
 import { measureMail } from '../measure/mail.ts';
 import { measureNotes } from '../measure/notes.ts';
 import { measureRace } from '../measure/race.ts';
@@ -16,6 +16,7 @@ export const measurements = {
   measureAtSize,
   measureEvents,
   loadOverHttp,
+  manyTasks,
   measureMail,
   measureNotes,
   measureRace,

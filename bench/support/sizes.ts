@@ -29,6 +29,7 @@ export interface Sizes {
     readonly apiSeconds: number;
     readonly watchers: number;
     readonly watchSeconds: number;
+    readonly runnerTasks: number;
     readonly minutes: number;
     readonly endureTasks: number;
     readonly churn: number;
@@ -68,7 +69,17 @@ export const fullSizes: Sizes = {
   toolUses: { uses: 40, rounds: 3 },
   mail: { arrivals: 300, messages: 2_000, todoItems: 10_000 },
   checkpoints: { files: [1_000, 100_000], rounds: 15, rewinds: 5 },
-  load: { apiTasks: 100_000, apiSeconds: 20, watchers: 1_000, watchSeconds: 20, minutes: 3, endureTasks: 100_000, churn: 100, burst: 250 },
+  load: {
+    apiTasks: 100_000,
+    apiSeconds: 20,
+    watchers: 1_000,
+    watchSeconds: 20,
+    runnerTasks: 100_000,
+    minutes: 3,
+    endureTasks: 100_000,
+    churn: 100,
+    burst: 250,
+  },
   big: { files: 100_000, historyMiB: 1_024, rounds: 3 },
 };
 
@@ -101,6 +112,16 @@ export const quickSizes: Sizes = {
   toolUses: { uses: 10, rounds: 1 },
   mail: { arrivals: 30, messages: 200, todoItems: 1_000 },
   checkpoints: { files: [1_000], rounds: 3, rewinds: 2 },
-  load: { apiTasks: 5_000, apiSeconds: 2, watchers: 100, watchSeconds: 2, minutes: 0.25, endureTasks: 100_000, churn: 50, burst: 50 },
+  load: {
+    apiTasks: 5_000,
+    apiSeconds: 2,
+    watchers: 100,
+    watchSeconds: 2,
+    runnerTasks: 500,
+    minutes: 0.25,
+    endureTasks: 100_000,
+    churn: 50,
+    burst: 50,
+  },
   big: { files: 5_000, historyMiB: 32, rounds: 1 },
 };
