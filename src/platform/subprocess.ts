@@ -118,18 +118,20 @@ async function* nothing(): AsyncGenerator<Buffer> {}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+type Match = (variable: string) => boolean;
+
 /** While a process is on its way from one program to the next, its environment reads as empty; a second look finds it. */
 const secondLookMs = 10;
 
 /**
- * Kills every process whose environment carries a variable that matches, until none is left: also those that moved to
+ * Kills every process whose environment carries a variable that matches, and none that is spared, until none is left: also those that moved to
  * a session of their own. Environments are inherited, so a marker set at the root marks the whole tree.
  * Works where there is a /proc; elsewhere it finds nothing.
  */
-export async function sweep(matches: (variable: string) => boolean): Promise<number> {
+export async function sweep(matches: Match, spared: Match = () => false): Promise<number> {
   let killed = 0;
   for (let clean = 0, pass = 0; clean < 2 && pass < 20; pass++) {
-    const found = withVariable(matches);
+    const found = marked(matches, spared);
     clean = found.length === 0 ? clean + 1 : 0;
     for (const pid of found) {
       try {
@@ -145,8 +147,11 @@ export async function sweep(matches: (variable: string) => boolean): Promise<num
 }
 
 /** Read without leaving the thread: /proc answers from memory, and a trip to the thread pool takes ten times as long. */
-function withVariable(matches: (variable: string) => boolean): readonly number[] {
-  return processIds().filter((pid) => pid !== process.pid && environmentOf(pid).split('\0').some(matches));
+function marked(matches: Match, spared: Match): readonly number[] {
+  return processIds().filter((pid) => {
+    const variables = pid === process.pid ? [] : environmentOf(pid).split('\0');
+    return variables.some(matches) && !variables.some(spared);
+  });
 }
 
 function processIds(): readonly number[] {

@@ -5,10 +5,17 @@ import { type RunningCommand, sweep } from '../platform/subprocess.ts';
 /** In the environment of everything a run starts, so that it can be found again. */
 export const runMarker = 'NIGHTSHIFT_RUN_ID';
 
+/** In the environment of all that one call of a hook starts, after the run's id: hooks outlive an agent, and clear away behind themselves. */
+export const hookMarker = 'NIGHTSHIFT_HOOK';
+
 /** Kills whatever a run started and left behind. Runs that end together share the look through the process table. */
 export const sweepRun: (runId: string) => Promise<number> = gather(async (runIds: readonly string[]) => {
   const variables = new Set(runIds.map((id) => `${runMarker}=${id}`));
-  const killed = await sweep((variable) => variables.has(variable));
+  const hooks = runIds.map((id) => `${hookMarker}=${id}/`);
+  const killed = await sweep(
+    (variable) => variables.has(variable),
+    (variable) => hooks.some((hook) => variable.startsWith(hook)),
+  );
   return runIds.map(() => killed);
 });
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../platform/clock.ts';
 import { type Exit, start, sweep } from '../../platform/subprocess.ts';
-import { clearAway, runMarker } from '../clear-away.ts';
+import { clearAway, hookMarker, runMarker } from '../clear-away.ts';
 import { merged } from '../merged.ts';
 import { type Hook, type HookAnswer, type HookFacts, Unasked } from './hook.ts';
 
@@ -20,8 +20,6 @@ export interface Answered {
   readonly said: string;
 }
 
-/** In the environment of all that one call of a hook starts: what it leaves behind can be told from the rest of the run. */
-const hookMarker = 'NIGHTSHIFT_HOOK';
 const stdoutLimit = 1024 * 1024;
 const stderrLimit = 1_500;
 

@@ -10,6 +10,7 @@ import { Unusable } from '../../domain/errors.ts';
 import { noResult } from '../../domain/result.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { sweep } from '../../platform/subprocess.ts';
+import { sweepRun } from '../clear-away.ts';
 import { configuredHooks } from './configured.ts';
 import type { Hook, HookFacts } from './hook.ts';
 import { createHooks, type Heard } from './registry.ts';
@@ -153,6 +154,16 @@ describe('a command', () => {
       expect(alive()).toEqual([neighbour.pid]);
     }
     await neighbour.end();
+  });
+
+  test('goes on when all that the agent left behind is ended', async () => {
+    const left = start();
+    const heard = verdictOf(sh('echo > begun; while [ ! -e go-on ]; do sleep 0.02; done'));
+    await until('it to be at work', () => existsSync(join(work, 'begun')));
+    await sweepRun(runId);
+    expect(alive()).not.toContain(left.pid);
+    writeFileSync(join(work, 'go-on'), '');
+    expect(await heard).toMatchObject({ verdict: 'passed' });
   });
 
   test('that never ends is stopped after its time with all that it started', async () => {
