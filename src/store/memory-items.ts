@@ -40,6 +40,24 @@ export async function saveStanding(tx: Tx, list: string, items: readonly ({ read
   }
 }
 
+/** Undoes claims of `at` that were not even tried: as it stood before, unless somebody else has gone on with it since. */
+export async function putBackClaims(
+  tx: Tx,
+  list: string,
+  items: readonly { readonly item: string; readonly claimedAt: number | null }[],
+  at: number,
+): Promise<void> {
+  for (const { item, claimedAt } of items) {
+    await tx.db
+      .updateTable('memory_items')
+      .set({ claimed_at: claimedAt })
+      .where('list', '=', list)
+      .where('item', '=', item)
+      .where('claimed_at', '=', at)
+      .execute();
+  }
+}
+
 const nameKey = 'memory.name';
 
 /** How all servers on this store call themselves on lists: the first of them gave its name. The lock `memory` is held. */

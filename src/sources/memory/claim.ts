@@ -4,7 +4,7 @@ import type { MemoryItem, Moment } from './list.ts';
  * Several Nightshifts may look at one list, and a list has no locks: it keeps what was written last. So an item is claimed
  * by writing into it who has it, and is ours when that still stands a while later. That is enough if nobody writes on the
  * ground of what they read long ago: whoever finds their claim after `settledAfterMs` knows that everybody else who had
- * read before it has written by then, or will not count what they wrote (docs/decisions/0021).
+ * read before it has written by then, or will not count what they wrote (docs/decisions/0022).
  */
 const writtenWithinMs = 4_000;
 export const settledAfterMs = 5_000;
@@ -22,8 +22,10 @@ export const tagsWith = (mark: string, tags: readonly string[]): readonly string
 export const holderIn = ({ tags }: MemoryItem): string | undefined => tags.filter((tag) => tag.startsWith(prefix)).sort()[0];
 
 /** Whether what was read then may still be written upon. A machine that slept is told by the clock on the wall alone. */
-export const isFresh = (read: Moment, now: Moment): boolean =>
-  Math.max(now.monotonic - read.monotonic, now.wall - read.wall) < writtenWithinMs;
+export const isFresh = (read: Moment, now: Moment): boolean => ageOf(read, now) < writtenWithinMs;
+/** Whether that holds for several writings to come. */
+export const leavesTime = (read: Moment, now: Moment): boolean => ageOf(read, now) < writtenWithinMs / 2;
+const ageOf = (read: Moment, now: Moment): number => Math.max(now.monotonic - read.monotonic, now.wall - read.wall);
 
 export interface Claim {
   readonly mark: string;

@@ -31,10 +31,14 @@ export function memoryConnectors(
   ];
 }
 
+/** Names on a list are anybody's, and so is their number. */
+const mostTold = 5;
+
 /** Two Nightshifts on one list are told apart by their names in it; where it keeps none, or somebody is gone, a person has to see to it. */
 function concernIn(others: Others | undefined): Concern | undefined {
   if (others === undefined) return undefined;
-  const held = [...others.holders].map(([holder, count]) => `${count} by ${holder}`);
+  const held = [...others.holders].slice(0, mostTold).map(([holder, count]) => `${count} by ${holder.slice(0, 80)}`);
+  if (others.holders.size > mostTold) held.push(`more by ${others.holders.size - mostTold} others`);
   if (others.nameless > 0) held.push(`${others.nameless} by somebody who left no name`);
   if (held.length === 0) return undefined;
   const found = `memory: in progress ${held.join(', ')}; this is nightshift:${others.name}`;

@@ -207,6 +207,38 @@ for (const dialect of dialects) {
       expect(await idsIn(store)).toEqual(['a']);
     });
 
+    test('claims anew all that a killed server had claimed, also when there is no time to write all of it at once', async () => {
+      for (let i = 0; i < 4; i++) put(`t${i}`, `number ${i}`);
+      await look();
+      const next = watchMemory(parts());
+      later += 65_000;
+      // Two writings, and what was read is too old to be written upon.
+      server.interfere = ({ method, url }) => {
+        if (/update|PATCH/.test(`${method}${url}`)) later += 2_000;
+        return false;
+      };
+      for (let round = 0; round < 4; round++) {
+        await look(next);
+        later += 65_000;
+        await look(next);
+      }
+      await until('all of them', async () => {
+        await poll(next);
+        return (await idsIn(store)).length === 4;
+      });
+      expect([...(await idsIn(store))].sort()).toEqual(['t0', 't1', 't2', 't3']);
+    });
+
+    test('is taken in also when it takes longer to read than what was read first may be written upon', async () => {
+      for (let i = 0; i < 250; i++) put(`t${i}`, `number ${i}`);
+      server.interfere = (request) => {
+        if (/status=pending&limit/.test(request.url ?? '') || /tasks.list/.test(request.url ?? '')) later += 1_700;
+        return false;
+      };
+      await poll();
+      expect((await idsIn(store)).length).toBeGreaterThan(0);
+    });
+
     test('does not give an item to whoever writes on what they read long ago, and who has it says so again', async () => {
       const other = await nightshift('nod_there');
       put('a', 'Mend the login');

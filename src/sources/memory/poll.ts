@@ -4,12 +4,12 @@ import { type Clock, wait } from '../../platform/clock.ts';
 import type { NewId } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import { type Arrival, insertArrivals } from '../../store/inbox.ts';
-import { type MemoryStanding, nameOnLists, saveStanding, standingOf } from '../../store/memory-items.ts';
+import { type MemoryStanding, nameOnLists, putBackClaims, saveStanding, standingOf } from '../../store/memory-items.ts';
 import { putMessages } from '../../store/outbox.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { findTask, lockTasks } from '../../store/tasks.ts';
 import { toldAt, whatBecameOf } from '../../store/triggers.ts';
-import { holderIn, isFresh, markOf, settledAfterMs, tagsWith, verdictOn } from './claim.ts';
+import { holderIn, isFresh, leavesTime, markOf, settledAfterMs, tagsWith, verdictOn } from './claim.ts';
 import type { MemoryLink } from './link.ts';
 import type { Listing, MemoryAnswer, MemoryFailure, MemoryItem, MemoryList, Moment } from './list.ts';
 import { reportOf } from './report.ts';
@@ -98,7 +98,10 @@ interface Seen {
 interface Settlement {
   /** What we write into an item that we claim. */
   readonly mark: string;
-  readonly wanted: readonly Wanted[];
+  /** What stands as claimed since `claimedAt`, and is to be written now; of the rest, the next look thinks again. */
+  readonly claiming: readonly Wanted[];
+  readonly claimedAt: number;
+  readonly left: number;
   /** The items to which our claim is neither settled nor lost. */
   readonly open: ReadonlySet<string>;
   readonly others: Others;
@@ -131,13 +134,12 @@ export function watchMemory(parts: PollParts): MemoryWatch {
     if (!read.ok) return { failure: read.failure, soon: false };
     const seen = read.value;
     const settlement = await store.write((tx) => settle(tx, seen));
-    const { mark, wanted } = settlement;
     others = settlement.others;
     for (const item of written.keys()) if (!settlement.open.has(item)) written.delete(item);
-    const claimed = await claimAll(wanted, mark, signal);
+    const claimed = await claimAll(settlement, signal);
     return {
       failure: seen.held.cut ?? seen.pending.cut ?? claimed.failure,
-      soon: written.size > 0 || claimed.left > 0,
+      soon: written.size > 0 || settlement.left + claimed.untouched > 0,
     };
   }
 
@@ -158,7 +160,8 @@ export function watchMemory(parts: PollParts): MemoryWatch {
     const wanted: Wanted[] = [];
     const want = (item: MemoryItem, { askedAt }: Listing): void => {
       const asked = askedAt.get(item.id);
-      if (asked) wanted.push({ item, askedAt: asked, revision: standing.get(item.id)?.revision ?? 0 });
+      const { revision = 0, claimedAt = null } = standing.get(item.id) ?? {};
+      if (asked) wanted.push({ item, askedAt: asked, revision, claimedBefore: claimedAt });
     };
 
     for (const item of held.items) {
@@ -192,7 +195,7 @@ export function watchMemory(parts: PollParts): MemoryWatch {
       else astray.push(item);
     }
 
-    const claiming = wanted.slice(0, claimsAtOnce);
+    const claiming = inTime(wanted, momentOf(clock)).slice(0, claimsAtOnce);
     await saveStanding(tx, list, [
       ...ours.map(({ id }) => ({ item: id, revision: (standing.get(id)?.revision ?? 0) + 1, claimedAt: null })),
       ...lost.map(({ item }) => ({ item: item.id, revision: standing.get(item.id)?.revision ?? 0, claimedAt: null })),
@@ -205,7 +208,15 @@ export function watchMemory(parts: PollParts): MemoryWatch {
     const open = new Set(cut ? written.keys() : undecided);
     for (const { id } of ours) open.delete(id);
     for (const { item } of lost) open.delete(item.id);
-    return { mark, wanted, open, others: othersIn(held, (item) => standing.has(item.id), { name, mark, keepsTags }) };
+    const left = wanted.length - claiming.length;
+    return {
+      mark,
+      claiming,
+      claimedAt: now,
+      left,
+      open,
+      others: othersIn(held, (item) => standing.has(item.id), { name, mark, keepsTags }),
+    };
   }
 
   const arrival = (key: string, listed: Listed): Arrival => ({
@@ -257,11 +268,9 @@ export function watchMemory(parts: PollParts): MemoryWatch {
 
   /** One after the other, for as long as what was read may be written upon. */
   async function claimAll(
-    wanted: readonly Wanted[],
-    mark: string,
+    { claiming, mark, claimedAt }: Settlement,
     signal: AbortSignal,
-  ): Promise<{ readonly failure: MemoryFailure | undefined; readonly left: number }> {
-    const claiming = wanted.slice(0, claimsAtOnce);
+  ): Promise<{ readonly failure: MemoryFailure | undefined; readonly untouched: number }> {
     let failure: MemoryFailure | undefined;
     let done = 0;
     for (const { item, askedAt } of claiming) {
@@ -275,10 +284,10 @@ export function watchMemory(parts: PollParts): MemoryWatch {
       // One that is not understood says nothing of the others; who wants no more says it of all.
       if (failure.kind !== 'not-understood') break;
     }
-    const untouched = claiming.slice(done).map(({ item, revision }) => ({ item: item.id, revision, claimedAt: null }));
-    if (untouched.length > 0) await store.write((tx) => saveStanding(tx, list, untouched));
+    const untouched = claiming.slice(done).map(({ item, claimedBefore }) => ({ item: item.id, claimedAt: claimedBefore }));
+    if (untouched.length > 0) await store.write((tx) => putBackClaims(tx, list, untouched, claimedAt));
     if (failure) log.warn({ list, kind: failure.kind }, 'an item could not be claimed');
-    return { failure, left: wanted.length - done };
+    return { failure, untouched: untouched.length };
   }
 
   return { look, others: () => others };
@@ -287,7 +296,16 @@ export function watchMemory(parts: PollParts): MemoryWatch {
 interface Wanted {
   readonly item: MemoryItem;
   readonly revision: number;
+  /** When it was last claimed, if that never came to an end. */
+  readonly claimedBefore: number | null;
   readonly askedAt: Moment;
+}
+
+/** In the order of the list; where reading it has taken so long that there is no time for that, what was read last goes first. */
+function inTime(wanted: readonly Wanted[], now: Moment): readonly Wanted[] {
+  const [first] = wanted;
+  if (first === undefined || leavesTime(first.askedAt, now)) return wanted;
+  return wanted.filter(({ askedAt }) => isFresh(askedAt, now)).sort((a, b) => b.askedAt.monotonic - a.askedAt.monotonic);
 }
 
 function othersIn(

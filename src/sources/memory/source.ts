@@ -31,7 +31,10 @@ export const memoryItems: Source = {
   async read({ key }, body): Promise<Reading> {
     const listed = JSON.parse(body.toString('utf8')) as Listed;
     if ('heldBy' in listed)
-      return { kind: 'ignored', reason: { code: 'held-elsewhere', message: `Both wanted it; ${listed.heldBy} has it.` } };
+      return {
+        kind: 'ignored',
+        reason: { code: 'held-elsewhere', message: `Both wanted it; ${(listed.heldBy ?? '').slice(0, 80)} has it.` },
+      };
     const read = 'item' in listed ? { ok: true as const, item: listed.item } : itemOf(listed.odd);
     if (!read.ok) return { kind: 'failed', reason: { code: 'not-an-item', message: `The entry of the list makes no sense. ${read.why}` } };
     const { item } = read;
