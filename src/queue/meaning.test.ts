@@ -40,6 +40,11 @@ describe('the meaning of a wish', () => {
     ['Delete /srv/a/b', 'Delete /srv/a b'],
     ['Call f(a, b)', 'Call f(a) b'],
     ["Say it's", 'Say its'],
+    ['Take , instead of ;', 'Take ; instead of ,'],
+    ['Write " for `', 'Write ` for "'],
+    ['Delete tmp/*', 'Delete tmp/'],
+    ['Delete tmp/*', 'Delete tmp/**'],
+    ['List **/*.ts', 'List */*.ts'],
   ])('is not the same for %s and %s', (one, other) => {
     expect(meaningOf({ title: one, repository })).not.toBe(meaningOf({ title: other, repository }));
   });

@@ -30,25 +30,42 @@ const wordsOf = (text: string): string =>
     .toLowerCase()
     .replaceAll('’', "'")
     .split(/\s+/)
-    .map(bare)
-    .filter((word) => !/^[-–—]*$/.test(word))
+    .filter((word) => !/^[-–—*«»]*$/.test(word))
+    .map((word) => bare(word) || word)
     .join(' ');
 
-const opening = new Set('"\'“”‘«»„`*([{（「『【');
-const closing = new Set('"\'“”«»`*）」』】.,;:!?…。，、！？：；');
+const opening = new Set('"\'“”‘«»„`([{（「『【');
+const closing = new Set('"\'“”«»`）」』】.,;:!?…。，、！？：；');
 const brackets = new Set(')]}');
 
 /** A word without what stands around it, character by character, for texts may be long and hostile. A bracket that is opened in it belongs to it. */
 function bare(word: string): string {
   let start = 0;
   let end = word.length;
-  while (start < end && opening.has(word[start] as string)) start++;
-  // `*.ts` is a pattern, `**word**` is only loud.
-  if (word[start - 1] === '*' && !/[\p{L}\p{N}]/u.test(word[start] ?? '')) start--;
+  for (;;) {
+    while (start < end && opening.has(word[start] as string)) start++;
+    const stars = starsFrom(word, start, 1);
+    if (stars === 0 || !isLoud(word[start + stars])) break;
+    start += stars;
+  }
   const opened = /[([{]/.test(word.slice(start));
-  while (end > start && (closing.has(word[end - 1] as string) || (!opened && brackets.has(word[end - 1] as string)))) end--;
+  for (;;) {
+    while (end > start && (closing.has(word[end - 1] as string) || (!opened && brackets.has(word[end - 1] as string)))) end--;
+    const stars = starsFrom(word, end - 1, -1);
+    if (stars === 0 || !isLoud(word[end - 1 - stars])) break;
+    end -= stars;
+  }
   return word.slice(start, end);
 }
+
+function starsFrom(word: string, at: number, step: 1 | -1): number {
+  let stars = 0;
+  while (word[at + stars * step] === '*') stars++;
+  return stars;
+}
+
+/** What stars stand beside: `**word**` is only loud, `*.ts` and `tmp/*` are patterns. */
+const isLoud = (beside = ''): boolean => /[\p{L}\p{N}`"'([{)\]}]/u.test(beside);
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
