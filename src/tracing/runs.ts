@@ -51,7 +51,6 @@ interface Traced {
   over: boolean;
 }
 
-/** So many runs that are over are remembered, for what is told of them late. */
 /** Where a task's span stands: the same for all that is told of it, whoever tells it and when. */
 export function placeOf(
   taskId: string,
@@ -63,6 +62,7 @@ export function placeOf(
   return { task: { traceId, spanId: spanIdOf(taskId), sampled: sampled(traceId, parent) }, parent };
 }
 
+/** So many runs that are over are remembered, for what is told of them late. */
 const remembered = 1_000;
 
 /** Spans of the runs that this node started: the run below its task, sessions and rounds below the run, the rest below its round. */
