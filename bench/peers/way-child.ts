@@ -24,7 +24,8 @@ interface Standing {
 
 process.once('message', (message) => {
   void stand(message as WayPart).then(async ({ listener, key }) => {
-    const server = createServer(listener);
+    // The ways take turns, and connections are to outlive those of the others.
+    const server = createServer({ keepAliveTimeout: 75_000 }, listener);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     process.on('message', () => {
