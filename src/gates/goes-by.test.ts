@@ -70,6 +70,10 @@ describe('a command goes by', () => {
     expect(await reach('./a.sh', endless, ['a.sh', 'b.sh'])).toEqual(['a.sh', 'b.sh']);
     const places = Array.from({ length: 10_000 }, (_, at) => `cd d${at}`).join(' ');
     expect(await reach('./a.sh', { 'a.sh': places }, ['d1/cd', 'd9999/cd'])).toEqual(['d1/cd']);
+    const words = `${Array.from({ length: 20 }, (_, at) => `cd d${at}`).join('\n')}\nsh ${'a b '.repeat(15_000)}`;
+    const scripts = Array.from({ length: 30 }, (_, at) => `sh s${at}.sh`).join('\n');
+    const long = async (path: string) => (path === 'a.sh' ? scripts : /^s\d+\.sh$/.test(path) ? words : undefined);
+    expect((await goesBy(['./a.sh'], long)).has('s29.sh')).toBe(true);
     let reads = 0;
     await goesBy(['./0.sh'], async (path) => {
       reads += 1;

@@ -20,7 +20,7 @@ interface Text {
 }
 
 /** Enough for what people write; whoever wants to get past this by its length changes a file that is among the first. */
-const most = { files: 100, names: 2_000, places: 10, characters: 64 * 1024 };
+const most = { files: 100, names: 2_000, looks: 200_000, places: 10, characters: 64 * 1024 };
 
 /**
  * Follows a command through what it names: scripts of package.json, targets, variables and includes of a Makefile, scripts of
@@ -34,7 +34,7 @@ export async function goesBy(argv: readonly string[], read: Read): Promise<GoesB
   const makefile = await firstOf(read, ['GNUmakefile', 'Makefile', 'makefile']);
   const targets = targetsIn(makefile?.text ?? '');
   const waiting: Text[] = [{ text: argv.join(' '), directory: '', form: 'commands' }];
-  let files = 0;
+  let [files, looks] = [0, 0];
 
   /** Once each, whoever calls it. */
   const called = (kind: string, name: string, texts: () => readonly string[]): void => {
@@ -60,9 +60,11 @@ export async function goesBy(argv: readonly string[], read: Read): Promise<GoesB
   };
 
   for (const each of waiting) {
+    if (looks > most.looks) break;
     follow(each);
     for (const name of each.form === 'commands' ? namedIn(each) : importedBy(each)) {
-      if (names.size >= most.names || files >= most.files) break;
+      looks += 1;
+      if (looks > most.looks || names.size >= most.names || files >= most.files) break;
       if (name.includes('*')) patterns.add(name);
       if (name.includes('*') || names.has(name)) continue;
       names.add(name);
@@ -120,24 +122,29 @@ const loading = /^(?:-c|-r|-f|-m|--config|--require|--import|--loader|--rcfile|-
 const script = /(?:^|\/)\.?[\w-]+$|\.(?:sh|bash|zsh|fish|mk|make|awk|sed|json[c5]?|ya?ml|toml|ini|cfg|conf|rc|bat|ps1|cmake|xml)$/;
 const endings = ['', '.js', '.mjs', '.cjs', '.ts', '.mts', '.py', '/index.js', '/index.ts'];
 
-function namedIn({ text, directory }: Text): readonly string[] {
+/** One after the other: of a hostile script there are millions, and nobody asks for all. */
+function* namedIn({ text, directory }: Text): Generator<string> {
   const plain = text.replaceAll(/\$\([^()\n]{0,200}\)\/|\$\{?\w{1,100}\}?\/|\$\{[^{}\n]{0,200}\}\//g, '**/');
   const entered = [...plain.matchAll(/(?:\bcd|\s-C|\s--prefix)\s{1,20}([\w./-]{1,200})/g)].map(([, place = '']) => place);
   const places = [...new Set(['', directory, ...entered])].slice(0, most.places);
-  return plain.split(/[\n;|&()]+/).flatMap((piece) => {
+  for (const piece of plain.split(/[\n;|&()]+/)) {
     const words = piece.split(/[\s"'`=<>{},$@]+/).filter((word) => word !== '' && word.length <= 200);
     const runs = words.some((word) => runner.test(word));
-    return words.flatMap((word, at) => {
+    for (const [at, word] of words.entries()) {
       const before = words[at - 1] ?? '';
-      if (word.startsWith('-') || !(script.test(word) || runs || at === 0 || word.startsWith('./') || loading.test(before))) return [];
-      // From a place that a variable names: wherever it lies.
-      if (word.startsWith('**/')) return [word, ...inside('', word.slice(3))];
-      if (word.includes('*') && !/\.(?:sh|bash|mk)$/.test(word)) return [];
+      if (word.startsWith('-') || !(script.test(word) || runs || at === 0 || word.startsWith('./') || loading.test(before))) continue;
+      if (word.startsWith('**/')) {
+        // From a place that a variable names: wherever it lies.
+        yield word;
+        yield* inside('', word.slice(3));
+        continue;
+      }
+      if (word.includes('*') && !/\.(?:sh|bash|mk)$/.test(word)) continue;
       const module = before === '-m' ? [`${word.replaceAll('.', '/')}.py`, `${word.replaceAll('.', '/')}/__main__.py`] : [];
       const meant = [...(runs && !/\.\w{1,4}$/.test(word) ? endings.map((ending) => word + ending) : [word]), ...module];
-      return meant.flatMap((name) => places.flatMap((place) => inside(place, name)));
-    });
-  });
+      for (const name of meant) for (const place of places) yield* inside(place, name);
+    }
+  }
 }
 
 /** From beside it or below: that is part of it, and the rest is what it works on. */

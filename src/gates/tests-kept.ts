@@ -163,7 +163,7 @@ function leftEarly(change: Change): readonly Finding[] {
   const paths = existing(change);
   const found = change.lines.filter(
     ({ path, text }) =>
-      paths.has(path) && isTest(path) && (/^\s*return\s*(?:null|undefined|None|true)?\s*;?\s*$/.test(text) || constraint.test(text)),
+      paths.has(path) && isTest(path) && (/^return(?:\s+(?:null|undefined|None|true))?\s?;?$/.test(text.trim()) || constraint.test(text)),
   );
   return found
     .filter(({ kind }) => kind === 'added')
@@ -180,7 +180,7 @@ const asserts =
 const quoted = /"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}'|`(?:[^`\\]|\\.){0,300}`/g;
 /** Says nothing of anything. */
 const trivial =
-  /\bassert\w*(?:!|\.\w{1,20})?\s*\(?\s*(?:true|True|1|not False)\s*(?:,[^()]*)?\)?\s*;?\s*$|\bexpect\(\s*(true|false|\d{1,9}|'[^']{0,40}'|"[^"]{0,40}")\s*\)\.(?:to\w+|not)\b[^()]{0,40}\(\s*(?:\1)?\s*\)|\bexpect\(\s*true\s*\)/;
+  /\bassert\w*(?:!|\.\w{1,20})?\s{0,3}\(?\s{0,3}(?:true|True|1|not False)\s{0,3}(?:,[^()]*)?\)?\s{0,3};?$|\bexpect\(\s*(true|false|\d{1,9}|'[^']{0,40}'|"[^"]{0,40}")\s*\)\.(?:to\w+|not)\b[^()]{0,40}\(\s*(?:\1)?\s*\)|\bexpect\(\s*true\s*\)/;
 
 const mostFiles = 300;
 
@@ -213,7 +213,7 @@ async function emptiedTests(change: Change): Promise<KeptTests> {
 }
 
 function assertionsIn(line: string): number {
-  const start = line.slice(0, 1_000);
+  const start = line.slice(0, 1_000).trimEnd();
   return trivial.test(start) ? 0 : (start.replaceAll(quoted, "''").match(asserts)?.length ?? 0);
 }
 

@@ -354,6 +354,12 @@ describe('a change that weakens gates', () => {
       ['a.test.ts 2 leaves a test early'],
     ],
     [
+      'is made to keep whoever reads it busy',
+      { 'a.test.ts': tests('a') },
+      { 'a.test.ts': tests('a') + `return${' '.repeat(4_000)}x\nassert(true${' '.repeat(980)}x\n`.repeat(50) },
+      [],
+    ],
+    [
       'has tests run where they can',
       { 'a_test.go': 'package a\nfunc TestA(t *testing.T) {}\n' },
       { 'a_test.go': '//go:build linux && !cgo\npackage a\nfunc TestA(t *testing.T) {}\n' },
