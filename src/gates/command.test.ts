@@ -93,6 +93,16 @@ describe('a command is', () => {
       { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(0), withOld: ended(1, 'Error: Cannot find module ./a.js') },
       'green',
     ],
+    ...[
+      'No files matching the pattern "src" were found.',
+      'ERROR: file or directory not found: tests/unit',
+      'No test files found, exiting with code 1',
+      'npm error Missing script: "lint:all"',
+    ].map((output): [string, World, string] => [
+      `green when the script as it was says ${output}`,
+      { kind: 'lint', now: [ended(0)], touches: 'lint.sh', before: ended(0), withOld: ended(1, output) },
+      'green',
+    ]),
     [
       'green when what is changed is looked at, and not gone by',
       { kind: 'lint', now: [ended(0)], touches: 'a.js', before: ended(0), withOld: ended(1, 'error') },

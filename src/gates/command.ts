@@ -146,7 +146,7 @@ export function commandGate(wish: CommandGateWish): Gate {
 /** It stumbles over what is no longer where it was. */
 const lacks = (end: Ended): boolean =>
   whyItCannotRun(end) !== undefined ||
-  /cannot find (?:module|package)|could not find|no such file|ENOENT|ModuleNotFoundError|ImportError|can't open file|does not exist|no rule to make target/i.test(
+  /cannot find (?:module|package)|could not find|no such file|ENOENT|ModuleNotFoundError|ImportError|can't open file|does not exist|no rule to make target|no files matching|no (?:test )?files? (?:were )?found|no tests? found|no inputs were found|(?:file or )?directory not found|missing script:/i.test(
     end.output,
   );
 

@@ -55,9 +55,30 @@ describe('what is hidden is', () => {
       ['.pytest_cache', 'v/'],
       ['.venv', 'bin/'],
       ['env', 'pyvenv.cfg'],
+      ['builddir', 'meson-info/'],
       ['notes', 'a.txt'],
     ] as const)
       expect(await hidden({}, entries(directory, name))).toEqual([]);
+  });
+
+  test('nothing that a tool has made into a directory of its own', async () => {
+    const names = ['pkg/.gitignore', 'pkg/fast.js', 'pkg/fast_bg.wasm'];
+    expect(
+      await hidden(
+        {},
+        names.map((name) => [name, 'pkg/.gitignore', '*']),
+      ),
+    ).toEqual([]);
+  });
+
+  test('told where a directory is to be kept without what will come into it, and red where that is work', async () => {
+    const by = 'uploads/.gitignore';
+    expect(await hidden({ [by]: '*' }, [])).toEqual([`told: ${by} hides * from now on`]);
+    expect(await hidden({ [by]: '*' }, [['uploads/a.png', by, '*']])).toEqual([`told: ${by} hides * from now on`]);
+    expect(await hidden({ [by]: '*' }, [['uploads/a.js', by, '*']])).toEqual([`red: ${by} hides *`]);
+    expect(await hidden({ 'tests/.gitignore': '*' }, [])).toEqual(['red: tests/.gitignore hides *']);
+    expect(await hidden({ '.gitignore': '*' }, [])).toEqual(['red: .gitignore hides *']);
+    expect(await hidden({ '.gitignore': 'e2e/.auth/' }, [])).toEqual([]);
   });
 
   test('nobody’s business where a repository has always ignored it', async () => {

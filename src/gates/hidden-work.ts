@@ -19,8 +19,10 @@ export async function hiddenWork(change: Change): Promise<Hidden> {
   const [grave, told]: [Finding[], Finding[]] = [[], []];
   for (const { line, pattern, onlyKind } of hidingLines(change.lines)) {
     const found = { path: line.path, line: line.line, text: `hides ${pattern.slice(0, 80)}` };
-    // Of such a kind are sources in one project, and what a compiler makes of them in another.
-    const mayBeMade = onlyKind && !(await hidesSources(change, line.path, pattern));
+    // Of such a kind are sources in one project, and what a compiler makes of them in another. And a directory of uploads is kept so.
+    const mayBeMade = onlyKind
+      ? !(await hidesSources(change, line.path, pattern))
+      : keepsEmpty(line.path, pattern) && !hidesWork(change, line.path);
     (mayBeMade ? told : grave).push(mayBeMade ? { ...found, text: `${found.text} from now on` } : found);
   }
   for (const { by, paths } of await selfHidden(change)) {
@@ -32,7 +34,7 @@ export async function hiddenWork(change: Change): Promise<Hidden> {
 
 const shownToNobody = /\s(?:-diff|binary|-text|linguist-(?:generated|vendored)(?:=true)?|export-ignore)(?:\s|$)/;
 
-const leftByTests = /\/(?:te?mp|out|output|screenshots|videos|results|reports|downloads|artifacts|logs)\/?$/;
+const leftByTests = /\/(?:\.(?:auth|te?mp)|te?mp|out|output|screenshots|videos|results|reports|downloads|artifacts|logs)\/?$/;
 
 interface HidingLine {
   readonly line: ChangedLine;
@@ -59,6 +61,11 @@ function isWork(pattern: string): boolean {
   return /^x?$/.test(sample) || isTest(sample) || configuration.test(sample) || /(?:^|[/._-])conftest\b/.test(sample) || source.test(name);
 }
 
+/** All that will come into a directory which is to be there: `*` and `!.gitignore`, not at the root. */
+const keepsEmpty = (path: string, pattern: string): boolean => path.endsWith('/.gitignore') && /^\/?\*{1,2}$/.test(pattern);
+const hidesWork = ({ ignored }: Change, by: string): boolean =>
+  isTest(`${posix.dirname(by)}/x.ts`) || ignored.some((each) => each.by === by && each.path !== by && mayBeWork(each.path, by));
+
 /** Something that no compiler has made of what lies beside it. */
 async function hidesSources({ ignored, now }: Change, by: string, pattern: string): Promise<boolean> {
   const isMade = async (path: string): Promise<boolean> => {
@@ -76,14 +83,17 @@ const mostHidden = 200;
 /** Tools that keep things for themselves write such files, into directories of their own. */
 const ofTools = /(?:^|\/)(?:\.[\w-]+|htmlcov|test-results|playwright-report)\//;
 
+/** What venv, Meson and wasm-pack leave beside a `.gitignore` of theirs. */
+const madeByTool = /\/(?:pyvenv\.cfg|meson-info\/|[\w-]{1,100}_bg\.wasm)$/;
+
 /** A file that says what git ignores, and is ignored: no change shows it, nor what it hides. */
 async function selfHidden({ ignored, now }: Change): Promise<readonly { readonly by: string; readonly paths: readonly string[] }[]> {
   const byFile = Map.groupBy(ignored, ({ by }) => by);
   const found = await Promise.all(
     [...byFile].map(async ([by, entries]) => {
       const paths = entries.map(({ path }) => path).filter((path) => path !== by && !made.test(path) && mayBeWork(path, by));
-      const isEnvironment = entries.some(({ path }) => path.endsWith('/pyvenv.cfg'));
-      if (paths.length === 0 || isEnvironment || (await now(by)) !== undefined) return [];
+      const isMade = entries.some(({ path }) => madeByTool.test(path));
+      if (paths.length === 0 || isMade || (await now(by)) !== undefined) return [];
       return [{ by, paths: paths.slice(0, mostHidden) }];
     }),
   );
