@@ -57,6 +57,8 @@ export interface ToolUse {
   readonly denial: Denial | null;
   /** Stands for the files as they were then. */
   readonly files: string;
+  /** It takes its time before it looks: something is to come about by itself. */
+  readonly waits?: boolean;
 }
 
 export interface CircleLimits {
@@ -140,7 +142,7 @@ export function stuckIn(uses: readonly ToolUse[], { sameError, sameUse }: Circle
   if (!last.failed) return uses.length - 1 - uses.findLastIndex((each) => !isSame(each, last)) >= sameUse ? 'no-progress' : undefined;
   const there = uses.filter((each) => each.failed && each.files === files);
   const times = there.filter((each) => isSame(each, last)).length;
-  if (denial === null) return times >= sameError ? 'same-error' : undefined;
+  if (denial === null) return times >= (last.waits ? sameUse : sameError) ? 'same-error' : undefined;
   const alike = there.filter((each) => each.denial !== null && aboutWhat(each.denial) === aboutWhat(denial)).length;
   const enough = denial.by === bySandbox ? sameError : 2;
   return times >= enough || alike >= sameError ? 'permission-denied' : undefined;

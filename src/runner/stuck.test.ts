@@ -49,6 +49,16 @@ test('a command whose output shows failing tests has failed, although a pipe hid
   expect(await watching().often(20, () => ({ output: 'all is well', failed: false }))).toBeUndefined();
 });
 
+test('whoever lacks one package after another, and installs them where git does not look, gets on', async () => {
+  const { often } = watching();
+  const lacking = (time: number): string =>
+    `Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nModuleNotFoundError: No module named '${'abcdefghij'[time]}'`;
+  expect(await often(8, (time) => ({ input: { command: 'python a.py' }, output: lacking(time) }))).toBeUndefined();
+  expect(
+    await often(8, (time) => ({ input: { command: 'node a.js' }, output: `Error: Cannot find package '${'abcdefghij'[time]}'` })),
+  ).toBeUndefined();
+});
+
 test('subagents that are sent out side by side may each ask for the same', async () => {
   expect(await watching().often(10, (index) => ({ parentCall: `agent-${index}` }))).toBeUndefined();
 });
@@ -95,6 +105,29 @@ test('what works and changes nothing is a circle when nothing else is done for l
   expect(await watching(() => `tree ${++changes}`).often(60, fine)).toBeUndefined();
   expect(await watching().often(60, () => ({ tool: 'TaskOutput', input: { task: 'x' }, failed: false }))).toBeUndefined();
   expect(await watching(() => undefined).often(26, fine)).toMatchObject({ rule: 'no-progress' });
+});
+
+test('whoever waits for something to come about is given time, and more while it comes nearer', async () => {
+  const command = 'sleep 5; curl -sf localhost:8080';
+  expect(await watching().often(24, () => ({ input: { command } }))).toBeUndefined();
+  expect(await watching().often(25, () => ({ input: { command } }))).toMatchObject({ rule: 'same-error' });
+  const look = (output: (time: number) => string) => (time: number) => ({
+    input: { command: 'sleep 60 && tail -1 log' },
+    output: output(time),
+    failed: false,
+  });
+  expect(
+    await watching().often(
+      60,
+      look((time) => `step ${time} of 5000`),
+    ),
+  ).toBeUndefined();
+  expect(
+    await watching().often(
+      26,
+      look(() => 'step 1 of 5000'),
+    ),
+  ).toMatchObject({ rule: 'no-progress' });
 });
 
 test('what is asked for twice in one breath was asked for by one who had not been told', async () => {

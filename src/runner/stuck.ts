@@ -72,7 +72,9 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
     if (!failed && waiting.has(tool)) return undefined;
     // Subagents are sent out side by side, and may well ask for the same.
     const use = JSON.stringify([parentCall ?? null, tool, seen.command ?? withoutComment(input), twins.delete(call) ? call : null]);
-    const answer = howItFailed(seen, findings);
+    const waits = seen.command !== null && /\bsleep\s+[\d$]/.test(seen.command);
+    // Where something is waited for, numbers tell how far it has come.
+    const answer = waits && !failed ? seen.lines.slice(-20).join('\n') : howItFailed(seen, findings);
     const before = uses.at(-1);
     const isNews = !failed && (before?.use !== use || before.answer !== answer);
     return judge({
@@ -80,6 +82,7 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
       use,
       failed,
       answer,
+      waits,
       denial: refused,
       // To look at the files takes a moment, and most of what works is done once.
       files: isNews ? `at ${call}` : ((await files()) ?? (failed ? `after ${worked} that worked` : 'unknown')),

@@ -38,10 +38,11 @@ const errorsIn = (findings: readonly Finding[]): readonly Finding[] => findings.
 export const wentWrong = ({ failed }: Pick<Seen, 'failed'>, findings: readonly Finding[]): boolean =>
   failed || errorsIn(findings).length > 0;
 
-/** The same for two that failed alike. */
+/** The same for two that failed alike. What is named stays: whoever lacks one package after another gets on. */
 export function howItFailed({ lines }: Pick<Seen, 'lines'>, findings: readonly Finding[]): string {
   const errors = errorsIn(findings);
-  return errors.length > 0 ? errors.map(({ category, code }) => `${category} ${code}`).join('\n') : blanked(lines.slice(-20).join('\n'));
+  const said = errors.length > 0 ? errors.map(({ category, code, message }) => `${category} ${code} ${message}`) : lines.slice(-20);
+  return blanked(said.join('\n').replaceAll(/["'`]/g, ' '));
 }
 
 /** What is new, gone or back after one more use of a tool. Pure. */
