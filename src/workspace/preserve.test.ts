@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { GitWorld, value, write } from '../../test/support/git-world.ts';
 import { changedLines, eachAddedLine } from './diff.ts';
+import { openTree, treeWithOld } from './tree.ts';
 import type { Workspace } from './workspace.ts';
 
 const before = { 'a.txt': 'a\n', 'src/b.txt': 'b\n', 'gone.txt': 'x\n', '.gitignore': 'kept/\n' };
@@ -117,6 +118,15 @@ describe('the files of a workspace', () => {
     expect(files()).toEqual(mine);
     expect(readdirSync(outside)).toEqual(['b.txt']);
     expect(readFileSync(join(outside, 'b.txt'), 'utf8')).toBe('theirs\n');
+  });
+
+  test('are mixed with those of before, also where a git was killed at that', async () => {
+    writeFileSync(join(workspace.path, 'mixed-index.lock'), '');
+    const mixture = { tree, old: workspace.baseCommit, paths: ['a.txt', 'gone.txt', 'new/c.txt'] };
+    const mixed = value(await treeWithOld(world.git, workspace, mixture, world.stop.signal));
+    const { read } = value(await openTree(world.git, workspace.gitDir, mixed, world.stop.signal));
+    expect(await Promise.all(['a.txt', 'gone.txt', 'new/c.txt', '.gitignore'].map(read))).toEqual(['a\n', 'x\n', 'c\n', 'kept/\ndeps/\n']);
+    expect(readdirSync(workspace.path)).not.toContain('mixed-index');
   });
 
   test('are told line by line, whatever they are named and whatever is in them', async () => {

@@ -58,6 +58,7 @@ export async function treeWithOld(
   signal: AbortSignal,
 ): Promise<Result<string>> {
   const index = join(path, 'mixed-index');
+  await rm(`${index}.lock`, { force: true });
   try {
     const listed = await git.run({ gitDir, args: ['ls-tree', '-z', old, '--', ...paths], encoding: 'latin1' }, signal);
     if (!listed.ok) return listed;
