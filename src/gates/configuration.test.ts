@@ -225,7 +225,7 @@ describe('weaker is', () => {
 
     ['tests that git ignores', '.gitignore', 'x\n', 'x\n*.test.ts\n', /^hides \*\.test\.ts$/],
     ['a directory of tests that git ignores', 'a/.gitignore', undefined, 'tests/\n', /^hides tests\/$/],
-    ['everything that git ignores', 'a/.gitignore', undefined, '*\n', /^hides \*$/],
+    ['everything that git ignores', '.gitignore', 'x\n', 'x\n*\n', /^hides \*$/],
     ['what configures pytest and is ignored', '.gitignore', 'x\n', 'x\n/conftest.py\n', /hides \/conftest\.py/],
     ['tests that ESLint ignores', '.eslintignore', 'x\n', 'x\nsrc/*.ts\n', /hides src\/\*\.ts/],
     ['sources that nobody is shown', '.gitattributes', undefined, 'src/*.ts linguist-generated=true\n', /hides src\/\*\.ts/],
