@@ -150,7 +150,10 @@ describe('a run', () => {
   test('gets no tool that its profile does not name', async () => {
     await api.call('POST', '/api/profiles', { body: { name: 'handless', tools: ['Read'], limits: { maxTurns: 2 } } });
     const { id } = await api.submit({ title: 'count', body: undefined, profile: 'handless' });
-    await api.becomes(id, 'failed');
+    expect((await api.becomes(id, 'escalated')).reason).toMatchObject({
+      code: 'permission-denied',
+      message: expect.stringContaining('No such tool available: Bash'),
+    });
     const finished = (await eventsOf((await runOf(api, id)).id)).filter(({ type }) => type === 'run.tool-finished');
     expect(finished[0]?.data).toMatchObject({ tool: 'Bash', failed: true });
   });
