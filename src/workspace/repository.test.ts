@@ -64,6 +64,8 @@ describe('the address of a repository', () => {
     'file://elsewhere/srv/a',
     'file:///srv/%2e%2e/a',
     'file:///',
+    '/srv/a /',
+    'file:///srv/a%20/',
     `https://host/${'a'.repeat(3_000)}`,
   ])('%j is refused', (text) => {
     expect(code(text)).toBe('invalid-repository');

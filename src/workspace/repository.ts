@@ -85,6 +85,7 @@ function local(path: string, allowed: boolean): Result<Repository> {
   if (hasDots(path)) return invalid('has "." or ".." in its path');
   const normal = posix.normalize(path).replace(/\/+$/, '');
   if (normal === '') return invalid('is the root of the file system');
+  if (normal !== normal.trimEnd()) return invalid('ends with a blank'); // that a slash behind it had hidden
   return done(repository('local', normal, null));
 }
 
