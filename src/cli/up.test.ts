@@ -189,7 +189,8 @@ describe('up', () => {
     npm.child.kill('SIGTERM');
     expect(await npm.code).toBe(0);
     expect(npm.written).toContain('"msg":"stopped"');
-    expect(await desk.call(['status'])).toMatchObject({ code: 3 });
+    const address = /"address":"([^"]+)"/.exec(npm.written)?.[1];
+    await expect(fetch(`${address}/health`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
   });
 
   test('goes on when whoever read its output has gone', async () => {
