@@ -148,15 +148,15 @@ function testsThatNeverRun(change: Change): readonly Finding[] {
   const found = change.lines.filter(
     (line) => paths.has(line.path) && (isTest(line.path) || /#!?\[cfg\(/.test(line.text) || declaresTest.test(line.text)) && isNever(line),
   );
-  return found
+  return moreThanBefore(found, (text) => (empty.test(text) && declaresTest.test(text) ? 'is an empty test' : 'keeps tests from being run'));
+}
+
+/** Of such lines, those beyond as many as were taken away: what is moved is not new. */
+const moreThanBefore = (found: readonly ChangedLine[], say: (text: string) => string): readonly Finding[] =>
+  found
     .filter(({ kind }) => kind === 'added')
     .slice(found.filter(({ kind }) => kind === 'removed').length)
-    .map(({ path, line, text }) => ({
-      path,
-      line,
-      text: empty.test(text) && declaresTest.test(text) ? 'is an empty test' : 'keeps tests from being run',
-    }));
-}
+    .map(({ path, line, text }) => ({ path, line, text: say(text) }));
 
 /** Harmless in most places, and enough to have a test end before it tests anything. */
 function leftEarly(change: Change): readonly Finding[] {
@@ -165,14 +165,7 @@ function leftEarly(change: Change): readonly Finding[] {
     ({ path, text }) =>
       paths.has(path) && isTest(path) && (/^return(?:\s+(?:null|undefined|None|true))?\s?;?$/.test(text.trim()) || constraint.test(text)),
   );
-  return found
-    .filter(({ kind }) => kind === 'added')
-    .slice(found.filter(({ kind }) => kind === 'removed').length)
-    .map(({ path, line, text }) => ({
-      path,
-      line,
-      text: constraint.test(text) ? 'has tests run on some platforms alone' : 'leaves a test early',
-    }));
+  return moreThanBefore(found, (text) => (constraint.test(text) ? 'has tests run on some platforms alone' : 'leaves a test early'));
 }
 
 const asserts =
