@@ -4,8 +4,9 @@ import { copyFile, opendir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitCall } from './git.ts';
+import { inTheWay } from './in-the-way.ts';
 import { bytes, listOf, look, onDisk, readable } from './paths.ts';
-import { listChanged, listIgnored, listIndex, swapFiles, takeSnapshot, treeWith } from './snapshot.ts';
+import { dropFromIndex, listChanged, listIgnored, listIndex, swapFiles, takeSnapshot, treeWith } from './snapshot.ts';
 import type { Workspace } from './workspace.ts';
 
 /** All files of a workspace: those that git would show, and those that are ignored as far as they fit. */
@@ -59,8 +60,8 @@ const installs: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Takes all the files as they are now. `live` when somebody may be at work among them; `leave` are ignored paths that shall
- * not be looked at. Its stat caches are the workspace's index and, for what is ignored, a second one beside it.
+ * Takes all the files as they are now. `live` when somebody may be at work among them; `leave` are paths at and below which
+ * nothing is looked at that git does not know. Its stat caches are the workspace's index and, for what is ignored, a second one beside it.
  */
 export async function takeFiles(
   git: Git,
@@ -69,8 +70,9 @@ export async function takeFiles(
   signal: AbortSignal,
 ): Promise<Result<Taken>> {
   const { longestFile } = bounds;
+  const away = new Set(leave);
   const [shown, listed] = await Promise.all([
-    takeSnapshot(git, workspace, signal, { longestFile, live }),
+    takeSnapshot(git, workspace, signal, { longestFile, live, leave: (path) => isWithin(path, away) }),
     listIgnored(git, workspace, signal),
   ]);
   if (!shown.ok) return shown;
@@ -80,7 +82,7 @@ export async function takeFiles(
   if (untaken.files.length > listLimit)
     return refuse('unsafe-content', `More than ${listLimit} files are longer than ${longestFile} bytes.`);
 
-  const chosen = await chooseIgnored(workspace.tree, listed.value, new Set(leave), bounds);
+  const chosen = await chooseIgnored(workspace.tree, listed.value, away, bounds);
   const leftOut = [...untaken.files, ...untaken.directories, ...chosen.leftOut, ...chosen.tooBig];
   if (chosen.tooBig.length > listLimit) {
     return done({ files: shown.value.tree, ignored: null, tooBig: untaken.files, leftOut: [...leftOut, ...listed.value.map(bare)] });
@@ -95,7 +97,7 @@ export async function takeFiles(
   if (!changed.ok) return changed;
   const wanted = new Set(chosen.paths);
   const known = new Set(before.value);
-  const dropped = await dropFrom(
+  const dropped = await dropFromIndex(
     git,
     on,
     before.value.filter((path) => !wanted.has(path)),
@@ -110,19 +112,16 @@ export async function takeFiles(
 
 /**
  * Puts files in the place of those that were just taken, and says what came of it: what was left out of these stays as it is,
- * and so does what had been too big when the others were taken. Where that is in the way of a file that git shows, nothing is
- * touched. To be called with nobody at work.
+ * and so does what had been too big when the others were taken. Where anything that was not taken is in the way, nothing is
+ * touched; otherwise `begin` is called before the first file is. To be called with nobody at work.
  */
-export async function putFiles(git: Git, workspace: Workspace, now: Taken, wanted: Files, signal: AbortSignal): Promise<Result<Files>> {
+export async function putFiles(
+  git: Git,
+  workspace: Workspace,
+  { now, wanted, begin }: { readonly now: Taken; readonly wanted: Files; readonly begin: () => Promise<void> },
+  signal: AbortSignal,
+): Promise<Result<Files>> {
   const { gitDir, repository } = workspace;
-  const blocked = await inTheWay(git, workspace, now.leftOut, wanted, signal);
-  if (!blocked.ok) return blocked;
-  if (blocked.value) {
-    return refuse(
-      'in-the-way',
-      `What could not be kept is in the way of what would be put back: one of ${shortList(now.leftOut)}. It is too big, or a repository of its own. Move it away, then try again.`,
-    );
-  }
   const at = (name: string): Workspace => ({ ...workspace, index: join(workspace.path, name) });
   const [disk, hidden, whole] = [at('rewind-disk'), at('rewind-ignored'), at('rewind-whole')];
   const run = (call: GitCall): ReturnType<Git['run']> => git.run({ gitDir, subject: repository, ...call }, signal);
@@ -142,9 +141,20 @@ export async function putFiles(git: Git, workspace: Workspace, now: Taken, wante
       const laid = await layOver(git, [hidden, whole], wanted.ignored, now.leftOut, signal);
       if (!laid.ok) return laid;
     }
+    const released = await release(git, disk, whole, wanted.tooBig, signal);
+    if (!released.ok) return released;
     const [ignored, all] = [await written(hidden), await written(whole)];
     if (!ignored.ok) return ignored;
     if (!all.ok) return all;
+    const blocked = await inTheWay(git, disk, all.value, signal);
+    if (!blocked.ok) return blocked;
+    if (blocked.value !== undefined) {
+      return refuse(
+        'in-the-way',
+        `${readable(blocked.value)} could not be kept and is in the way of what would be put back. It is too big, or part of a repository of its own, or no plain file. Move it away, then try again.`,
+      );
+    }
+    await begin();
     const put = await swapFiles(git, disk, all.value, signal);
     if (!put.ok) return put;
     const shown = await run({ workTree: workspace.tree, index: disk.index, args: ['read-tree', '--reset', wanted.files] });
@@ -153,7 +163,7 @@ export async function putFiles(git: Git, workspace: Workspace, now: Taken, wante
     return done({
       files: wanted.files,
       ignored: withIgnored ? ignored.value : null,
-      tooBig: [...new Set([...wanted.tooBig, ...now.tooBig])],
+      tooBig: wanted.tooBig,
     });
   } finally {
     for (const { index } of [disk, hidden, whole]) await rm(index, { force: true });
@@ -205,46 +215,19 @@ async function layOver(
   return done(undefined);
 }
 
-async function dropFrom(
-  git: Git,
-  { gitDir, tree: workTree, index, baseCommit, repository }: Workspace,
-  paths: readonly string[],
-  signal: AbortSignal,
-): Promise<Result<void>> {
+/** Makes an index forget what lies at or below some paths, so that it stays on disk; but not what another one brings there. */
+async function release(git: Git, from: Workspace, but: Workspace, paths: readonly string[], signal: AbortSignal): Promise<Result<void>> {
   if (paths.length === 0) return done(undefined);
-  const nothing = '0'.repeat(baseCommit.length);
-  const input = bytes(paths.map((path) => `0 ${nothing}\t${path}\0`));
-  // Among the files, although it looks at none of them: whoever writes an index anew has to look again at files that are as
-  // young as it was, or what was changed in the same second is never seen.
-  const args = ['update-index', '-z', '--index-info'];
-  const dropped = await git.run({ gitDir, workTree, index, args, input, subject: repository }, signal);
-  return dropped.ok ? done(undefined) : dropped;
-}
-
-/**
- * Whether putting files back would remove one of the paths: there is a file at or above it, or a directory to be filled in its
- * place. What is ignored is simply not put back at such a path, so there only a file above it counts.
- */
-async function inTheWay(
-  git: Git,
-  { gitDir, repository }: Workspace,
-  paths: readonly string[],
-  { files, ignored }: Files,
-  signal: AbortSignal,
-): Promise<Result<boolean>> {
-  const typesOf = async (names: readonly string[]): Promise<Result<readonly string[]>> => {
-    if (names.length === 0) return done([]);
-    const input = bytes([...new Set(names)].map((name) => `${name}\0`));
-    const args = ['cat-file', '-z', '--batch-check=%(objecttype)'];
-    const answered = await git.run({ gitDir, args, input, encoding: 'latin1', subject: repository }, signal);
-    return answered.ok ? done(answered.value.stdout.split('\n')) : answered;
-  };
-  const above = paths.flatMap((path) => upTo(path).slice(0, -1));
-  const inPlace = await typesOf(paths.map((path) => `${files}:${path}`));
-  if (!inPlace.ok) return inPlace;
-  const higher = await typesOf([files, ...(ignored === null ? [] : [ignored])].flatMap((tree) => above.map((path) => `${tree}:${path}`)));
-  if (!higher.ok) return higher;
-  return done(higher.value.includes('blob') || inPlace.value.includes('blob') || inPlace.value.includes('tree'));
+  const [known, brought] = await Promise.all([listIndex(git, from, signal), listIndex(git, but, signal)]);
+  if (!known.ok) return known;
+  if (!brought.ok) return brought;
+  const [away, stays] = [new Set(paths), new Set(brought.value)];
+  return dropFromIndex(
+    git,
+    from,
+    known.value.filter((path) => isWithin(path, away) && !stays.has(path)),
+    signal,
+  );
 }
 
 const upTo = (path: string): readonly string[] => path.split('/').map((_, index, names) => names.slice(0, index + 1).join('/'));
@@ -354,6 +337,3 @@ async function whichHold(tree: string, paths: readonly string[]): Promise<{ read
   }
   return { files, directories };
 }
-
-const shortList = (paths: readonly string[]): string =>
-  paths.slice(0, 5).map(readable).join(', ') + (paths.length > 5 ? ` and ${paths.length - 5} more` : '');

@@ -155,9 +155,22 @@ describe('a checkpoint', () => {
       'big/3.bin': 'z'.repeat(4_000),
       'was-seen.txt': 'other\n',
     });
-    await rewind(made);
-    expect(everything()).toEqual(then);
-    expect((await rows()).map(({ kind }) => kind)).toContain('rewind');
+    const later = everything();
+    const rewound = await rewind(made);
+    const big = Object.fromEntries([1, 2, 3].map((n) => [`big/${n}.bin`, 'z'.repeat(4_000)]));
+    expect(everything()).toEqual({ ...then, ...big });
+    const before = rewound.kind === 'rewound' ? rewound.before : null;
+    expect(await rewind(before as Checkpoint)).toMatchObject({ kind: 'rewound' });
+    expect(everything()).toEqual(later);
+  });
+
+  test('leaves installed packages alone that are no longer ignored by the .gitignore of then', async () => {
+    write(workspace.tree, { '.gitignore': '' });
+    const made = await keep();
+    write(workspace.tree, { '.gitignore': 'node_modules/\n', 'node_modules/p/index.js': '1\n', 'a.txt': 'mine\n' });
+    expect(await rewind(made)).toMatchObject({ kind: 'rewound' });
+    expect(everything()).toMatchObject({ '.gitignore': '', 'a.txt': 'a\n', 'node_modules/p/index.js': '1\n' });
+    expect((await rows()).map(({ kind }) => kind)).toEqual(['calls', 'rewind']);
   });
 
   test('rewinds to where it is without a trace', async () => {
@@ -210,6 +223,73 @@ describe('a checkpoint', () => {
     expect(await rewind(made)).toMatchObject({ kind: 'rewound' });
     expect(readFileSync(path('lib'), 'utf8')).toBe('a file\n');
     expect(readFileSync(path('lib-of-its-own/precious.txt'), 'utf8')).toBe('work\n');
+  });
+
+  test('refuses to replace a long file that has changed since, and leaves no rewind behind for the next run', async () => {
+    const long = 'x'.repeat(6_000);
+    workspace = await world.workspace(world.checkout('with-long', { ...start, 'long.bin': long }));
+    const made = await keep();
+    expect(made.tooBig).toEqual([]);
+    write(workspace.tree, { 'long.bin': 'y'.repeat(7_000), 'a.txt': 'mine\n' });
+    expect(await rewind(made)).toMatchObject({
+      kind: 'failed',
+      reason: { code: 'in-the-way', message: expect.stringContaining('long.bin') },
+    });
+    const next = await world.run(workspace.taskId);
+    expect(await world.workspaces.resume(workspace.taskId, next.runId)).toMatchObject({ id: workspace.id });
+    expect(readFileSync(path('long.bin'), 'utf8')).toBe('y'.repeat(7_000));
+    expect(readFileSync(path('a.txt'), 'utf8')).toBe('mine\n');
+  });
+
+  test('does not replace a directory whose files it knows, but not the repository that was made in it', async () => {
+    write(workspace.tree, { lib: 'a file\n' });
+    const made = await keep();
+    rmSync(path('lib'));
+    write(workspace.tree, { 'lib/work.txt': 'one\n' });
+    await keep();
+    git(path('lib'), 'init', '-q');
+    world.commitTo(path('lib'), { 'work.txt': 'two\n' });
+    expect(await rewind(made)).toMatchObject({ kind: 'failed', reason: { code: 'in-the-way' } });
+    expect(git(path('lib'), 'show', 'HEAD:work.txt')).toBe('two');
+    expect(readFileSync(path('lib/work.txt'), 'utf8')).toBe('two\n');
+  });
+
+  test('keeps what stands in the place of a submodule, and removes none that is filled', async () => {
+    const theirs = world.checkout('with-sub', start);
+    git(theirs, 'update-index', '--add', '--cacheinfo', `160000,${git(theirs, 'rev-parse', 'HEAD')},sub`);
+    git(theirs, 'commit', '-q', '-m', 'sub');
+    workspace = await world.workspace(theirs);
+    const filled = await keep({ kind: 'green' });
+    rmSync(path('sub'), { recursive: true });
+    write(workspace.tree, { 'sub/inner.txt': 'inner\n' });
+    const directory = await keep();
+    rmSync(path('sub'), { recursive: true });
+    write(workspace.tree, { sub: 'a file\n' });
+    const back = await rewind(directory);
+    const file = back.kind === 'rewound' ? (back.before as Checkpoint) : directory;
+    expect(readFileSync(path('sub/inner.txt'), 'utf8')).toBe('inner\n');
+    expect(await rewind(filled)).toMatchObject({ kind: 'rewound' });
+    expect(readdirSync(path('sub'))).toEqual([]);
+    git(path('sub'), 'init', '-q');
+    world.commitTo(path('sub'), { 'precious.txt': 'work\n' });
+    expect(await rewind(file)).toMatchObject({ kind: 'failed', reason: { code: 'in-the-way' } });
+    expect(git(path('sub'), 'show', 'HEAD:precious.txt')).toBe('work');
+  });
+
+  test('keeps what lies there since the server died while gates were asked, and leaves what is too big', async () => {
+    write(workspace.tree, { 'a.txt': 'good\n' });
+    const made = await keep();
+    write(workspace.tree, { 'a.txt': 'work\n' });
+    const { tree } = value(await world.workspaces.snapshot(workspace, world.stop.signal));
+    writeFileSync(join(workspace.path, 'set-aside'), JSON.stringify({ kind: 'files', tree }));
+    write(workspace.tree, { 'a.txt': 'by hand\n' });
+    writeFileSync(path('dump.bin'), '');
+    truncateSync(path('dump.bin'), 51 * 2 ** 20);
+    expect(await rewind(made)).toMatchObject({ kind: 'rewound' });
+    expect(readFileSync(path('a.txt'), 'utf8')).toBe('good\n');
+    expect(existsSync(path('dump.bin'))).toBe(true);
+    const kept = (await rows()).filter(({ kind }) => kind === 'rewind');
+    expect(kept.map(({ files }) => git(workspace.gitDir, 'cat-file', 'blob', `${files}:a.txt`))).toEqual(['by hand', 'work']);
   });
 
   test('touches nothing outside, neither through links nor by odd names, pipes and holes', async () => {
@@ -310,6 +390,8 @@ describe('a checkpoint', () => {
     expect(await world.workspaces.resume(workspace.taskId, next.runId)).toMatchObject({ id: workspace.id });
     expect(readFileSync(path('a.txt'), 'utf8')).toBe('good\n');
     expect(existsSync(path('half.txt'))).toBe(false);
+    const kept = (await checkpointsOfRun(world.store.read, next.runId)).at(-1) as Checkpoint;
+    expect(git(workspace.gitDir, 'cat-file', 'blob', `${kept.files}:half.txt`)).toBe('half');
   });
 
   test('says so when the workspace is gone', async () => {

@@ -20,7 +20,7 @@ import { findWorkspace } from '../store/workspaces.ts';
 import { type Bounds, emptyTree, type Files, putFiles, sameFiles, type Taken, takeFiles } from './checkpoint.ts';
 import { done, type Failure, type Result, refuse } from './failure.ts';
 import type { Git } from './git.ts';
-import { nothingSetAside, setAside } from './set-aside.ts';
+import { nothingSetAside, setAside, whatIsSetAside } from './set-aside.ts';
 import type { Workspace } from './workspace.ts';
 
 export type CheckpointWish = Pick<Checkpoint, 'kind' | 'note' | 'session' | 'gates'>;
@@ -162,16 +162,22 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
   };
 
   const putBack = async (workspace: Workspace, to: Checkpoint, by: string, signal: AbortSignal): Promise<Result<Checkpoint | null>> => {
+    // What lies there since the server died is not what comes back now, and somebody may have looked and mended something.
+    if ((await whatIsSetAside(workspace))?.kind === 'files') {
+      const taken = await takeFiles(git, workspace, { live: false, ...bounds }, signal);
+      if (!taken.ok) return taken;
+      const kept = await replace(workspace, 'Before the files came back that the gates had set aside.', signal)(taken.value);
+      if (!kept.ok) return kept;
+    }
     const back = await parts.bringBack(workspace);
     if (!back.ok) return back;
     let before: Checkpoint | null = null;
     const keepFirst = async (taken: Taken): Promise<Result<unknown>> => {
-      const wish: CheckpointWish = { kind: 'rewind', note: `Before the rewind to checkpoint ${to.number}.`, session: null, gates: [] };
-      const kept = await write(workspace, wish, taken, signal);
+      const kept = await replace(workspace, `Before the rewind to checkpoint ${to.number}.`, signal)(taken);
       if (kept.ok) before ??= kept.value;
       return kept;
     };
-    const settled = await settleAt(workspace, to, keepFirst, signal);
+    const settled = await settleAt(workspace, to, { leave: [], keepFirst }, signal);
     if (!settled.ok) return settled;
     const runId = (await findWorkspace(store.read, workspace.id))?.runId ?? workspace.runId;
     const replaced = before as Checkpoint | null;
@@ -185,19 +191,25 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
     return done(replaced);
   };
 
+  const replace =
+    (workspace: Workspace, note: string, signal: AbortSignal) =>
+    (taken: Taken): Promise<Result<Checkpoint>> =>
+      write(workspace, { kind: 'rewind', note, session: null, gates: [] }, taken, signal);
+
   /**
    * What is put back can bring another .gitignore with it, by which more is to be seen: so this looks again, and keeps what it
-   * finds before it takes it away, until the files are the ones that are wanted.
+   * finds before it takes it away, until the files are the ones that are wanted. What could not be kept at first is left alone
+   * then too: packages that are ignored no longer are no work of the moment that comes back, and would fill a checkpoint.
    */
   const settleAt = async (
     workspace: Workspace,
     wanted: Files,
-    keepFirst: (taken: Taken) => Promise<Result<unknown>>,
+    { leave, keepFirst }: { readonly leave: readonly string[]; readonly keepFirst: (taken: Taken) => Promise<Result<unknown>> },
     signal: AbortSignal,
   ): Promise<Result<void>> => {
     let to = wanted;
     for (let turn = 1; turn <= rewindTurns; turn++) {
-      const now = await takeFiles(git, workspace, { live: false, leave: turn === 1 ? [] : to.tooBig, ...bounds }, signal);
+      const now = await takeFiles(git, workspace, { live: false, leave: turn === 1 ? leave : to.tooBig, ...bounds }, signal);
       if (!now.ok) return now;
       if (sameFiles(now.value, to)) {
         await nothingSetAside(workspace);
@@ -205,8 +217,9 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
       }
       const kept = await keepFirst(now.value);
       if (!kept.ok) return kept;
-      await setAside(workspace, { kind: 'rewind', to });
-      const put = await putFiles(git, workspace, now.value, to, signal);
+      const next = { ...to, tooBig: [...new Set([...to.tooBig, ...now.value.leftOut])] };
+      const begin = (): Promise<void> => setAside(workspace, { kind: 'rewind', to: next });
+      const put = await putFiles(git, workspace, { now: now.value, wanted: next, begin }, signal);
       if (!put.ok) return put;
       to = put.value;
     }
@@ -216,7 +229,10 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
   return {
     keep,
     rewind,
-    finish: (workspace, wanted, signal) => settleAt(workspace, wanted, async () => done(undefined), signal),
+    finish(workspace, wanted, signal) {
+      const keepFirst = replace(workspace, 'Before a rewind was finished that had been cut short.', signal);
+      return settleAt(workspace, wanted, { leave: wanted.tooBig, keepFirst }, signal);
+    },
     async forget(workspaceId, gitDir) {
       const all = await checkpointsOfWorkspace(store.read, workspaceId);
       await remove(

@@ -1,4 +1,4 @@
-import { chmod, lstat, rm, unlink } from 'node:fs/promises';
+import { chmod, lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
 import { addLiveFiles } from './live-files.ts';
@@ -21,6 +21,8 @@ export interface Extent {
   readonly together?: number;
   /** Somebody may be at work in there. Costs a little more, see `addLiveFiles`. */
   readonly live?: boolean;
+  /** New files that are not taken. */
+  readonly leave?: (path: string) => boolean;
 }
 
 /**
@@ -40,16 +42,50 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
     return refuse('workspace-gone', 'The workspace is no longer on disk. Its run starts over in a new one.', { retryable: true });
   await rm(`${workspace.index}.lock`, { force: true });
 
-  const [changed, others] = await Promise.all([
+  const [replaced, changed, others] = await Promise.all([
+    replacedSubmodules(git, workspace, signal),
     listChanged(git, workspace, signal),
     list(git, workspace, ['ls-files', '-z', '--others', '--exclude-standard', artifacts], signal),
   ]);
+  if (!replaced.ok) return replaced;
+  if (replaced.value.length > 0) {
+    const dropped = await dropFromIndex(git, workspace, replaced.value, signal);
+    return dropped.ok ? takeSnapshot(git, workspace, signal, extent) : dropped;
+  }
   if (!changed.ok) return changed;
   if (!others.ok) return others;
   const certain = await reallyChanged(git, workspace, changed.value, signal, extent);
   if (!certain.ok) return certain;
-  const paths = new Set([...certain.value, ...others.value]);
+  const { leave = () => false } = extent;
+  const paths = new Set([...certain.value, ...others.value.filter((path) => !leave(path))]);
   return treeWith(git, workspace, [...paths], signal, extent);
+}
+
+/**
+ * Submodules in whose place there is something else, which git does not show as long as the index has them: a file, or a
+ * directory with something in it that is no repository. One that is empty or gone is as it was made, and stays in the tree.
+ */
+async function replacedSubmodules(git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> {
+  const { gitDir, index, tree, repository: subject } = workspace;
+  const submodules: string[] = [];
+  let rest = '';
+  const take = async (piece: Buffer): Promise<boolean> => {
+    const entries = (rest + piece.toString('latin1')).split('\0');
+    rest = entries.pop() ?? '';
+    for (const entry of entries) if (entry.startsWith('160000 ')) submodules.push(entry.slice(entry.indexOf('\t') + 1));
+    return true;
+  };
+  const listed = await git.stream({ gitDir, index, args: ['ls-files', '--stage', '-z'], subject }, take, signal);
+  if (!listed.ok) return listed;
+  const replaced: string[] = [];
+  for (const path of submodules) {
+    const found = await look(tree, path);
+    const isOther = found?.isDirectory()
+      ? (await look(tree, `${path}/.git`)) === undefined && (await readdir(onDisk(tree, path)).catch(() => [])).length > 0
+      : found?.isFile() || found?.isSymbolicLink();
+    if (isOther) replaced.push(path);
+  }
+  return done(replaced);
 }
 
 /**
@@ -111,6 +147,22 @@ export async function explainIgnored(git: Git, workspace: Workspace, signal: Abo
       return { path: path.slice('./'.length), by, pattern };
     }),
   );
+}
+
+export async function dropFromIndex(
+  git: Git,
+  { gitDir, tree: workTree, index, baseCommit, repository: subject }: Workspace,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<Result<void>> {
+  if (paths.length === 0) return done(undefined);
+  const nothing = '0'.repeat(baseCommit.length);
+  const input = bytes(paths.map((path) => `0 ${nothing}\t${path}\0`));
+  // Among the files, although it looks at none of them: whoever writes an index anew has to look again at files that are as
+  // young as it was, or what was changed in the same second is never seen.
+  const args = ['update-index', '-z', '--index-info'];
+  const dropped = await git.run({ gitDir, workTree, index, args, input, subject }, signal);
+  return dropped.ok ? done(undefined) : dropped;
 }
 
 /** What the index holds, in the order of names. */
@@ -208,15 +260,21 @@ export async function swapFiles(git: Git, workspace: Workspace, tree: string, si
 
 /**
  * Makes the files what a tree says. First those that git knows, so that the right .gitignore is in force; then what came
- * beside them is found by a snapshot, and taken away. What is ignored stays.
+ * beside them is found by a snapshot, and taken away. What is ignored stays. What is too big for a snapshot goes only where
+ * `allNew` says that all of it came since the tree was taken.
  */
-export async function restoreFiles(git: Git, workspace: Workspace, tree: string, signal: AbortSignal): Promise<Result<void>> {
+export async function restoreFiles(
+  git: Git,
+  workspace: Workspace,
+  tree: string,
+  { allNew }: { readonly allNew: boolean },
+  signal: AbortSignal,
+): Promise<Result<void>> {
   const swapped = await swapFiles(git, workspace, tree, signal);
   if (!swapped.ok) return swapped;
   const now = await takeSnapshot(git, workspace, signal);
   if (!now.ok) return now;
-  // Of these git knows nothing; there were none when the tree was taken.
-  for (const path of now.value.tooBig) await unlink(onDisk(workspace.tree, path)).catch(() => undefined);
+  if (allNew) for (const path of now.value.tooBig) await unlink(onDisk(workspace.tree, path)).catch(() => undefined);
   return swapFiles(git, workspace, tree, signal);
 }
 

@@ -320,19 +320,19 @@ export function createWorkspaces(parts: WorkspaceParts): Workspaces {
     if (!pinned.ok) return pinned;
     await setAside(workspace, { kind: 'files', tree });
     const [worked] = await Promise.allSettled([work()]);
-    const back = await inTurn(id, () => bringBack(workspace));
+    const back = await inTurn(id, () => bringBack(workspace, { allNew: true }));
     if (!back.ok) return back;
     if (worked.status === 'rejected') throw worked.reason;
     return done(worked.value);
   };
 
   /** Whoever called it off, and however it went: what was set aside comes back before anybody works on. */
-  const bringBack = async (workspace: Workspace): Promise<Result<void>> => {
+  const bringBack = async (workspace: Workspace, { allNew } = { allNew: false }): Promise<Result<void>> => {
     const { signal } = new AbortController();
     await mirrors.ready(workspace.gitDir);
     const what = await whatIsSetAside(workspace);
     if (what?.kind === 'rewind') return checkpoints.finish(workspace, what.to, signal);
-    const back = what ? await restoreFiles(git, workspace, what.tree, signal) : done(undefined);
+    const back = what ? await restoreFiles(git, workspace, what.tree, { allNew }, signal) : done(undefined);
     if (back.ok) await nothingSetAside(workspace);
     return back;
   };
