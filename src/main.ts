@@ -18,7 +18,7 @@ import { noteFailures } from './knowledge/memory/failures.ts';
 import { createMemory } from './knowledge/memory/memory.ts';
 import { forgetOldMail } from './outbox/retention.ts';
 import { openOutside } from './outside.ts';
-import { backupPartsOf, oversee } from './oversight.ts';
+import { oversee } from './oversight.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
@@ -40,6 +40,7 @@ import { Feed } from './server/feed.ts';
 import { watchJournal } from './server/watch-journal.ts';
 import { Scheduler } from './sources/schedule/schedule.ts';
 import { append } from './store/journal.ts';
+import { migrations } from './store/migrate.ts';
 import { enrol } from './store/nodes.ts';
 import { openStore } from './store/open.ts';
 import type { Store } from './store/store.ts';
@@ -111,6 +112,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
 
     // A marker of this very start: what an earlier one left behind is ended before its work begins again.
     const boot = `${home.nodeId}/${randomBytes(8).toString('hex')}`;
+    const marker = { [nodeMarker]: boot };
     const swept = await sweep((variable) => variable.startsWith(`${nodeMarker}=${home.nodeId}/`) && variable !== `${nodeMarker}=${boot}`);
     const reaper = startReaper({ name: nodeMarker, value: boot });
     undo.push(() => reaper.stop());
@@ -120,7 +122,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       {
         ...{ store, queue, clock, newId, log, engines, memory },
         nodeId: home.nodeId,
-        nodeMarker: { [nodeMarker]: boot },
+        nodeMarker: marker,
         happened: announcer.happened,
       },
       {
@@ -154,7 +156,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       undo.push(() => watching.stop().then(tracing.stop));
     }
     const oversight = oversee({
-      ...{ config, store, clock, log, version, limits, feed, outbox, providers, providersNow },
+      ...{ config, store, clock, log, version, limits, feed, outbox, providers, providersNow, marker },
       node: home.nodeId,
       path: searchPath(),
       sandbox: async () => (await equipment.runner.sandbox()).describe(),
@@ -176,7 +178,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       addressOf: canonicalAddress,
       callerAddress: addressOf,
       traceRequest: tracing?.request,
-      env: { PATH: searchPath(), HOME: homedir(), [nodeMarker]: boot },
+      env: { PATH: searchPath(), HOME: homedir(), ...marker },
       providers: providersNow,
       isStopping: () => stopping,
     });
@@ -263,9 +265,18 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
 
 const searchPath = (): string => process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
 
-/** Puts a backup into the home, which must be empty. */
-export const restoreBackup = (config: Config, file: string, signal: AbortSignal): Promise<Manifest> =>
-  restore({ ...backupPartsOf(config, { clock: systemClock, version, path: searchPath() }), file }, signal);
+/** Puts a backup into the home, which must be empty. What it starts ends with it, even when it is killed. */
+export async function restoreBackup(config: Config, file: string, signal: AbortSignal): Promise<Manifest> {
+  const marker = { name: 'NIGHTSHIFT_RESTORE', value: randomBytes(8).toString('hex') };
+  const reaper = startReaper(marker);
+  const { home, databaseUrl, backupPassphrase: passphrase } = config;
+  const around = { schema: migrations.length, clock: systemClock, path: searchPath(), env: { [marker.name]: marker.value } };
+  try {
+    return await restore({ file, home, databaseUrl, passphrase, ...around }, signal);
+  } finally {
+    await reaper.stop();
+  }
+}
 
 /** Nothing of it is even loaded where nobody asked for it. */
 async function openTracing(config: Config, parts: Omit<TracingParts, 'settings'>): Promise<Tracing | undefined> {

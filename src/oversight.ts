@@ -32,6 +32,8 @@ export interface OversightParts {
   readonly limits: Limits;
   /** Where programs are looked for. */
   readonly path: string;
+  /** The environment by which what this server started is found when it is killed. */
+  readonly marker: Readonly<Record<string, string>>;
   readonly feed: Feed;
   readonly outbox: AlertParts['outbox'];
   readonly providers: readonly Upstream[];
@@ -63,7 +65,7 @@ export interface Oversight {
 
 export function oversee(parts: OversightParts): Oversight {
   const { config, store, clock, log, node, limits, providersNow } = parts;
-  const backups = openBackups({ ...backupPartsOf(config, parts), log }, config.backupHours);
+  const backups = openBackups({ ...backupParts(parts), log }, config.backupHours);
   const health = watchHealth({ clock, limitMs: 15_000, checks: checksOf(checkParts(parts, backups)) }, config.healthcheckInterval * 1_000);
   const metrics = createMetrics({
     store,
@@ -99,7 +101,7 @@ export function oversee(parts: OversightParts): Oversight {
     home: config.home,
     isPaused: parts.isPaused,
     openBreakers: () => providersNow().breakers.flatMap(({ provider, model, state }) => (state === 'open' ? [`${provider}/${model}`] : [])),
-    backupFailure: () => backups.failure,
+    backupTrouble: () => backups.trouble(),
     failing: () => health.last?.findings.filter(({ verdict }) => verdict === 'failure') ?? [],
     settings: config.alerts,
   });
@@ -127,15 +129,12 @@ export function oversee(parts: OversightParts): Oversight {
 }
 
 /** What is copied away by what the settings say, and how. */
-export const backupPartsOf = (config: Config, around: Pick<OversightParts, 'clock' | 'version' | 'path'>): BackupParts => ({
+const backupParts = ({ config, clock, node, version, path, marker: env }: OversightParts): BackupParts => ({
+  ...{ clock, node, version, path, env, withoutSecrets },
   home: config.home,
   directory: config.backupDirectory ?? join(config.home, 'backups'),
   databaseUrl: config.databaseUrl,
   schema: migrations.length,
-  version: around.version,
-  clock: around.clock,
-  path: around.path,
-  withoutSecrets,
   passphrase: config.backupPassphrase,
   keep: config.keepBackups,
 });

@@ -23,7 +23,7 @@ let queue: Queue;
 let ends: Recent<TaskEnd>;
 let calls: Recent<'failed'>;
 let openBreakers: readonly string[];
-let backupFailure: string | null;
+let backupTrouble: string | null | undefined;
 
 beforeEach(async () => {
   database = await createDatabase('sqlite');
@@ -33,7 +33,7 @@ beforeEach(async () => {
   ends = createRecent(clock);
   calls = createRecent(clock);
   openBreakers = [];
-  backupFailure = null;
+  backupTrouble = null;
 });
 
 afterEach(async () => {
@@ -50,7 +50,7 @@ const partsOf = (settings: ConditionParts['settings']): ConditionParts => ({
   openBreakers: () => openBreakers,
   ends,
   calls,
-  backupFailure: () => backupFailure,
+  backupTrouble: async () => backupTrouble,
   failing: () => [],
   settings,
 });
@@ -159,9 +159,11 @@ test('models that fail are told by how many calls, and by who does not answer', 
 });
 
 test('a backup that cannot be made is told with its reason', async () => {
-  backupFailure = 'no room';
+  backupTrouble = 'no room';
   const condition = conditionsOf(partsOf({})).find(({ name }) => name === 'backup');
-  expect(await condition?.look()).toEqual({ title: 'No backup can be made', text: 'no room' });
+  expect(await condition?.look()).toEqual({ title: 'No backup is made', text: 'no room' });
+  backupTrouble = undefined;
+  expect(await condition?.look()).toBe(undefined);
 });
 
 test('one that is switched off is not looked at', async () => {

@@ -24,8 +24,8 @@ export interface ConditionParts {
   readonly ends: Recent<TaskEnd>;
   /** Model calls of this node that providers failed. */
   readonly calls: Recent<'failed'>;
-  /** Why the last backup of this node could not be made; null when all is well. */
-  readonly backupFailure: () => string | null;
+  /** Why this node has no backup that is new enough; null when all is well, undefined while that is not known. */
+  readonly backupTrouble: () => Promise<string | null | undefined>;
   /** What the last examination of this node found to fail. */
   readonly failing: () => readonly Finding[];
   /** What an owner wants otherwise, by name. */
@@ -249,8 +249,8 @@ function rulesOf(parts: ConditionParts): Readonly<Record<AlertName, Rule>> {
       forMinutes: 60,
       above: 0,
       async look() {
-        const failure = parts.backupFailure();
-        return failure === null ? null : { title: 'No backup can be made', text: failure };
+        const trouble = await parts.backupTrouble();
+        return typeof trouble === 'string' ? { title: 'No backup is made', text: trouble } : trouble;
       },
     },
     health: {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Clock } from '../platform/clock.ts';
 import { run } from './program.ts';
@@ -12,11 +12,15 @@ export interface BackupParts {
   /** Where backups are kept; made if need be. */
   readonly directory: string;
   readonly databaseUrl: string | undefined;
+  /** Whose backups these are: one server's, which makes one at a time. */
+  readonly node: string;
   /** The version of the schema, so that a restore knows whether it can read it. */
   readonly schema: number;
   readonly version: string;
   readonly clock: Clock;
   readonly path: string;
+  /** What programs are given beside that: by it they are found when this server is killed, and end with it. */
+  readonly env: Readonly<Record<string, string>>;
   /** The settings without what is secret in them. */
   readonly withoutSecrets: (settings: string) => string;
   /** With one, secrets go along, sealed with it; without one they are left out. */
@@ -58,8 +62,8 @@ export async function backUp(parts: BackupParts, kind: BackupKind, signal: Abort
   const { home, directory, clock, databaseUrl } = parts;
   const madeAt = clock.now();
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await clearAbandoned(directory, madeAt);
-  const staging = await mkdtemp(join(directory, unfinished));
+  await clearAbandoned(parts);
+  const staging = await mkdtemp(join(directory, `${unfinished}${parts.node}-`));
   try {
     const database = databaseUrl === undefined ? 'sqlite' : 'postgres';
     const into = join(staging, databaseFile[database]);
@@ -75,6 +79,23 @@ export async function backUp(parts: BackupParts, kind: BackupKind, signal: Abort
     return { file, kind, bytes, madeAt };
   } finally {
     await rm(staging, { recursive: true, force: true });
+  }
+}
+
+const unfinished = '.nightshift-';
+const day = 86_400_000;
+
+/**
+ * Removes what backups that were killed have left: this node's own, which makes none at this moment, and what is older than
+ * any other's that shares the directory can be.
+ */
+export async function clearAbandoned({ directory, node, clock }: Pick<BackupParts, 'directory' | 'node' | 'clock'>): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(unfinished))) {
+    const path = join(directory, name);
+    const facts = await stat(path).catch(() => undefined);
+    const abandoned = name.startsWith(`${unfinished}${node}-`) || (facts && clock.now() - facts.mtimeMs > day);
+    if (abandoned) await rm(path, { recursive: true, force: true });
   }
 }
 
@@ -111,15 +132,8 @@ async function putSettings({ home, withoutSecrets, passphrase }: BackupParts, st
   return true;
 }
 
-async function pack({ home, clock, path }: BackupParts, staging: string, file: string, signal: AbortSignal): Promise<number> {
-  const there = await Promise.all(
-    records.map((name) =>
-      access(join(home, name)).then(
-        () => [name],
-        () => [],
-      ),
-    ),
-  );
+async function pack({ home, clock, path, env }: BackupParts, staging: string, file: string, signal: AbortSignal): Promise<number> {
+  const there = records.filter((name) => existsSync(join(home, name)));
   const growing = `${staging}.tar.gz`;
   try {
     const argv = [
@@ -132,14 +146,12 @@ async function pack({ home, clock, path }: BackupParts, staging: string, file: s
       '--directory',
       staging,
       '.',
-      '--directory',
-      home,
-      ...there.flat(),
+      ...(there.length === 0 ? [] : ['--directory', home, ...there]),
     ];
     // The directory may be anybody's to read, and what is in here is not.
     await writeFile(growing, '', { mode: 0o600, flag: 'wx' });
     // 1: a file changed or vanished while it was read, which records of runs under way do.
-    await run({ argv, path, clock, content: [0, 1] }, signal);
+    await run({ argv, path, clock, env, content: [0, 1] }, signal);
     const handle = await open(growing, 'r+');
     await handle.sync().finally(() => handle.close());
     await writeFile(checksumOf(file), `${await sha256(growing)}  ${basename(file)}\n`);
@@ -155,18 +167,6 @@ async function prune({ directory, keep }: BackupParts, kind: BackupKind): Promis
   for (const { file } of alike.slice(keep)) {
     await rm(file, { force: true });
     await rm(checksumOf(file), { force: true });
-  }
-}
-
-const unfinished = '.nightshift-';
-const day = 86_400_000;
-
-/** Of backups that were killed. */
-async function clearAbandoned(directory: string, now: number): Promise<void> {
-  for (const name of (await readdir(directory)).filter((each) => each.startsWith(unfinished))) {
-    const path = join(directory, name);
-    const facts = await stat(path).catch(() => undefined);
-    if (facts && now - facts.mtimeMs > day) await rm(path, { recursive: true, force: true });
   }
 }
 

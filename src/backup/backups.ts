@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { Unusable } from '../domain/errors.ts';
 import type { Log } from '../platform/log.ts';
 import { regularly } from '../platform/regularly.ts';
-import { type Backup, type BackupKind, type BackupParts, backUp, listBackups } from './backup.ts';
+import { type Backup, type BackupKind, type BackupParts, backUp, clearAbandoned, listBackups } from './backup.ts';
 
 export interface Backups {
   /** Made now; whoever asks while one is being made gets that one. */
@@ -11,23 +11,34 @@ export interface Backups {
   list(): Promise<readonly Backup[]>;
   /** Null when there is none. */
   ageMs(): Promise<number | null>;
-  /** Why the last one could not be made; null when it was, or none was tried. */
-  readonly failure: string | null;
+  /**
+   * Why the last one could not be made, or that one is overdue; null when all is well. Undefined while the first since the
+   * start is being made: whether what was wrong before still is shows when that has ended.
+   */
+  trouble(): Promise<string | null | undefined>;
   stop(): Promise<void>;
 }
 
 const lookEveryMs = 10 * 60_000;
 /** What has to stay free beside a backup. */
 const leaveBytes = 2 ** 30;
+/** How long one that is due may take before something must have gone wrong with it. */
+const lateMs = 3_600_000;
 
 /** Backups of this server: made by itself when the newest is older than so many hours (0: never), and when somebody asks. */
 export function openBackups(parts: BackupParts & { readonly log: Log }, everyHours: number): Backups {
   const { log, clock, directory } = parts;
   const stopping = new AbortController();
-  let failure: string | null = null;
+  const opened = clock.now();
+  const cleared = clearAbandoned(parts).catch((error: unknown) =>
+    log.warn({ err: error }, 'what killed backups left could not be removed'),
+  );
+  /** Of the last that was tried; undefined before. */
+  let failure: string | null | undefined;
   let making: Promise<Backup> | undefined;
 
   async function make(kind: BackupKind): Promise<Backup> {
+    await cleared;
     try {
       await requireRoom(parts);
       const begun = clock.monotonic();
@@ -48,12 +59,14 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
     return making;
   };
 
+  const dueAt = async (): Promise<number> =>
+    everyHours === 0 ? Number.POSITIVE_INFINITY : (await lastTime(parts)) + everyHours * 3_600_000;
+
   const scheduled = regularly(
     clock,
     lookEveryMs,
     async () => {
-      if (everyHours === 0) return;
-      if (clock.now() - (await lastTime(parts)) >= everyHours * 3_600_000) await once('scheduled');
+      if (clock.now() >= (await dueAt())) await once('scheduled');
     },
     (error) => {
       if (!stopping.signal.aborted) log.error({ err: error }, 'a backup could not be made; trying again in ten minutes');
@@ -66,8 +79,11 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
       const [newest] = await listBackups(directory);
       return newest === undefined ? null : Math.max(0, clock.now() - newest.madeAt);
     },
-    get failure() {
-      return failure;
+    async trouble() {
+      if (failure !== undefined && failure !== null) return failure;
+      const due = Math.max(opened, await dueAt());
+      if (clock.now() - due > lateMs) return `One has been due since ${new Date(due).toISOString()}, and is not made.`;
+      return making !== undefined && failure === undefined ? undefined : null;
     },
     async stop() {
       stopping.abort('stopping');
@@ -78,8 +94,9 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
 }
 
 /** When the last was made by itself; before the first, when the home was: a new one holds nothing worth keeping yet. */
-async function lastTime({ home, directory }: BackupParts): Promise<number> {
-  const newest = (await listBackups(directory)).find(({ kind }) => kind === 'scheduled');
+async function lastTime({ home, directory, clock }: BackupParts): Promise<number> {
+  // One from the future was made while the clock was wrong, and would keep all others from being made.
+  const newest = (await listBackups(directory)).find(({ kind, madeAt }) => kind === 'scheduled' && madeAt <= clock.now());
   return newest?.madeAt ?? (await stat(join(home, 'node-id'))).mtimeMs;
 }
 

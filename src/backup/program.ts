@@ -6,13 +6,13 @@ interface Wanted {
   readonly argv: readonly string[];
   readonly path: string;
   readonly clock: Clock;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string>>;
   /** The exit codes that are good enough. */
   readonly content?: readonly number[];
 }
 
 /** Runs a program to its end. Throws with what it said when that was not the end that was wanted. */
-export async function run({ argv, path, clock, env = {}, content = [0] }: Wanted, signal: AbortSignal): Promise<void> {
+export async function run({ argv, path, clock, env, content = [0] }: Wanted, signal: AbortSignal): Promise<void> {
   const [program = ''] = argv;
   const running = start({ argv, cwd: '/', env: { PATH: path, LC_ALL: 'C.UTF-8', ...env } }, clock, signal);
   let said = '';
@@ -22,9 +22,9 @@ export async function run({ argv, path, clock, env = {}, content = [0] }: Wanted
   const [exit] = await Promise.all([running.exit, listen(running.stdout), listen(running.stderr)]);
   if (exit.kind === 'exited' && content.includes(exit.code)) return;
   signal.throwIfAborted();
-  const why =
-    exit.kind === 'not-started'
-      ? `it cannot be started (${exit.message})`
-      : `${exit.kind === 'exited' ? `it ended with ${exit.code}` : `it was killed by ${exit.signal}`}${said.trim() === '' ? '' : `: ${said.trim()}`}`;
-  throw new Unusable('program-failed', `${program} is needed for this, but ${why}`);
+  if (exit.kind === 'not-started') {
+    throw new Unusable('program-missing', `${program} is needed for this, but it cannot be started (${exit.message})`);
+  }
+  const end = exit.kind === 'exited' ? `ended with ${exit.code}` : `was killed by ${exit.signal}`;
+  throw new Unusable('program-failed', `${program} ${end}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -6,7 +6,7 @@ import { Unusable } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { openStore } from '../store/open.ts';
 import { prepareRestored } from '../store/restored.ts';
-import { finishRestore, giveUpRestore, takeForRestore } from '../store/restoring.ts';
+import { finishRestore, giveUpRestore, holdForRestore, takeForRestore } from '../store/restoring.ts';
 import { checksumOf, databaseFile, type Manifest, sha256 } from './backup.ts';
 import { run } from './program.ts';
 import { unseal } from './sealed.ts';
@@ -22,6 +22,8 @@ export interface RestoreParts {
   readonly schema: number;
   readonly clock: Clock;
   readonly path: string;
+  /** What programs are given beside that: by it they are found when this process is killed, and end with it. */
+  readonly env: Readonly<Record<string, string>>;
   readonly passphrase: string | undefined;
 }
 
@@ -39,18 +41,20 @@ const manifestSchema = z.object({
  * done after the backup is not known to it.
  */
 export async function restore(parts: RestoreParts, signal: AbortSignal): Promise<Manifest> {
-  const { home, clock, path } = parts;
+  const { home } = parts;
   const file = resolve(parts.file);
-  if (!existsSync(file)) throw new Unusable('no-such-backup', `There is no file ${file}.`);
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) throw new Unusable('no-such-backup', `There is no file ${file}.`);
   await checkSum(file);
   if (existsSync(home) && (await readdir(home)).length > 0) {
     throw new Unusable('home-in-use', `${home} is not empty. Restore into a new home (--home), or move this one away first.`);
   }
   await mkdir(dirname(home), { recursive: true });
-  const staging = await mkdtemp(join(dirname(home), '.nightshift-restoring-'));
+  await clearAbandoned(dirname(home));
+  const staging = await mkdtemp(join(dirname(home), `${unfinished}${process.pid}-`));
   try {
-    await run({ argv: ['tar', '--extract', '--gzip', '--no-same-owner', '--file', file, '--directory', staging], path, clock }, signal);
+    await unpack(file, staging, parts, signal);
     const manifest = await readManifest(staging, parts);
+    requireParts(file, staging, manifest);
     if (manifest.sealed) await openSecrets(staging, parts);
     await whole(manifest.database === 'postgres' ? parts.databaseUrl : undefined, async () => {
       await putDatabase(staging, manifest, parts, signal);
@@ -63,6 +67,42 @@ export async function restore(parts: RestoreParts, signal: AbortSignal): Promise
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+const unfinished = '.nightshift-restoring-';
+
+/** Of restores that were killed: keys may be in it. The name says whose it is; nobody else has our own number. */
+async function clearAbandoned(directory: string): Promise<void> {
+  for (const name of (await readdir(directory)).filter((each) => each.startsWith(unfinished))) {
+    const pid = Number(name.slice(unfinished.length).split('-')[0]);
+    if (pid === process.pid || !isRunning(pid)) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function unpack(file: string, into: string, { path, clock, env }: RestoreParts, signal: AbortSignal): Promise<void> {
+  const argv = ['tar', '--extract', '--gzip', '--no-same-owner', '--file', file, '--directory', into];
+  try {
+    await run({ argv, path, clock, env }, signal);
+  } catch (error) {
+    if (!(error instanceof Unusable) || error.code !== 'program-failed') throw error;
+    const what = 'If there is room on the disk there, the file is damaged or no backup: use another.';
+    throw new Unusable('backup-unreadable', `${file} cannot be unpacked in ${dirname(into)}. ${what}\n${error.message}`, error);
+  }
+}
+
+/** What is not there would be made anew and empty by whoever opens it. */
+function requireParts(file: string, staging: string, { database, sealed }: Manifest): void {
+  const missing = [databaseFile[database], ...(sealed ? ['secrets.sealed'] : [])].find((name) => !existsSync(join(staging, name)));
+  if (missing !== undefined) throw new Unusable('backup-damaged', `${file} is not whole: ${missing} is not in it. Use another backup.`);
 }
 
 async function checkSum(file: string): Promise<void> {
@@ -123,13 +163,16 @@ async function putDatabase(staging: string, { database }: Manifest, parts: Resto
 /** Makes a database ready to be restored into, and either everybody's or as empty as it was. What is in no such database needs none of it. */
 async function whole(databaseUrl: string | undefined, restoring: () => Promise<void>): Promise<void> {
   if (databaseUrl === undefined) return restoring();
-  await takeForRestore(databaseUrl);
+  const release = await holdForRestore(databaseUrl);
   try {
-    await restoring();
-  } catch (error) {
-    // Where even that fails, what is in it stays closed to servers, and the next restore clears it away.
-    await giveUpRestore(databaseUrl).catch(() => undefined);
-    throw error;
+    await takeForRestore(databaseUrl);
+    await restoring().catch(async (error: unknown) => {
+      // Where even that fails, what is in it stays closed to servers, and the next restore clears it away.
+      await giveUpRestore(databaseUrl).catch(() => undefined);
+      throw error;
+    });
+    await finishRestore(databaseUrl);
+  } finally {
+    await release();
   }
-  await finishRestore(databaseUrl);
 }

@@ -16,8 +16,9 @@ export async function seal(text: string, passphrase: string): Promise<Buffer> {
 
 export async function unseal(sealed: Buffer, passphrase: string): Promise<string> {
   const [salt, nonce, tag] = [sealed.subarray(0, 16), sealed.subarray(16, 28), sealed.subarray(28, 44)];
-  const decipher = createDecipheriv('aes-256-gcm', await derive(passphrase, salt, 32, cost), nonce, { authTagLength: 16 });
+  const key = await derive(passphrase, salt, 32, cost);
   try {
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 });
     decipher.setAuthTag(tag);
     return Buffer.concat([decipher.update(sealed.subarray(44)), decipher.final()]).toString('utf8');
   } catch {

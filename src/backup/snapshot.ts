@@ -6,6 +6,7 @@ import { run } from './program.ts';
 interface Tools {
   readonly clock: Clock;
   readonly path: string;
+  readonly env: Readonly<Record<string, string>>;
 }
 
 const copier = fileURLToPath(new URL('./snapshot-copy.ts', import.meta.url));
@@ -14,10 +15,10 @@ const copier = fileURLToPath(new URL('./snapshot-copy.ts', import.meta.url));
  * The database as it is at one moment, compacted. In a process of its own, since SQLite copies without giving way; writers
  * go on meanwhile.
  */
-export async function snapshotSqlite(database: string, into: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> {
+export async function snapshotSqlite(database: string, into: string, { clock, path, env }: Tools, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   try {
-    await run({ argv: [process.execPath, copier, database, into], path, clock }, signal);
+    await run({ argv: [process.execPath, copier, database, into], path, clock, env }, signal);
   } catch (cause) {
     signal.throwIfAborted();
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -25,22 +26,24 @@ export async function snapshotSqlite(database: string, into: string, { clock, pa
   }
 }
 
-export const dumpPostgres = (url: string, into: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> =>
-  run({ argv: ['pg_dump', '--format=custom', '--no-owner', '--no-privileges', `--file=${into}`], path, clock, env: whereOf(url) }, signal);
+export const dumpPostgres = (url: string, into: string, { clock, path, env }: Tools, signal: AbortSignal): Promise<void> => {
+  const argv = ['pg_dump', '--format=custom', '--no-owner', '--no-privileges', `--file=${into}`];
+  return run({ argv, path, clock, env: { ...env, ...whereOf(url) } }, signal);
+};
 
 /** Into a database that was taken for it. All of it or nothing. */
-export const restorePostgres = (url: string, from: string, { clock, path }: Tools, signal: AbortSignal): Promise<void> => {
-  const env = whereOf(url);
+export const restorePostgres = (url: string, from: string, { clock, path, env }: Tools, signal: AbortSignal): Promise<void> => {
+  const where = whereOf(url);
   const argv = [
     'pg_restore',
     '--no-owner',
     '--no-privileges',
     '--single-transaction',
     '--exit-on-error',
-    `--dbname=${env['PGDATABASE']}`,
+    `--dbname=${where['PGDATABASE']}`,
     from,
   ];
-  return run({ argv, path, clock, env }, signal);
+  return run({ argv, path, clock, env: { ...env, ...where } }, signal);
 };
 
 /** In the environment, since everybody on the machine can read an argument. IPv6 has brackets in an address alone. */

@@ -25,7 +25,7 @@ export interface CheckParts {
   readonly sources: readonly string[];
   readonly sourceConcerns: () => readonly { readonly found: string; readonly remedy: string }[];
   readonly channels: readonly string[];
-  readonly backups: { readonly failure: string | null; ageMs(): Promise<number | null> };
+  readonly backups: { trouble(): Promise<string | null | undefined>; ageMs(): Promise<number | null> };
   readonly backupsWanted: boolean;
 }
 
@@ -176,7 +176,8 @@ async function channels({ channels: names, store: { read }, clock: time }: Check
 
 async function backups({ backups: kept, backupsWanted }: CheckParts): Promise<Finding> {
   const remedy = '`nightshift backup` makes one; docs/operations/backup.md.';
-  if (kept.failure !== null) return failure('backups', kept.failure, remedy);
+  const trouble = await kept.trouble();
+  if (typeof trouble === 'string') return failure('backups', trouble, remedy);
   const ageMs = await kept.ageMs();
   if (ageMs !== null) return ok('backups', `the newest is ${Math.round(ageMs / 3_600_000)} h old`);
   return backupsWanted

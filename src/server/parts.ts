@@ -77,7 +77,7 @@ export interface ServerParts {
   readonly backups: {
     make(): Promise<BackupFacts>;
     list(): Promise<readonly BackupFacts[]>;
-    readonly failure: string | null;
+    trouble(): Promise<string | null | undefined>;
   };
   /** The conditions that people are told of. */
   readonly alertNames: readonly string[];

@@ -1,15 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { appendFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { restoreBackup } from '../../src/main.ts';
 import { openStore } from '../../src/store/open.ts';
-import { takeForRestore } from '../../src/store/restoring.ts';
-import { type Api, startTestServer, type TestServer, testToken } from '../support/server.ts';
-import { until } from '../support/server-process.ts';
+import { holdForRestore, takeForRestore } from '../../src/store/restoring.ts';
+import { Api, startTestServer, type TestServer, testToken } from '../support/server.ts';
+import { processesWith, spawnServer, until } from '../support/server-process.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../support/stores.ts';
 
 const formerToken = `ghp_${'f'.repeat(36)}`;
@@ -206,6 +207,25 @@ describe.skipIf(missing('postgres'))('a database that a backup goes into', () =>
     }
   });
 
+  test('takes one restore at a time, and what a killed one still does there comes to nothing', async () => {
+    const { file, id } = await backedUp();
+    const target = await create();
+    const release = await holdForRestore(target.databaseUrl);
+    await expect(configFor(target, file)).rejects.toMatchObject({ code: 'restore-under-way' });
+    await release();
+    await takeForRestore(target.databaseUrl);
+    const orphan = new pg.Client({ connectionString: target.databaseUrl, application_name: 'pg_restore' });
+    orphan.on('error', () => undefined);
+    await orphan.connect();
+    await orphan.query('begin');
+    await orphan.query('create schema pgboss');
+    await configFor(target, file);
+    await expect(orphan.query('commit')).rejects.toThrow();
+    const store = await target.open();
+    expect(await store.read.selectFrom('tasks').select('id').execute()).toEqual([{ id }]);
+    await store.close();
+  });
+
   test('is as empty as before when the restore fails, and one that holds something is left alone', async () => {
     const { file, id } = await backedUp();
     const target = await create();
@@ -291,7 +311,60 @@ describe('a backup', () => {
     writeFileSync(join(database.home, 'nothing', 'manifest.json'), '{ "format": 1, ');
     spawnSync('tar', ['-czf', other, '-C', join(database.home, 'nothing'), '.']);
     await expect(restoreBackup(config, other, never)).rejects.toMatchObject({ code: 'no-backup' });
+    writeFileSync(other, readFileSync(file).subarray(0, 2_000));
+    await expect(restoreBackup(config, other, never)).rejects.toMatchObject({ code: 'backup-unreadable' });
+    await expect(restoreBackup(config, database.home, never)).rejects.toMatchObject({ code: 'no-such-backup' });
     expect(existsSync(home)).toBe(false);
+  });
+
+  test('that lacks a part of it is refused: the database would be made anew, and be empty', async () => {
+    await start({ backupPassphrase: 'correct horse battery' });
+    const { file } = await make();
+    const unpacked = join(database.home, 'unpacked');
+    const home = join(database.home, 'elsewhere');
+    const { config } = loadConfig({ env: {}, flags: { home, backupPassphrase: 'correct horse battery' }, cwd: database.home });
+    const without = async (change: (part: string) => void, part: string): Promise<unknown> => {
+      await rm(unpacked, { recursive: true, force: true });
+      mkdirSync(unpacked);
+      spawnSync('tar', ['-xzf', file, '-C', unpacked]);
+      change(join(unpacked, part));
+      const other = join(database.home, 'other.tar.gz');
+      spawnSync('tar', ['-czf', other, '-C', unpacked, '.']);
+      return restoreBackup(config, other, new AbortController().signal);
+    };
+    await expect(without(unlinkSync, 'nightshift.db')).rejects.toMatchObject({ code: 'backup-damaged' });
+    await expect(without(unlinkSync, 'secrets.sealed')).rejects.toMatchObject({ code: 'backup-damaged' });
+    await expect(without((part) => writeFileSync(part, 'short'), 'secrets.sealed')).rejects.toMatchObject({ code: 'wrong-passphrase' });
+    expect(existsSync(home)).toBe(false);
+    // What one that was killed has left, with keys in it, goes with the next; one that is under way keeps what it has.
+    const [left, kept] = [join(database.home, '.nightshift-restoring-999999999-abc'), join(database.home, '.nightshift-restoring-1-abc')];
+    for (const each of [left, kept]) mkdirSync(each);
+    await restoreBackup(config, file, new AbortController().signal);
+    expect([existsSync(left), existsSync(kept)]).toEqual([false, true]);
+  });
+
+  test('ends with the server that makes it, even when that is killed, and what it left goes with the next start', async () => {
+    database = await createDatabase('sqlite');
+    const env = { NIGHTSHIFT_TOKEN: testToken };
+    const first = spawnServer(database.home, env);
+    const api = new Api(await first.address, testToken);
+    // It takes no room, and a while to be read.
+    mkdirSync(join(database.home, 'runs', 'run_big'), { recursive: true });
+    writeFileSync(join(database.home, 'runs', 'run_big', 'output.log'), '');
+    truncateSync(join(database.home, 'runs', 'run_big', 'output.log'), 2 ** 36);
+    const cut = api.call('POST', '/api/backups').catch(() => undefined);
+    const unfinished = (): readonly string[] => readdirSync(join(database.home, 'backups')).filter((name) => name.endsWith('.tar.gz'));
+    await until('it to be under way', () => existsSync(join(database.home, 'backups')) && unfinished().length === 1);
+    first.child.kill('SIGKILL');
+    await Promise.all([first.exited, cut]);
+    const node = readFileSync(join(database.home, 'node-id'), 'utf8').trim();
+    await until('what it started to be gone', () => processesWith(`NIGHTSHIFT_NODE=${node}/`).length === 0);
+    expect(unfinished()).toHaveLength(1);
+    const second = spawnServer(database.home, env);
+    await second.address;
+    await until('what it left to be gone', () => readdirSync(join(database.home, 'backups')).length === 0);
+    second.child.kill('SIGTERM');
+    await second.exited;
   });
 });
 

@@ -28,7 +28,7 @@ export function backupRoutes({ backups }: ServerParts): App {
         ...answers(401),
       },
     }),
-    async (context) => context.json({ items: (await backups.list()).map(shown), failure: backups.failure }, 200),
+    async (context) => context.json({ items: (await backups.list()).map(shown), failure: (await backups.trouble()) ?? null }, 200),
   );
   router.openapi(
     createRoute({
