@@ -478,7 +478,7 @@ export type AuditView = z.infer<typeof auditSchema>;
 export type SnapshotView = z.infer<typeof snapshotSchema>;
 export type EventView = z.infer<typeof eventSchema>;
 
-export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Run[]): TaskView {
+export function taskView(task: Task, dependsOn: readonly string[], runs: readonly Pick<Run, 'id' | 'status'>[]): TaskView {
   return {
     id: task.id,
     title: task.title,

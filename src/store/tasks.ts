@@ -1,5 +1,6 @@
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { Reason } from '../domain/outcome.ts';
+import type { Run, RunStatus } from '../domain/run.ts';
 import type { Priority, Task, TaskState, TaskStatus } from '../domain/task.ts';
 import { rankOf } from '../domain/task.ts';
 import { inserting } from './insert.ts';
@@ -228,6 +229,35 @@ export async function dependenciesOfMany(db: Kysely<Schema>, ids: readonly strin
   for (const chunk of chunks(ids)) {
     const rows = await db.selectFrom('task_dependencies').selectAll().where('task_id', 'in', chunk).orderBy('depends_on').execute();
     for (const row of rows) found.get(row.task_id)?.push(row.depends_on);
+  }
+  return found;
+}
+
+/** What a list shows of each task from other tables, each in the order of ids. */
+export interface BesideTask {
+  readonly dependsOn: readonly string[];
+  readonly runs: readonly Pick<Run, 'id' | 'status'>[];
+}
+
+export async function besideTasks(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, BesideTask>> {
+  const found = new Map(ids.map((id) => [id, { dependsOn: [] as string[], runs: [] as Pick<Run, 'id' | 'status'>[] }]));
+  for (const chunk of chunks(ids)) {
+    const rows = await db
+      .selectFrom('runs')
+      .select(['task_id as task', 'id', sql<RunStatus | null>`status`.as('status')])
+      .where('task_id', 'in', chunk)
+      .unionAll(
+        db
+          .selectFrom('task_dependencies')
+          .select(['task_id as task', 'depends_on as id', sql<RunStatus | null>`null`.as('status')])
+          .where('task_id', 'in', chunk),
+      )
+      .orderBy('id')
+      .execute();
+    for (const { task, id, status } of rows) {
+      if (status === null) found.get(task)?.dependsOn.push(id);
+      else found.get(task)?.runs.push({ id, status });
+    }
   }
   return found;
 }

@@ -10,7 +10,7 @@ import type { Answer, Wish } from '../../queue/queue.ts';
 import { findResults } from '../../store/results.ts';
 import { runsOfTasks } from '../../store/runs.ts';
 import type { Store } from '../../store/store.ts';
-import { dependenciesOfMany, findTask, listTasks } from '../../store/tasks.ts';
+import { besideTasks, findTask, listTasks } from '../../store/tasks.ts';
 import { listWorkspaces } from '../../store/workspaces.ts';
 import { trustIn } from '../access/caller.ts';
 import type { App, AppEnv } from '../env.ts';
@@ -268,11 +268,13 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
   return router;
 }
 
-/** With what stands beside each of them in other tables, in two queries for all. */
+/** With what stands beside each of them in other tables, in one query for all. */
 export async function taskViews({ read }: Pick<Store, 'read'>, tasks: readonly Task[]): Promise<TaskView[]> {
-  const ids = tasks.map(({ id }) => id);
-  const [dependsOn, runs] = [await dependenciesOfMany(read, ids), await runsOfTasks(read, ids)];
-  return tasks.map((task) => taskView(task, dependsOn.get(task.id) ?? [], runs.get(task.id) ?? []));
+  const beside = await besideTasks(
+    read,
+    tasks.map(({ id }) => id),
+  );
+  return tasks.map((task) => taskView(task, beside.get(task.id)?.dependsOn ?? [], beside.get(task.id)?.runs ?? []));
 }
 
 function wishOf(given: z.infer<typeof newTaskSchema>, context: Context<AppEnv>): Wish {
