@@ -6,7 +6,7 @@ import { idPrefixes } from '../domain/id.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import { type CallEnd, isQuestion, type LedgerEntry } from '../domain/spending.ts';
 import { wait } from '../platform/clock.ts';
-import { gather } from '../platform/gather.ts';
+import { gatherUntil } from '../platform/gather.ts';
 import type { Log } from '../platform/log.ts';
 import { findCounters, forgetCounters, limitsIn, noCounter, type Reservation } from '../store/budgets.ts';
 import { append } from '../store/journal.ts';
@@ -109,11 +109,11 @@ export function createBudgets(parts: BudgetParts): Budgets {
   /** When the calls that have ended are booked. */
   let due: { readonly promise: Promise<void>; now(): void } | undefined;
 
-  const bookTogether = gather(async (bookings: readonly Booking[]) => {
-    const entered = await store.write((tx) => bookIn(tx, bookings));
+  const bookTogether = gatherUntil(async (bookings: () => readonly Booking[]) => {
+    const entered = await store.write((tx) => bookIn(tx, bookings()));
     for (const entry of entered) parts.onBooked(entry);
     till.freed();
-    return bookings.map(() => undefined);
+    return bookings().map(() => undefined);
   });
 
   /** A moment later: the calls of that moment share a commit, and none holds up the first byte of another call. */

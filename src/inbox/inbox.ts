@@ -5,7 +5,7 @@ import type { Delivery, Origin } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import { isClosed, type Task } from '../domain/task.ts';
 import { type Clock, wait } from '../platform/clock.ts';
-import { gather } from '../platform/gather.ts';
+import { gatherUntil } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { Pump } from '../platform/pump.ts';
@@ -77,16 +77,16 @@ export function createInbox(parts: InboxParts): Inbox {
   const { store, queue, clock, newId, log, node } = parts;
   const sources = new Map(parts.sources.map((source) => [source.name, source]));
 
-  const storeAll = (arrivals: readonly Arrival[]): Promise<readonly Receipt[]> =>
+  const storeAll = (arrivals: () => readonly Arrival[]): Promise<readonly Receipt[]> =>
     store.write(async (tx) => {
-      const inserted = await insertArrivals(tx, arrivals, clock.now());
-      return arrivals.map(({ id }, index): Receipt => receiptOf(inserted[index] as Insertion, id));
+      const inserted = await insertArrivals(tx, arrivals(), clock.now());
+      return arrivals().map(({ id }, index): Receipt => receiptOf(inserted[index] as Insertion, id));
     });
-  const storeTogether = gather(storeAll);
+  const storeTogether = gatherUntil(storeAll);
 
   async function receive(arrival: Omit<Arrival, 'id'>): Promise<Receipt> {
     const whole = { ...arrival, id: newId(idPrefixes.delivery) };
-    return arrival.body.length < largeBody ? storeTogether(whole) : ((await storeAll([whole]))[0] as Receipt);
+    return arrival.body.length < largeBody ? storeTogether(whole) : ((await storeAll(() => [whole]))[0] as Receipt);
   }
 
   let largeInHand = 0;
@@ -143,9 +143,9 @@ export function createInbox(parts: InboxParts): Inbox {
   }
 
   /** Most deliveries ask for nothing: those of one moment are settled by one statement. */
-  const ignoreTogether = gather(async (ignored: readonly { readonly id: string; readonly reason: Reason }[]) => {
-    await store.write((tx) => ignoreDeliveries(tx, node, ignored, clock.now()));
-    return ignored.map(() => undefined);
+  const ignoreTogether = gatherUntil(async (ignored: () => readonly { readonly id: string; readonly reason: Reason }[]) => {
+    await store.write((tx) => ignoreDeliveries(tx, node, ignored(), clock.now()));
+    return ignored().map(() => undefined);
   });
 
   const conclude = (delivery: Delivery, reading: Reading): Promise<void> =>

@@ -3,7 +3,7 @@ import { idPrefixes } from '../domain/id.ts';
 import type { Message, MessageState, OutgoingMessage } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import { type Clock, wait } from '../platform/clock.ts';
-import { gather } from '../platform/gather.ts';
+import { gatherUntil } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { Pump } from '../platform/pump.ts';
@@ -105,7 +105,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
     // What became of it must be stored, or nobody could take it up again before the next start.
     for (let attempt = 1; ; attempt++) {
       try {
-        return attempt === 1 ? await recordTogether(sent) : await recordAll([sent]).then(() => undefined);
+        return attempt === 1 ? await recordTogether(sent) : await recordAll(() => [sent]).then(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
         log.warn({ err: error, message: sent.message.id }, 'could not store what became of a message; trying again');
@@ -136,8 +136,9 @@ export function createOutbox(parts: OutboxParts): Outbox {
     }
   }
 
-  const recordAll = (all: readonly Sent[]): Promise<readonly undefined[]> =>
+  const recordAll = (sendings: () => readonly Sent[]): Promise<readonly undefined[]> =>
     store.write(async (tx) => {
+      const all = sendings();
       await holdLines(
         tx,
         all.map(({ message }) => message),
@@ -148,7 +149,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
       return all.map(() => undefined);
     });
   /** What ends while a commit is under way shares the next one. */
-  const recordTogether = gather(recordAll);
+  const recordTogether = gatherUntil(recordAll);
 
   async function recordFailure(tx: Tx, message: Message, result: Exclude<Sending, { readonly kind: 'sent' }>): Promise<void> {
     const now = clock.now();

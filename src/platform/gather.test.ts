@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, test } from 'vitest';
-import { gather } from './gather.ts';
+import { askedTogether, gather, gatherUntil } from './gather.ts';
 
 describe('gathered calls', () => {
   test('that come together go together, in their order, and each gets its own result', async () => {
@@ -51,5 +52,47 @@ describe('gathered calls', () => {
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     fail = false;
     expect(await call(3)).toBe(3);
+  });
+
+  test('that come until a batch is closed go along, and what is waited for may fail before that', async () => {
+    const open = Promise.withResolvers<void>();
+    const call = gatherUntil(async (close: () => readonly number[]) => {
+      await open.promise;
+      expect(close()).toBe(close());
+      return close().map(() => close().length);
+    });
+    const one = call(1);
+    await new Promise((resolve) => setImmediate(resolve));
+    const two = call(2);
+    open.resolve();
+    expect(await Promise.all([one, two])).toEqual([2, 2]);
+    const shut = gatherUntil(() => Promise.reject<readonly number[]>(new Error('shut')));
+    expect((await Promise.allSettled([shut(1), shut(2)])).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  });
+
+  test('belong to nobody while they are together', async () => {
+    const caller = new AsyncLocalStorage<string>();
+    const call = gather(async (items: readonly number[]) => items.map(() => caller.getStore()));
+    expect(await caller.run('ann', () => call(1))).toBeUndefined();
+  });
+});
+
+describe('a question that many ask', () => {
+  test('is asked once for all who wait, and never answered by what was found before it was asked', async () => {
+    const answers = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+    let asked = 0;
+    const begun = Promise.withResolvers<void>();
+    const ask = askedTogether(() => {
+      begun.resolve();
+      return (answers[asked++] as PromiseWithResolvers<string>).promise;
+    });
+    const first = [ask(), ask()];
+    await begun.promise;
+    const late = [ask(), ask(), ask()];
+    answers[0]?.resolve('old');
+    answers[1]?.resolve('new');
+    expect(await Promise.all(first)).toEqual(['old', 'old']);
+    expect(await Promise.all(late)).toEqual(['new', 'new', 'new']);
+    expect(asked).toBe(2);
   });
 });

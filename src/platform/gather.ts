@@ -1,10 +1,27 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 /**
  * Turns a function over many items into one over a single item: calls that arrive while an earlier batch is under way
- * wait and go together in the next. One transaction then serves them all, and a lone call is not delayed.
+ * wait and go together in the next. A lone call is not delayed by more than what else this turn of the loop brings.
  * Results come in the order of the items. When a batch throws, each of its callers gets that error.
  */
 export function gather<Item, Result>(
   run: (items: readonly Item[]) => Promise<readonly Result[]>,
+  limit?: number,
+): (item: Item) => Promise<Result> {
+  return gatherUntil(async (close) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return run(close());
+  }, limit);
+}
+
+/**
+ * The same for what has to wait for something before it can begin, such as a transaction: whoever calls meanwhile goes along,
+ * until `close` says which they are. That is the same each time it is asked. A batch belongs to none of its callers, and
+ * runs in the context in which it was set up.
+ */
+export function gatherUntil<Item, Result>(
+  run: (close: () => readonly Item[]) => Promise<readonly Result[]>,
   limit = 256,
 ): (item: Item) => Promise<Result> {
   interface Waiting {
@@ -13,21 +30,33 @@ export function gather<Item, Result>(
     readonly reject: (error: unknown) => void;
   }
   const waiting: Waiting[] = [];
+  const apart = AsyncLocalStorage.snapshot();
   let busy = false;
 
-  const drain = async (): Promise<void> => {
-    await new Promise((resolve) => setImmediate(resolve));
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, limit);
-      try {
-        const results = await run(batch.map(({ item }) => item));
-        batch.forEach(({ resolve }, index) => {
-          resolve(results[index] as Result);
-        });
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
+  async function runBatch(): Promise<void> {
+    let batch: readonly Waiting[] | undefined;
+    let items: readonly Item[] = [];
+    const close = (): readonly Item[] => {
+      if (!batch) {
+        batch = waiting.splice(0, limit);
+        items = batch.map(({ item }) => item);
       }
+      return items;
+    };
+    try {
+      const results = await run(close);
+      close();
+      batch?.forEach(({ resolve }, index) => {
+        resolve(results[index] as Result);
+      });
+    } catch (error) {
+      close();
+      for (const { reject } of batch ?? []) reject(error);
     }
+  }
+
+  const drain = async (): Promise<void> => {
+    while (waiting.length > 0) await runBatch();
     busy = false;
   };
 
@@ -36,6 +65,15 @@ export function gather<Item, Result>(
       waiting.push({ item, resolve, reject });
       if (busy) return;
       busy = true;
-      void drain();
+      void apart(drain);
     });
+}
+
+/** A question that is asked once for all who want to know: whoever comes while it is being answered gets the next answer, which is not older than their asking. */
+export function askedTogether<Answer>(ask: () => Promise<Answer>): () => Promise<Answer> {
+  const answered = gather(async (askers: readonly undefined[]) => {
+    const answer = await ask();
+    return askers.map(() => answer);
+  }, Number.POSITIVE_INFINITY);
+  return () => answered(undefined);
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { backoffMs } from '../domain/backoff.ts';
 import { Refused } from '../domain/errors.ts';
 import type { NewEvent } from '../domain/event.ts';
@@ -21,7 +22,7 @@ import {
   type TaskChange,
 } from '../domain/task.ts';
 import type { Clock } from '../platform/clock.ts';
-import { gather } from '../platform/gather.ts';
+import { gatherUntil } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import { findCheckpoint } from '../store/checkpoints.ts';
 import { append } from '../store/journal.ts';
@@ -53,6 +54,12 @@ export interface QueueParts {
   readonly changed?: Surroundings['changed'];
   /** Told, in their transaction, of new tasks that wait for a person from the start. */
   readonly asked?: Surroundings['changed'];
+}
+
+/** A wish, and the context of whoever has it. */
+interface Submitted {
+  readonly wish: Wish;
+  readonly asCaller: (act: () => void) => void;
 }
 
 type Make = (tx: Tx, task: Task) => Promise<TaskChange | Refusal>;
@@ -511,12 +518,24 @@ export function createQueue(parts: QueueParts): Queue {
     tx.touch('line');
   }
 
-  const submitTogether = gather((wishes: readonly Wish[]) => store.write((tx) => enqueueIn(tx, wishes)));
-  const settleTogether = gather((settled: readonly Settled[]) => store.write((tx) => settleIn(tx, settled)));
+  const submitTogether = gatherUntil((wishes: () => readonly Submitted[]) =>
+    store.write(async (tx) => {
+      const submissions = await enqueueIn(
+        tx,
+        wishes().map(({ wish }) => wish),
+      );
+      // Whose news this is, each says for itself: the line of the audit log goes by that.
+      submissions.forEach(({ kind }, index) => {
+        if (kind !== 'refused') wishes()[index]?.asCaller(() => tx.touch('journal'));
+      });
+      return submissions;
+    }),
+  );
+  const settleTogether = gatherUntil((settled: () => readonly Settled[]) => store.write((tx) => settleIn(tx, settled())));
 
   return {
     enqueue: enqueueIn,
-    submit: submitTogether,
+    submit: (wish) => submitTogether({ wish, asCaller: AsyncLocalStorage.snapshot() }),
     claim: (node, capacity) => (capacity < 1 ? Promise.resolve([]) : store.write((tx) => claimIn(tx, node, capacity))),
     settleIn,
     settle: settleTogether,

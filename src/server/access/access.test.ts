@@ -269,6 +269,25 @@ for (const dialect of dialects) {
       expect(code).toMatchObject({ action: 'POST /api/session/code', sessionId: signIn?.sessionId });
     });
 
+    test('tasks that share a transaction have each its own line in it, and one that is refused among them has none that says done', async () => {
+      const { secret } = await world.newKey({ name: 'crowd', role: 'operator' });
+      const wishes = Array.from({ length: 24 }, (_, n) => (n % 4 === 0 ? { ...later, profile: 'nobody-s' } : later));
+      const answered = await Promise.all(wishes.map((body) => world.api.call('POST', '/api/tasks', { key: secret, body })));
+      expect(answered.filter(({ status }) => status === 201)).toHaveLength(18);
+      const ours = (await world.log()).filter(({ user }) => user === 'crowd');
+      expect(ours.filter(({ outcome }) => outcome === 'done')).toHaveLength(18);
+      const refused = await until('the refusals', async () =>
+        (await world.log()).find(({ user, outcome }) => user === 'crowd' && outcome !== 'done'),
+      );
+      expect(refused).toMatchObject({ outcome: 'unknown-profile', count: 6 });
+      if (dialect !== 'postgres') return;
+      const store = await world.database.open();
+      const { rows } = await sql<{ lone: number }>`select count(*) as lone from audit_log where actor = 'crowd' and outcome = 'done'
+        and xmin::text not in (select xmin::text from tasks where requested_by = 'crowd')`.execute(store.read);
+      expect(Number(rows[0]?.lone)).toBe(0);
+      await store.close();
+    });
+
     test('the audit log is walked page by page, and is not told to others', async () => {
       for (let i = 0; i < 5; i++) await world.api.call('POST', '/api/queue/resume');
       await world.api.call('POST', '/api/queue/pause');

@@ -41,31 +41,41 @@ export function createAudit({ store, clock, log, addressOf }: AuditParts): Audit
   const refusals = gatherRefusals({ store, clock, log });
 
   async function write<T>(change: (tx: Tx) => Promise<T>): Promise<T> {
-    const request = current.getStore();
-    const line = request?.state === 'open' ? request.line() : undefined;
-    if (!request || !line) return store.write(change);
-    let carried = false;
-    request.state = 'writing';
+    // A store that commits several changes together runs them all in the context of whoever came first.
+    const asCaller = AsyncLocalStorage.snapshot();
+    const carried = new Set<Change>();
+    const give = (state: 'open' | 'over'): void => {
+      // One whose request has come to its end meanwhile stays where it is.
+      for (const each of carried) if (each.state === 'writing') each.state = state;
+      carried.clear();
+    };
     try {
-      return await store.write(async (tx) => {
-        let news = false;
-        const result = await change({
+      const result = await store.write(async (tx) => {
+        give('open'); // it is run again
+        const lines: AuditEntry[] = [];
+        const result = await asCaller(change, {
           ...tx,
           touch(topic) {
-            news = true;
+            // Asked at the news itself, for one transaction may hold what several requests have asked for.
+            const request = current.getStore();
+            const line = request?.state === 'open' ? request.line() : undefined;
+            if (request && line) {
+              request.state = 'writing';
+              carried.add(request);
+              lines.push(line);
+            }
             tx.touch(topic);
           },
         });
-        if (news) await appendAudit(tx, [line]);
-        carried = news;
+        if (lines.length > 0) await appendAudit(tx, lines);
         return result;
       });
+      give('over');
+      return result;
     } catch (error) {
-      // Whatever the change had done so far is undone, and its line with it.
-      carried = false;
+      // Whatever the change had done so far is undone, and the lines with it.
+      give('open');
       throw error;
-    } finally {
-      if (request.state === 'writing') request.state = carried ? 'over' : 'open';
     }
   }
 

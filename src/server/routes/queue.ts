@@ -1,4 +1,5 @@
 import { createRoute } from '@hono/zod-openapi';
+import { askedTogether } from '../../platform/gather.ts';
 import { listNodes } from '../../store/nodes.ts';
 import { countOpen } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
@@ -10,6 +11,8 @@ import { type QueueView, queueSchema } from '../views.ts';
 export function queueRoutes(parts: ServerParts): App {
   const router = newRouter();
   const { queue } = parts;
+  // Open tasks are counted each time, and there may be many of both.
+  const view = askedTogether(() => queueView(parts));
   const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 413, 503) };
 
   router.openapi(
@@ -21,7 +24,7 @@ export function queueRoutes(parts: ServerParts): App {
       summary: 'What waits, by priority and status, and who works',
       responses,
     }),
-    async (context) => context.json(await queueView(parts), 200),
+    async (context) => context.json(await view(), 200),
   );
   router.openapi(
     createRoute({
@@ -34,14 +37,14 @@ export function queueRoutes(parts: ServerParts): App {
     }),
     async (context) => {
       await queue.pause(context.get('user'));
-      return context.json(await queueView(parts), 200);
+      return context.json(await view(), 200);
     },
   );
   router.openapi(
     createRoute({ method: 'post', 'x-role': 'operator', path: '/queue/resume', tags: ['Queue'], summary: 'Start work again', responses }),
     async (context) => {
       await queue.resume(context.get('user'));
-      return context.json(await queueView(parts), 200);
+      return context.json(await view(), 200);
     },
   );
   return router;
