@@ -6,7 +6,6 @@ import type { Config } from './config/settings.ts';
 import { Unusable } from './domain/errors.ts';
 import type { Outside } from './outside.ts';
 import type { Oversight } from './oversight.ts';
-import { readMachine } from './platform/machine.ts';
 import { refusesWork } from './runner/admission.ts';
 import type { Equipment } from './runner/equip.ts';
 import { owner } from './server/access/caller.ts';
@@ -142,7 +141,6 @@ function answersOf(parts: FrontParts): Omit<ServerParts, 'access' | 'sessions' |
         model: config.llmModel ?? null,
         sandbox: { active, summary, remedy },
         sources: [...outside.sources.map(({ name }) => name), ...(config.schedules.length > 0 ? ['schedule'] : [])],
-        machine: await readMachine(config.home),
       };
     },
     resetBreaker: (id) => equipment.models?.reset(id) ?? false,

@@ -22,6 +22,7 @@ import { oversee } from './oversight.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { createIds, type NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
+import { readMachine } from './platform/machine.ts';
 import { startReaper } from './platform/reaper.ts';
 import { sweep } from './platform/subprocess.ts';
 import { Dispatcher } from './queue/dispatcher.ts';
@@ -192,6 +193,10 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       ...{ queue, store, clock, log, node: home.nodeId },
       leaseMs: config.leaseSeconds * 1_000,
       reconcile: (heartbeat) => dispatcher.reconcile(heartbeat),
+      report: async () => ({
+        machine: await readMachine(config.home),
+        breakers: providersNow().breakers.flatMap(({ id, state }) => (state === 'closed' ? [] : [{ id, state }])),
+      }),
     });
     liveness.start();
     dispatcher.start();

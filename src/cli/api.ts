@@ -11,6 +11,7 @@ import { isClosed, type Priority, type TaskStatus } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
 import type { TokenUsage } from '../domain/usage.ts';
 import type { WorkspaceStatus } from '../domain/workspace.ts';
+import type { Machine } from '../platform/machine.ts';
 
 /** What the server answers, as far as the command line looks at it. Times are ISO 8601. */
 export interface Task {
@@ -174,7 +175,13 @@ export interface Note {
 export interface QueueState {
   readonly paused: boolean;
   readonly open: readonly { readonly priority: Priority; readonly status: TaskStatus; readonly count: number }[];
-  readonly nodes: readonly { readonly id: string; readonly startedAt: string; readonly address: string | null }[];
+  readonly nodes: readonly {
+    readonly id: string;
+    readonly startedAt: string;
+    readonly address: string | null;
+    readonly machine: Omit<Machine, 'serverMemoryBytes'> | null;
+    readonly breakers: readonly { readonly id: string; readonly state: string }[];
+  }[];
 }
 
 export interface Providers {

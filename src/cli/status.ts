@@ -4,7 +4,7 @@ import { type ClientFlags, clientFlags, connect } from './connect.ts';
 import { oneLine } from './legible.ts';
 import { type Define, examples, type Session } from './session.ts';
 import type { Cell } from './terminal.ts';
-import { age, plural, styleOf } from './wording.ts';
+import { age, bytes, plural, styleOf } from './wording.ts';
 
 export const define: Define = (command, session) => {
   examples(clientFlags(command), 'nightshift status', 'nightshift status --json | jq .paused').action(async (flags: ClientFlags) => {
@@ -26,9 +26,19 @@ function show({ screen, terminal }: Session, address: string, { paused, open, no
   }
   screen.line();
   screen.table(
-    ['NODE', 'UP', 'ADDRESS'],
-    nodes.map(({ id, startedAt, address: at }) => [id, screen.rich ? age(startedAt, terminal.clock.now()) : startedAt, oneLine(at ?? '')]),
+    ['NODE', 'UP', 'MEMORY', 'LOAD', 'DISK', 'ADDRESS'],
+    nodes.map(({ id, startedAt, address: at, machine }) => [
+      id,
+      screen.rich ? age(startedAt, terminal.clock.now()) : startedAt,
+      machine ? `${bytes(machine.memoryFreeBytes)} free of ${bytes(machine.memoryBytes)}` : '',
+      machine ? `${machine.load.toFixed(1)} for ${machine.cpus}` : '',
+      machine ? `${bytes(machine.diskFreeBytes)} free of ${bytes(machine.diskBytes)}` : '',
+      oneLine(at ?? ''),
+    ]),
   );
+  for (const { id, breakers } of nodes) {
+    if (breakers.length > 0) screen.remark(`${id} gets no answer from ${oneLine(breakers.map((each) => each.id).join(', '))}.`);
+  }
   if (paused) screen.remark('`nightshift resume` lets work go on.');
 }
 

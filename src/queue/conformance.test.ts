@@ -682,6 +682,9 @@ for (const dialect of dialects) {
           log: silentLog,
           node: 'node-b',
           leaseMs: 30_000,
+          report: async () => {
+            throw new Error('the disk does not answer');
+          },
           reconcile: (heartbeat) => heartbeat().then(() => []),
         });
 
@@ -721,6 +724,18 @@ for (const dialect of dialects) {
         const lost = claims.find((claim) => claim.task.id === a.id) as Claim;
         expect(await queue.takeOver('node-a', [lost.run.id])).toBe(1);
         expect([await status(a), await status(b)]).toEqual(['queued', 'running']);
+      });
+
+      test('a heartbeat says how the node stands, and keeps what was said when it says nothing', async () => {
+        const machine = { serverMemoryBytes: 1, memoryBytes: 2, memoryFreeBytes: 1, cpus: 2, load: 0.5, diskBytes: 9, diskFreeBytes: 8 };
+        const report = { machine, breakers: [{ id: 'claude/opus', state: 'open' as const }] };
+        await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
+        expect(await listNodes(store.read)).toMatchObject([{ report: null }]);
+        await queue.heartbeat('node-a', report);
+        await queue.heartbeat('node-a');
+        expect(await listNodes(store.read)).toMatchObject([{ beat: 3, report }]);
+        await store.write((tx) => enrol(tx, { id: 'node-a', address: null }, clock.now()));
+        expect(await listNodes(store.read)).toMatchObject([{ report: null }]);
       });
 
       test('a heartbeat tells a node what it still holds', async () => {

@@ -539,8 +539,8 @@ export function createQueue(parts: QueueParts): Queue {
     claim: (node, capacity) => (capacity < 1 ? Promise.resolve([]) : store.write((tx) => claimIn(tx, node, capacity))),
     settleIn,
     settle: settleTogether,
-    heartbeat: async (node) => {
-      await store.write((tx) => nodes.beat(tx, node, clock.now()));
+    heartbeat: async (node, report) => {
+      await store.write((tx) => nodes.beat(tx, node, clock.now(), report));
       return (await runs.liveRunsOf(store.read, node)).map(({ id }) => id);
     },
     takeOver,

@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { listNodes } from '../store/nodes.ts';
+import { listNodes, type NodeReport } from '../store/nodes.ts';
 import type { Store } from '../store/store.ts';
 import type { Queue } from './queue.ts';
 
@@ -12,6 +12,8 @@ export interface LivenessParts {
   readonly node: string;
   /** How long a node's heart may stand still before its work is taken over. */
   readonly leaseMs: number;
+  /** How this node stands. Where that cannot be told, the heart beats without. */
+  readonly report: () => Promise<NodeReport>;
   /** Makes the beat and compares its answer with what runs here; returns what is held and does not run. */
   readonly reconcile: (heartbeat: () => Promise<readonly string[]>) => Promise<readonly string[]>;
 }
@@ -53,8 +55,12 @@ export class Liveness {
   /** One beat and one look around; public so that tests need not wait. */
   async beatOnce(): Promise<void> {
     const { queue, log, node, reconcile } = this.parts;
+    const report = await this.parts.report().catch((error: unknown) => {
+      log.warn({ err: error }, 'how this node stands could not be told');
+      return undefined;
+    });
     try {
-      const strays = await reconcile(() => queue.heartbeat(node));
+      const strays = await reconcile(() => queue.heartbeat(node, report));
       if (strays.length > 0) await queue.takeOver(node, strays);
       await this.buryTheDead();
     } catch (error) {

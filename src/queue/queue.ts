@@ -4,6 +4,7 @@ import type { Resolution } from '../domain/resolution.ts';
 import type { Run } from '../domain/run.ts';
 import type { Deliverable, Priority, Task, Trust } from '../domain/task.ts';
 import type { Tier } from '../domain/tier.ts';
+import type { NodeReport } from '../store/nodes.ts';
 import type { Tx } from '../store/store.ts';
 
 /** What a source, a person or an agent asks for. */
@@ -88,8 +89,8 @@ export interface Queue {
   settleIn(tx: Tx, settled: readonly Settled[]): Promise<readonly Settlement[]>;
   settle(settled: Settled): Promise<Settlement>;
 
-  /** Says that the node lives; answers which runs are still its own. */
-  heartbeat(node: string): Promise<readonly string[]>;
+  /** Says that the node lives, and how it stands; answers which runs are still its own. */
+  heartbeat(node: string, report?: NodeReport): Promise<readonly string[]>;
   /**
    * Puts a dead holder's work back in line: all of it, or only the named runs. Of all of it also the model calls are
    * settled that were under way. Idempotent.

@@ -10,7 +10,6 @@ import type { Outbox } from '../outbox/outbox.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
-import type { Machine } from '../platform/machine.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './access/audit.ts';
@@ -108,7 +107,6 @@ interface ServerFacts {
   readonly model: string | null;
   readonly sandbox: { readonly active: boolean; readonly summary: string; readonly remedy: string | null };
   readonly sources: readonly string[];
-  readonly machine: Machine;
 }
 
 type DemoStart =

@@ -195,11 +195,35 @@ export const checkpointSchema = z
   })
   .openapi('Checkpoint');
 
+const machineSchema = z
+  .object({
+    serverMemoryBytes: z.number().int().openapi({ description: 'Resident memory of the server; what runs need comes on top.' }),
+    memoryBytes: z.number().int().openapi({ description: 'As much as a container may have, if that is less than there is.' }),
+    memoryFreeBytes: z.number().int(),
+    cpus: z.number().int(),
+    load: z.number().openapi({ description: 'How many processes wanted a CPU at once, on average over the last minute.' }),
+    diskBytes: z.number().int().openapi({ description: "Of the disk that the server's home is on." }),
+    diskFreeBytes: z.number().int(),
+  })
+  .openapi('Machine');
+
 export const queueSchema = z
   .object({
     paused: z.boolean(),
     open: z.array(z.object({ priority: z.enum(priorities), status: z.enum(taskStatuses), count: z.number().int() })),
-    nodes: z.array(z.object({ id: z.string(), startedAt: z.iso.datetime(), address: z.string().nullable() })),
+    nodes: z.array(
+      z.object({
+        id: z.string(),
+        startedAt: z.iso.datetime(),
+        address: z.string().nullable(),
+        machine: machineSchema
+          .nullable()
+          .openapi({ description: 'What it has to work with, as of its last heartbeat; null before the first.' }),
+        breakers: z
+          .array(z.object({ id: z.string(), state: z.enum(['open', 'half-open']) }))
+          .openapi({ description: 'Models that it does not get an answer from, as of its last heartbeat.' }),
+      }),
+    ),
   })
   .openapi('Queue');
 
@@ -346,17 +370,6 @@ export const serverSchema = z
     model: z.string().nullable().openapi({ description: 'Null leaves the choice to the engine.' }),
     sandbox: z.object({ active: z.boolean(), summary: z.string(), remedy: z.string().nullable() }),
     sources: z.array(z.string()).openapi({ description: 'Where work comes from by itself.' }),
-    machine: z
-      .object({
-        serverMemoryBytes: z.number().int().openapi({ description: 'Resident memory of the server; what runs need comes on top.' }),
-        memoryBytes: z.number().int().openapi({ description: 'As much as a container may have, if that is less than there is.' }),
-        memoryFreeBytes: z.number().int(),
-        cpus: z.number().int(),
-        load: z.number().openapi({ description: 'How many processes wanted a CPU at once, on average over the last minute.' }),
-        diskBytes: z.number().int().openapi({ description: "Of the disk that the server's home is on." }),
-        diskFreeBytes: z.number().int(),
-      })
-      .openapi({ description: 'What this node has to work with at this moment.' }),
   })
   .openapi('Server');
 

@@ -27,6 +27,7 @@ import { roundsOfATask } from './migrations/025-rounds-of-a-task.ts';
 import { neverApproved } from './migrations/026-never-approved.ts';
 import { deliveryBodies } from './migrations/027-delivery-bodies.ts';
 import { memoryClaims } from './migrations/029-memory-claims.ts';
+import { nodeReports } from './migrations/030-node-reports.ts';
 import type { Dialect, Migration } from './migrations/migration.ts';
 
 /** In order of landing, for ever: a landed migration is never edited, and there is no way back but a backup. */
@@ -59,6 +60,7 @@ export const migrations: readonly Migration[] = [
   neverApproved,
   deliveryBodies,
   memoryClaims,
+  nodeReports,
 ];
 
 /** What a database must offer to be migrated. All of it runs in one transaction that the caller holds under a lock. */

@@ -1,30 +1,43 @@
 import type { Kysely } from 'kysely';
+import type { Machine } from '../platform/machine.ts';
 import type { Schema } from './schema.ts';
 import type { Tx } from './store.ts';
+
+/** What a node says of itself with each beat. */
+export interface NodeReport {
+  readonly machine: Machine;
+  /** The models that it does not get an answer from. */
+  readonly breakers: readonly { readonly id: string; readonly state: 'open' | 'half-open' }[];
+}
 
 export interface Node {
   readonly id: string;
   readonly beat: number;
   readonly startedAt: number;
   readonly address: string | null;
+  /** Null before its first beat. */
+  readonly report: NodeReport | null;
 }
 
 export async function enrol(tx: Tx, node: { readonly id: string; readonly address: string | null }, now: number): Promise<void> {
   await tx.db
     .insertInto('nodes')
-    .values({ id: node.id, beat: 1, started_at: now, address: node.address })
+    .values({ id: node.id, beat: 1, started_at: now, address: node.address, report: null })
     .onConflict((conflict) =>
-      conflict.column('id').doUpdateSet((row) => ({ beat: row('nodes.beat', '+', 1), started_at: now, address: node.address })),
+      conflict
+        .column('id')
+        .doUpdateSet((row) => ({ beat: row('nodes.beat', '+', 1), started_at: now, address: node.address, report: null })),
     )
     .execute();
 }
 
-/** Also brings back a node that was taken for dead and is not. */
-export async function beat(tx: Tx, id: string, now: number): Promise<void> {
+/** Also brings back a node that was taken for dead and is not. Without a report, the last one stays. */
+export async function beat(tx: Tx, id: string, now: number, said?: NodeReport): Promise<void> {
+  const report = said === undefined ? {} : { report: JSON.stringify(said) };
   await tx.db
     .insertInto('nodes')
-    .values({ id, beat: 1, started_at: now, address: null })
-    .onConflict((conflict) => conflict.column('id').doUpdateSet((row) => ({ beat: row('nodes.beat', '+', 1) })))
+    .values({ id, beat: 1, started_at: now, address: null, report: null, ...report })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet((row) => ({ beat: row('nodes.beat', '+', 1), ...report })))
     .execute();
 }
 
@@ -41,5 +54,8 @@ export async function removeNode(tx: Tx, id: string): Promise<void> {
 
 export async function listNodes(db: Kysely<Schema>): Promise<readonly Node[]> {
   const rows = await db.selectFrom('nodes').selectAll().orderBy('id').execute();
-  return rows.map((row) => ({ id: row.id, beat: row.beat, startedAt: row.started_at, address: row.address }));
+  return rows.map((row) => ({
+    ...{ id: row.id, beat: row.beat, startedAt: row.started_at, address: row.address },
+    report: row.report === null ? null : (JSON.parse(row.report) as NodeReport),
+  }));
 }

@@ -187,6 +187,7 @@ interface NodeTable {
   beat: number;
   started_at: number;
   address: string | null;
+  report: string | null;
 }
 
 export interface WorkspaceTable {

@@ -53,9 +53,11 @@ export function queueRoutes(parts: ServerParts): App {
 export const queueView = async ({ queue, store }: Pick<ServerParts, 'queue' | 'store'>): Promise<QueueView> => ({
   paused: await queue.isPaused(),
   open: (await countOpen(store.read)).map((row) => ({ ...row })),
-  nodes: (await listNodes(store.read)).map(({ id, startedAt, address }) => ({
+  nodes: (await listNodes(store.read)).map(({ id, startedAt, address, report }) => ({
     id,
     startedAt: new Date(startedAt).toISOString(),
     address,
+    machine: report === null ? null : { ...report.machine },
+    breakers: (report?.breakers ?? []).map((breaker) => ({ ...breaker })),
   })),
 });

@@ -2,7 +2,7 @@ import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { type Answer, call, get } from '../data/api.ts';
 import { countsOf } from '../data/state.ts';
 import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
-import type { BackupsView, ExaminationView, ServerView } from '../data/views.ts';
+import type { BackupsView, ExaminationView, QueueView } from '../data/views.ts';
 import { Act } from '../parts/act.tsx';
 import { Alerts } from '../parts/alerts.tsx';
 import { Bar } from '../parts/bar.tsx';
@@ -37,7 +37,7 @@ function Nodes(): ReactNode {
   const server = useLive((state) => state.server);
   const queue = useLive((state) => state.queue);
   const now = useNow(30_000);
-  const machine = useMachine();
+  const standing = useStanding();
   if (!server) return null;
   const nodes = queue?.nodes ?? [];
   return (
@@ -54,7 +54,7 @@ function Nodes(): ReactNode {
               <p className="step whole">
                 {address ?? 'at no address of its own'} · up since {ago(startedAt, now)}
               </p>
-              {id === server.node && (machine ? <Resources machine={machine} /> : <div className="resources" />)}
+              <Standing of={standing?.find((each) => each.id === id)} />
             </div>
             {id === server.node && <span className="badge live">This one</span>}
           </li>
@@ -64,24 +64,36 @@ function Nodes(): ReactNode {
   );
 }
 
-type Machine = ServerView['machine'];
+type NodeView = QueueView['nodes'][number];
 
-/** As it is while one looks; what was kept for reading offline says nothing of it. */
-function useMachine(): Machine | undefined {
+/** As the nodes are while one looks; what was kept for reading offline says nothing of it. */
+function useStanding(): readonly NodeView[] | undefined {
   const live = useLive((state) => state.connection.kind === 'live');
-  const [machine, setMachine] = useState<Machine>();
+  const [nodes, setNodes] = useState<readonly NodeView[]>();
   const look = useCallback((): void => {
-    void get<ServerView>('/server').then((answer) => answer.ok && setMachine(answer.value.machine));
+    void get<QueueView>('/queue').then((answer) => answer.ok && setNodes(answer.value.nodes));
   }, []);
   useEffect(() => {
     if (live) look();
-    else setMachine(undefined);
+    else setNodes(undefined);
   }, [live, look]);
   useRepeat(true, 15_000, look);
-  return machine;
+  return nodes;
 }
 
-function Resources({ machine }: { readonly machine: Machine }): ReactNode {
+/** Each node says it with its heartbeat, this one too. */
+function Standing({ of: node }: { readonly of: NodeView | undefined }): ReactNode {
+  if (!node?.machine) return <div className="resources" />;
+  const unanswered = node.breakers.map(({ id }) => id).join(', ');
+  return (
+    <>
+      <Resources machine={node.machine} />
+      {unanswered !== '' && <p className="step whole">Gets no answer from {unanswered}</p>}
+    </>
+  );
+}
+
+function Resources({ machine }: { readonly machine: NonNullable<NodeView['machine']> }): ReactNode {
   const { serverMemoryBytes, memoryBytes, memoryFreeBytes, cpus, load, diskBytes, diskFreeBytes } = machine;
   const figures = [
     [
