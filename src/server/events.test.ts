@@ -61,6 +61,27 @@ for (const dialect of dialects) {
       await stream.leave();
     });
 
+    test('begins with a run and its task, when a page of one asks', async () => {
+      const { id, runId } = await done('long ago');
+      const withRun = await api.call<SnapshotView>('GET', `/api/snapshot?run=${runId}`);
+      expect(withRun.body.run).toEqual((await api.call('GET', `/api/runs/${runId}`)).body);
+      expect(withRun.body.tasks.filter((task) => task.id === id)).toHaveLength(1);
+      expect((await api.call<SnapshotView>('GET', '/api/snapshot')).body.run).toBeNull();
+      expect((await api.call<SnapshotView>('GET', '/api/snapshot?run=run_none')).body.run).toBeNull();
+    });
+
+    test('gives what has happened in a tenth of its bytes to whoever can unpack it, and the live stream as it comes', async () => {
+      const { runId } = await done('told briefly');
+      const told = async (query: string, encoding: string) => {
+        const { headers, body } = await api.call('GET', `/api/runs/${runId}/events${query}`, { headers: { 'accept-encoding': encoding } });
+        return { encoding: headers.get('content-encoding'), body };
+      };
+      const plain = await told('?follow=false', 'identity');
+      expect(plain).toMatchObject({ encoding: null, body: expect.stringContaining('run.finished') });
+      expect(await told('?follow=false', 'gzip')).toEqual({ encoding: 'gzip', body: plain.body });
+      expect(await told('', 'gzip')).toEqual({ encoding: null, body: plain.body });
+    });
+
     test('begins now, or where the client says', async () => {
       const { id: before } = await done('before');
       const now = await EventStream.open(api, '/api/events');

@@ -460,6 +460,7 @@ export const snapshotSchema = z
     budgets: z.array(budgetSchema),
     alerts: z.array(alertSchema),
     tasks: z.array(taskSchema),
+    run: z.union([runSchema, z.null()]),
   })
   .openapi('Snapshot');
 

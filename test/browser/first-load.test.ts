@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { missingBrowser, startBrowser, type Visitor, visit } from '../support/browser.ts';
-import { testToken } from '../support/server.ts';
+import { Api, testToken } from '../support/server.ts';
 import { type ServerProcess, spawnServer } from '../support/server-process.ts';
 
 const dist = fileURLToPath(new URL('../../web/dist/', import.meta.url));
@@ -66,6 +66,23 @@ describe.skipIf(missingBrowser)('the first load', () => {
     release();
     await page.getByRole('heading', { name: 'Now' }).waitFor();
     await page.unroute('**/assets/show-*.js');
+  });
+
+  test('asks once for a run, with its task, when that is the page', async () => {
+    const { page } = person;
+    const api = new Api(address, testToken);
+    const { id } = await api.submit({ title: 'Say something', engine: 'command', body: 'echo said' });
+    const { runs } = await api.becomes(id, 'succeeded');
+    const asked: string[] = [];
+    page.on('request', (request) => {
+      const { pathname, search } = new URL(request.url());
+      if (pathname.startsWith('/api/')) asked.push(pathname + search);
+    });
+    await page.goto(`${address}/runs/${runs[0]?.id}`);
+    await page.getByRole('heading', { name: 'Say something' }).waitFor();
+    await page.getByText('said', { exact: true }).waitFor();
+    page.removeAllListeners('request');
+    expect(asked.toSorted()).toEqual(['/api/events', `/api/runs/${runs[0]?.id}/events?follow=false`, `/api/snapshot?run=${runs[0]?.id}`]);
   });
 
   test('comes again by itself, with the page that was wanted, when that is no longer where it was', async () => {

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useDeferredValue, useEffect, useState } from 'react';
 import { countsOf } from './data/state.ts';
 import { useLive, useNow, useSettled } from './data/use.ts';
 import { Login } from './pages/login.tsx';
@@ -31,7 +31,8 @@ export function prepare({ page }: Route): void {
 
 export function App(): ReactNode {
   const session = useLive((state) => state.session);
-  const loaded = useLive((state) => state.loaded);
+  // Deferred, it is drawn in small steps, and a tap meanwhile is heard.
+  const loaded = useDeferredValue(useLive((state) => state.loaded));
   if (session === null) return <Frameless content={<Login />} />;
   if (!loaded) return <Frameless content={<Arriving />} />;
   return <Shell />;

@@ -14,13 +14,14 @@ import type { ServerParts } from '../parts.ts';
 import { artifactsOf, openArtifact, openRecord, type RecordFile } from '../records.ts';
 import { answers, json } from '../responses.ts';
 import { newRouter } from '../router.ts';
-import { type CheckpointView, checkpointSchema, runSchema, runSpendingSchema, runView } from '../views.ts';
+import { type CheckpointView, checkpointSchema, type RunView, runSchema, runSpendingSchema, runView } from '../views.ts';
 
 /** As many points as a screen is wide. */
 const mostSpendingItems = 400;
 const idParam = z.object({ id: z.string().openapi({ example: 'run_01KEXAMPLE000000000000000' }) });
 
-export function runRoutes({ store, rewind, outputFile, records, node }: ServerParts): App {
+export function runRoutes(parts: ServerParts): App {
+  const { store, rewind, records, node } = parts;
   const router = newRouter();
 
   const known = async (given: string): Promise<Run> => {
@@ -58,16 +59,7 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
       request: { params: idParam },
       responses: { 200: json(runSchema, 'The run.'), ...answers(401, 404, 503) },
     }),
-    async (context) => {
-      const run = await known(context.req.valid('param').id);
-      const [result, artifacts, spent, rounds] = await Promise.all([
-        findResult(store.read, run.id),
-        artifactsOf(records(run.id)),
-        spentByRun(store.read, run.id),
-        roundsOfRun(store.read, run.id),
-      ]);
-      return context.json(runView(run, outputFile(run.id), result, artifacts, spent, rounds), 200);
-    },
+    async (context) => context.json(await viewOfRun(parts, await known(context.req.valid('param').id)), 200),
   );
 
   router.openapi(
@@ -195,6 +187,16 @@ export function runRoutes({ store, rewind, outputFile, records, node }: ServerPa
     },
   );
   return router;
+}
+
+export async function viewOfRun({ store, records, outputFile }: ServerParts, run: Run): Promise<RunView> {
+  const [result, artifacts, spent, rounds] = await Promise.all([
+    findResult(store.read, run.id),
+    artifactsOf(records(run.id)),
+    spentByRun(store.read, run.id),
+    roundsOfRun(store.read, run.id),
+  ]);
+  return runView(run, outputFile(run.id), result, artifacts, spent, rounds);
 }
 
 const checkpointView = ({ ignored, tip: _, tooBig, gates, session, at, ...checkpoint }: Checkpoint): CheckpointView => ({

@@ -1,7 +1,8 @@
-import { createRoute } from '@hono/zod-openapi';
+import { createRoute, z } from '@hono/zod-openapi';
 import { compress } from 'hono/compress';
 import type { Task, TaskStatus } from '../../domain/task.ts';
-import { listTasks } from '../../store/tasks.ts';
+import { findRun } from '../../store/runs.ts';
+import { findTask, listTasks } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
 import { answers, json } from '../responses.ts';
@@ -10,6 +11,7 @@ import { snapshotSchema } from '../views.ts';
 import { alertsView } from './alerts.ts';
 import { budgetViews } from './budgets.ts';
 import { queueView } from './queue.ts';
+import { viewOfRun } from './runs.ts';
 import { serverView } from './server.ts';
 import { callerOf, sessionView } from './session.ts';
 import { taskViews } from './tasks.ts';
@@ -38,6 +40,11 @@ export function snapshotRoutes(parts: ServerParts): App {
       summary: 'How everything stands, to begin with',
       description:
         'In one answer what a page shows first. `GET /api/events` with `position` as Last-Event-ID goes on from here and misses nothing; what happened while this was put together may come again.',
+      request: {
+        query: z.object({
+          run: z.string().max(100).optional().openapi({ description: 'Also this run, if there is one; its task is then among the tasks.' }),
+        }),
+      },
       responses: {
         200: json(snapshotSchema, 'Tasks are those that run, need a person or are next, and the newest.'),
         ...answers(401, 503),
@@ -46,14 +53,18 @@ export function snapshotRoutes(parts: ServerParts): App {
     async (context) => {
       // Before anything is read: what happens meanwhile is told again, rather than not at all.
       const position = feed.end;
-      const [server, queue, budgets, alerts, ...pages] = await Promise.all([
+      const { run: wanted } = context.req.valid('query');
+      const [run, server, queue, budgets, alerts, ...pages] = await Promise.all([
+        wanted === undefined ? undefined : findRun(store.read, wanted),
         serverView(parts),
         queueView(parts),
         budgetViews(parts),
         alertsView(parts),
         ...shown.map(({ limit, ...filter }) => listTasks(store.read, filter, { before: null, limit })),
       ]);
-      const tasks = new Map<string, Task>(pages.flatMap(({ items }) => items).map((task) => [task.id, task]));
+      const ofRun = run && (await findTask(store.read, run.taskId));
+      const listed = [...pages.flatMap(({ items }) => items), ...(ofRun ? [ofRun] : [])];
+      const tasks = new Map<string, Task>(listed.map((task) => [task.id, task]));
       return context.json(
         {
           position,
@@ -63,6 +74,7 @@ export function snapshotRoutes(parts: ServerParts): App {
           budgets,
           alerts: alerts.items,
           tasks: await taskViews(store, [...tasks.values()]),
+          run: run ? await viewOfRun(parts, run) : null,
         },
         200,
       );

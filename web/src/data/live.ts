@@ -53,13 +53,13 @@ let started = false;
 export function start(firstRun: string | undefined): void {
   if (started) return;
   started = true;
+  // Its page is not drawn yet, and waits for it.
+  if (firstRun !== undefined) open.set(firstRun, 'partial');
   addEventListener('online', () => hurry());
   // A stream may seem to be there for long after the network has gone.
   addEventListener('offline', () => stream?.abort());
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry());
   void keepUp(takeKept());
-  // On its way with the rest, and not only when its page is drawn.
-  if (firstRun !== undefined) void fetchRunAndTask(firstRun);
 }
 
 async function takeKept(): Promise<void> {
@@ -68,7 +68,7 @@ async function takeKept(): Promise<void> {
   if (!kept || state.session !== undefined) return;
   transcripts = kept.transcripts;
   lastHeard = kept.asOf;
-  set({ ...kept.state, runs: new Map([...kept.state.runs, ...state.runs]), connection: state.connection });
+  set({ ...kept.state, connection: state.connection });
 }
 
 async function keepUp(recalled: Promise<void>): Promise<void> {
@@ -190,17 +190,20 @@ function signedOut(): void {
 /* What there is */
 
 async function takeSnapshot(): Promise<Refusal | undefined> {
-  const answer = await get<SnapshotView>('/snapshot');
+  const shown = [...open.keys()].at(-1);
+  const answer = await get<SnapshotView>(shown === undefined ? '/snapshot' : `/snapshot?run=${encodeURIComponent(shown)}`);
   if (!answer.ok) return answer.refusal;
-  const { position: reached, tasks, ...rest } = answer.value;
+  const { position: reached, tasks, run, ...rest } = answer.value;
   position = reached;
   lastHeard = Date.now();
+  followed.clear();
+  stepsBrought.clear();
+  if (run) keepRun(run);
   // What was kept from the last time may be out of date in ways that nobody tells of any more.
   state = withTasks({ ...state, ...rest, tasks: new Map(), loaded: true, snapshot: state.snapshot + 1 }, tasks);
   meanwhile.clear();
   for (const id of open.keys()) void loadTranscript(id);
   told();
-  for (const task of tasks) if (task.status === 'running') void loadStep(task);
   return undefined;
 }
 
@@ -235,11 +238,10 @@ function take(events: readonly EventView[]): void {
   }, 16);
 }
 
-/** One at a time, at most once in `ms`, and once more after the last wish. */
-function throttled(ms: number, action: () => Promise<unknown>): () => void {
+/** One at a time, at most once in `ms` (since `last`, to begin with), and once more after the last wish. */
+function throttled(ms: number, action: () => Promise<unknown>, last = Number.NEGATIVE_INFINITY): () => void {
   let due = false;
   let again = false;
-  let last = Number.NEGATIVE_INFINITY;
   const wish = (): void => {
     again = true;
     if (due) return;
@@ -356,12 +358,21 @@ export async function setPaused(paused: boolean): Promise<Answer<QueueView>> {
 
 /* Runs */
 
+/** Those that came since the snapshot. Events tell when one is out of date; of others nobody knows what they missed. */
+const followed = new Set<string>();
+
+function keepRun(run: RunView): void {
+  followed.add(run.id);
+  const runs = new Map(state.runs);
+  runs.delete(run.id);
+  state = { ...state, runs: runs.set(run.id, run) };
+}
+
 async function fetchRun(id: string): Promise<Answer<RunView>> {
   const answer = await get<RunView>(`/runs/${encodeURIComponent(id)}`);
   if (answer.ok) {
-    const runs = new Map(state.runs);
-    runs.delete(id);
-    set({ runs: runs.set(id, answer.value) });
+    keepRun(answer.value);
+    told();
   }
   return answer;
 }
@@ -376,19 +387,21 @@ function runSoon(id: string): void {
   soon();
 }
 
-/** Of a page of a run, which says itself when there is no such run. */
-export async function fetchRunAndTask(id: string): Promise<Answer<RunView>> {
+/** A run and its task, for its page; why there is none, if there is none. */
+export async function bringRun(id: string): Promise<Refusal | undefined> {
+  const known = followed.has(id) ? state.runs.get(id) : undefined;
+  if (known && state.tasks.has(known.taskId)) return undefined;
   const run = await fetchRun(id);
-  if (!run.ok) return run;
+  if (!run.ok) return run.refusal;
   const task = await fetchTask(run.value.taskId);
-  return task.ok ? run : task;
+  return task.ok ? undefined : task.refusal;
 }
 
 /** Shows a run's transcript from its beginning for as long as somebody looks. */
 export function openTranscript(id: string): () => void {
-  open.set(id, 'partial');
+  if (!open.has(id)) open.set(id, 'partial');
   // What happens after the history comes by the stream, which goes on from the snapshot; before there is one, some would be missed.
-  if (position !== undefined) void loadTranscript(id);
+  if (open.get(id) === 'partial' && position !== undefined) void loadTranscript(id);
   return () => open.delete(id);
 }
 
@@ -413,15 +426,20 @@ async function loadTranscript(id: string): Promise<void> {
   if (isNew || ended) putTranscript(id, whole);
 }
 
-async function loadStep({ runs }: TaskView): Promise<void> {
-  const run = runs.at(-1);
-  if (!run) return;
-  await eachOfHistory(run.id, '&last=20', (events) => {
+/** What a run did last, for whoever shows it from now on; what it does next comes by the stream. */
+export async function bringStep(id: string): Promise<void> {
+  if (stepsBrought.has(id)) return;
+  stepsBrought.add(id);
+  const ended = await eachOfHistory(id, '&last=20', (events) => {
     const { steps } = withEvents({ ...state, steps: new Map() }, events);
-    const step = steps.get(run.id);
-    if (step && (state.steps.get(run.id)?.at ?? '') < step.at) set({ steps: new Map(state.steps).set(run.id, step) });
+    const step = steps.get(id);
+    if (step && (state.steps.get(id)?.at ?? '') < step.at) set({ steps: new Map(state.steps).set(id, step) });
   });
+  if (!ended) stepsBrought.delete(id);
 }
+
+/** Since the snapshot. */
+const stepsBrought = new Set<string>();
 
 /** What a run did so far, in batches, and whether that was all: a connection may be cut off on the way. */
 async function eachOfHistory(id: string, query: string, take: (events: readonly EventView[]) => void): Promise<boolean> {
@@ -460,7 +478,12 @@ function scheduleTold(): void {
 
 /* Keeping it for later */
 
-const saveSoon = throttled(2_000, async () => {
-  // What was kept is not replaced by what was only recalled.
-  if (state.connection.kind === 'live') await save(state, transcripts, Date.now()).catch(() => undefined);
-});
+const saveSoon = throttled(
+  2_000,
+  async () => {
+    // What was kept is not replaced by what was only recalled.
+    if (state.connection.kind === 'live') await save(state, transcripts, Date.now()).catch(() => undefined);
+  },
+  // The page is drawn first.
+  performance.now(),
+);

@@ -1,5 +1,5 @@
-import { type ReactNode, useMemo } from 'react';
-import { setPaused } from '../data/live.ts';
+import { type ReactNode, useEffect, useMemo } from 'react';
+import { bringStep, setPaused } from '../data/live.ts';
 import { countsOf } from '../data/state.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import {
@@ -212,6 +212,12 @@ const Section = ({ title, count, more, children }: SectionProps): ReactNode => (
 function RunningTask({ task }: { readonly task: TaskView }): ReactNode {
   const run = task.runs.at(-1);
   const step = useLive((state) => (run ? state.steps.get(run.id) : undefined));
+  const runId = run?.id;
+  const snapshot = useLive((state) => state.snapshot);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: with a new snapshot nobody knows what was missed
+  useEffect(() => {
+    if (runId !== undefined) void bringStep(runId);
+  }, [runId, snapshot]);
   const now = useNow();
   return (
     <li className="card item">

@@ -1,5 +1,5 @@
-import { type ReactNode, useEffect, useMemo, useState } from 'react';
-import { fetchRunAndTask, openTranscript } from '../data/live.ts';
+import { type ReactNode, useDeferredValue, useEffect, useMemo, useState } from 'react';
+import { bringRun, openTranscript } from '../data/live.ts';
 import { emptyTranscript } from '../data/transcript.ts';
 import { useLive, useNow, useTranscript } from '../data/use.ts';
 import type { RunView, TaskView } from '../data/views.ts';
@@ -32,7 +32,7 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
   useEffect(() => openTranscript(id), [id]);
   useEffect(() => {
     if (!live) return;
-    void fetchRunAndTask(id).then((answer) => setRefused(answer.ok ? undefined : answer.refusal.message));
+    void bringRun(id).then((refusal) => setRefused(refusal?.message));
   }, [id, live]);
 
   // Its title is the task's.
@@ -198,7 +198,8 @@ function Result({ run }: { readonly run: RunView }): ReactNode {
 }
 
 function TranscriptTab({ id, running }: { readonly id: string; readonly running: boolean }): ReactNode {
-  const transcript = useTranscript(id);
+  // Of a long one, each batch is much to draw; whoever scrolls meanwhile comes first.
+  const transcript = useDeferredValue(useTranscript(id));
   const lost = useLive((state) => state.connection.kind === 'lost');
   if (transcript === undefined || transcript.items.length === 0) {
     const why = lost ? 'Nothing of it was kept for reading offline.' : transcript === undefined ? 'Loading…' : 'Nothing has been said yet.';
