@@ -274,6 +274,58 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     expect(items.map(({ title }) => title)).not.toContain('Who releases');
   });
 
+  test('shows what turns the text of a note round, and leaves it as it was when the rest is changed', async () => {
+    const { page } = person;
+    const { body } = await api.call<{ id: string }>('POST', '/api/notes', {
+      body: { title: 'Read from the right', text: 'a \u202eb\u202c c' },
+    });
+    await open('/notes');
+    await page.getByRole('button', { name: 'Edit Read from the right' }).click();
+    const text = page.getByLabel('What to know');
+    expect(await text.inputValue()).toBe('a ⟨U+202E⟩b⟨U+202C⟩ c');
+    await text.fill(`${await text.inputValue()} d`);
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect((await api.call('GET', `/api/notes/${body.id}`)).body).toMatchObject({ text: 'a \u202eb\u202c c d' });
+  });
+
+  test('shows on a phone of tasks what the address says, with that choice in sight, and each page from its beginning', async () => {
+    const { page, context, faults } = await visit(browser, address, {
+      viewport: { width: 390, height: 844 },
+      extraHTTPHeaders: { authorization: `Bearer ${testToken}` },
+    });
+    await page.goto(`${address}/tasks?show=cancelled&priority=medium`);
+    const pages = page.getByRole('navigation', { name: 'Pages' });
+    const chosen = page.locator('.segments [aria-pressed=true]');
+    await chosen.getByText('Cancelled').waitFor();
+    const { x = 0, width = 0 } = (await chosen.boundingBox()) ?? {};
+    expect(x + width).toBeLessThanOrEqual(390);
+    await pages.getByRole('link', { name: 'Tasks' }).click();
+    await chosen.getByText('All', { exact: true }).waitFor();
+    expect(await page.getByLabel('Priority').inputValue()).toBe('');
+    await page.getByRole('button', { name: 'Succeeded', exact: true }).click();
+    await page.waitForURL(/\?show=succeeded$/);
+
+    const scrolled = () =>
+      until('the list to be scrolled', async () => {
+        await page.evaluate('scrollTo(0, 3000)');
+        return (await page.evaluate('scrollY')) === 3000;
+      });
+    await scrolled();
+    await page.locator('.row-link').nth(15).click();
+    await page.locator('.panel-title').waitFor();
+    expect(await page.evaluate('scrollY')).toBe(0);
+    await page.goBack();
+    await scrolled();
+    // Where it goes to is here already, and long: nothing but we would bring it to its beginning.
+    await page.evaluate('document.body.style.minHeight = "9000px"');
+    await pages.getByRole('link', { name: 'Now' }).click();
+    await page.getByRole('heading', { name: 'Now' }).waitFor();
+    expect(await page.evaluate('scrollY')).toBe(0);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   test('changes the place in line, calls off and takes up again', async () => {
     const { page } = person;
     const { id } = await api.submit({ title: 'Wait for tomorrow', engine: 'command', notBefore: '2126-01-01T00:00:00Z' });
@@ -331,10 +383,17 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
       engine: 'command',
     });
     await open('/usage');
-    await page.getByRole('button', { name: 'Change: A day', exact: true }).click();
-    await page.getByLabel('A day, in dollars').fill('35');
-    await page.getByRole('button', { name: 'Save' }).click();
+    // By keyboard alone: the focus is where one writes, and then where one was.
+    const focused = () => page.evaluate('document.activeElement.id || document.activeElement.ariaLabel');
+    await page.getByRole('button', { name: 'Change: A day', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    const limit = page.getByLabel('A day, in dollars');
+    const id = await limit.getAttribute('id');
+    await until('the focus to be where one writes', async () => (await focused()) === id);
+    await limit.fill('35');
+    await page.keyboard.press('Enter');
     await page.locator('.budget').getByText('$35.00').waitFor();
+    await until('the focus to be back', async () => (await focused()) === 'Change: A day');
     await page.getByRole('button', { name: 'By task' }).click();
     await page.locator('.bars').getByRole('link', { name: 'Fix the failing test' }).waitFor();
     await open('/');
@@ -680,6 +739,23 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await viewer.page.getByLabel('API key').waitFor();
     expect(viewer.faults).toEqual([]);
     await viewer.context.close();
+  });
+
+  test('is logged out of, and into, in all its tabs at once', async () => {
+    const { context, page, faults } = await visit(browser, address);
+    await page.goto(address);
+    await page.getByLabel('API key').fill(testToken);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.locator('.connection.live').waitFor();
+    const other = await context.newPage();
+    await other.goto(`${address}/settings`);
+    await other.getByRole('button', { name: 'Log out' }).click();
+    await page.getByLabel('API key').waitFor();
+    await other.getByLabel('API key').fill(testToken);
+    await other.getByRole('button', { name: 'Log in' }).click();
+    for (const each of [other, page]) await each.locator('.connection.live').waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
   });
 
   test('lets nobody in any more who logged out, and keeps nothing of it', async () => {

@@ -130,7 +130,7 @@ function Pages({ route, needy }: { readonly route: Route; readonly needy: number
   // biome-ignore lint/correctness/useExhaustiveDependencies: who has gone somewhere has chosen
   useEffect(() => setOpen(false), [path]);
   const linkOf = ({ to, name, icon, pages }: NavItem): ReactNode => (
-    <Link key={to} to={to} className="nav" aria-current={pages.includes(route.page) ? 'page' : undefined}>
+    <Link key={to} to={to} className="nav" title={name} aria-current={pages.includes(route.page) ? 'page' : undefined}>
       <Icon name={icon} />
       <span>{name}</span>
       {to === '/approvals' && needy > 0 && (

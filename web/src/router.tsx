@@ -13,9 +13,14 @@ function subscribe(listener: () => void): () => void {
 
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   if (to === location.pathname + location.search) return;
+  const before = pageIn(location.pathname);
   history[how === 'push' ? 'pushState' : 'replaceState'](null, '', to);
+  // Another page is read from its beginning; on the same one, as beside a task, one stays where one was.
+  if (how === 'push' && pageIn(location.pathname) !== before) scrollTo(0, 0);
   notify();
 }
+
+const pageIn = (path: string): string | undefined => path.split('/')[1];
 
 export const useSearch = (): string => useSyncExternalStore(subscribe, () => location.search);
 export const usePath = (): string => useSyncExternalStore(subscribe, () => location.pathname);

@@ -153,6 +153,9 @@ async function follow(): Promise<'was-live' | 'no-answer' | 'signed-out'> {
 /** How often somebody signed in: a refusal that is older than that says nothing. */
 let signIns = 0;
 let letIn: () => void = () => undefined;
+/** Tabs have one session: whoever comes in by one of them is in by all. */
+const otherTabs = new BroadcastChannel('nightshift-signed-in');
+otherTabs.onmessage = () => letIn();
 const signedIn = (): Promise<void> =>
   new Promise((resolve) => {
     letIn = resolve;
@@ -165,6 +168,7 @@ export async function signIn(credential: { readonly key: string } | { readonly c
     set({ session: answer.value });
     letIn();
     hurry();
+    otherTabs.postMessage(null);
   }
   return answer;
 }

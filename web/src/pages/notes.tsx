@@ -12,6 +12,7 @@ import { ListingView } from '../parts/listing.tsx';
 import { Address, CommandLine, Empty, Prose } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import { Link } from '../router.tsx';
+import { asWritten } from '../text/legible.ts';
 import { ago, fullTime } from '../text/time.ts';
 
 type Kind = NoteView['kind'];
@@ -206,7 +207,10 @@ function NoteForm({ note, onClose, onSaved }: FormProps): ReactNode {
   async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const wish = { ...wishOf(form), ...(vouches ? { trust: form.has('untrusted') ? 'untrusted' : 'trusted' } : {}) };
+    const wish = {
+      ...wishOf(form, note === undefined ? (text) => text : asWritten),
+      ...(vouches ? { trust: form.has('untrusted') ? 'untrusted' : 'trusted' } : {}),
+    };
     setBusy(true);
     const answer = await (note === undefined ? call<NoteView>('POST', '/notes', wish) : call<NoteView>('PATCH', `/notes/${note.id}`, wish));
     setBusy(false);
@@ -277,9 +281,9 @@ function NoteForm({ note, onClose, onSaved }: FormProps): ReactNode {
   );
 }
 
-/** What was filled in, in the API's words. */
-function wishOf(form: FormData): Record<string, unknown> {
-  const said = (name: string): string => String(form.get(name) ?? '').trim();
+/** What was filled in, in the API's words; and of what was there already, in its own. */
+function wishOf(form: FormData, own: (text: string) => string): Record<string, unknown> {
+  const said = (name: string): string => own(String(form.get(name) ?? '').trim());
   return {
     title: said('title'),
     text: said('text'),

@@ -241,7 +241,7 @@ function NeedyTask({ task }: { readonly task: TaskView }): ReactNode {
     <li className="card item">
       <StatusMark status={task.status} />
       <div className="grow">
-        <Link to={`/tasks/${task.id}`} className="title">
+        <Link to={`/tasks/${task.id}`} className="title whole">
           {task.title}
         </Link>
         <p className="step whole">{task.reason?.message ?? 'It waits for you to approve it.'}</p>

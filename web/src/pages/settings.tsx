@@ -64,7 +64,7 @@ function ThisServer(): ReactNode {
     ['Version', server.version],
     ['Up since', <time key="up" dateTime={server.startedAt}>{`${fullTime(server.startedAt)} (${ago(server.startedAt, now)})`}</time>],
     ['Store', server.store === 'sqlite' ? 'SQLite in its home' : 'PostgreSQL'],
-    ['Runs at the same time', server.capacity],
+    ['Runs at once', server.capacity],
     ['Engines', server.engines.map((engine) => (engine === server.defaultEngine ? `${engine} (default)` : engine)).join(', ')],
     [
       'Models',

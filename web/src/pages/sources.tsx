@@ -9,6 +9,7 @@ import { Entry } from '../parts/entry.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { ListingView } from '../parts/listing.tsx';
 import { Part } from '../parts/scrolling.tsx';
+import { Segments } from '../parts/segments.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import type { Route } from '../route.ts';
@@ -77,28 +78,6 @@ function useShownState<S extends string>(looks: Looks<S>): readonly [S | '', (st
   return [Object.hasOwn(looks, asked) ? (asked as S) : '', choose];
 }
 
-interface StatesProps<S extends string> {
-  readonly looks: Looks<S>;
-  readonly chosen: S | '';
-  readonly choose: (state: S | '') => void;
-}
-
-function States<S extends string>({ looks, chosen, choose }: StatesProps<S>): ReactNode {
-  return (
-    <fieldset className="segments">
-      <legend className="sr">State</legend>
-      <button type="button" aria-pressed={chosen === ''} onClick={() => choose('')}>
-        All
-      </button>
-      {(Object.keys(looks) as S[]).map((each) => (
-        <button key={each} type="button" aria-pressed={chosen === each} onClick={() => choose(each)}>
-          {looks[each][0]}
-        </button>
-      ))}
-    </fieldset>
-  );
-}
-
 /** Something a person does to what is listed; the list is looked at again, also when it was refused. */
 async function perform(path: string, done: string, again: () => Promise<void>): Promise<void> {
   const answer = await call<unknown>('POST', path);
@@ -125,10 +104,11 @@ function Mail<T extends { readonly state: string }>({ name, path, looks, moving,
   const [state, choose] = useShownState(looks);
   const listing = useListing<T>(path, state === '' ? {} : { state }, heard);
   useRepeat(listing.items?.some((each) => each.state === moving) ?? false, movingMs, listing.again);
+  const choices = [['', 'All'] as const, ...(Object.keys(looks) as T['state'][]).map((each) => [each, looks[each][0]] as const)];
   return (
     <section className="section" aria-label={name}>
       <div className="filters">
-        <States looks={looks} chosen={state} choose={choose} />
+        <Segments label="State" choices={choices} chosen={state} choose={choose} />
         <Act className="quiet small" onClick={listing.again}>
           Look again
         </Act>

@@ -7,9 +7,10 @@ import { needyStatuses, type Page, type Priority, priorities, type TaskStatus, t
 import { priorityNames } from '../parts/actions.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { NewTaskButton } from '../parts/new-task-button.tsx';
+import { Segments } from '../parts/segments.tsx';
 import { StatusMark, wordOf } from '../parts/status.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
-import { go, Link } from '../router.tsx';
+import { go, Link, useSearch } from '../router.tsx';
 import { shortRepository } from '../text/repository.ts';
 import { ago } from '../text/time.ts';
 import { TaskPanel } from './task-panel.tsx';
@@ -30,10 +31,17 @@ const views = {
 } as const satisfies Record<string, View>;
 
 type Shown = keyof typeof views;
+const choices = (Object.keys(views) as Shown[]).map((each) => [each, views[each].name] as const);
+
+interface Filter {
+  readonly shown: Shown;
+  readonly priority: Priority | '';
+  readonly search: string;
+}
 
 /** What the address says is shown: links can be kept and sent, and the way back works. */
-function fromAddress(): { readonly shown: Shown; readonly priority: Priority | ''; readonly search: string } {
-  const query = new URLSearchParams(location.search);
+function filterOf(address: string): Filter {
+  const query = new URLSearchParams(address);
   const shown = query.get('show');
   return {
     shown: shown !== null && Object.hasOwn(views, shown) ? (shown as Shown) : 'all',
@@ -42,16 +50,21 @@ function fromAddress(): { readonly shown: Shown; readonly priority: Priority | '
   };
 }
 
-export function Tasks({ selected }: { readonly selected: string | undefined }): ReactNode {
-  const [filter, setFilter] = useState(fromAddress);
-  const { shown, priority, search } = filter;
+function addressOf({ shown, priority, search }: Filter): string {
   const query = new URLSearchParams({
     ...(shown === 'all' ? {} : { show: shown }),
     ...(priority ? { priority } : {}),
     ...(search ? { search } : {}),
   }).toString();
-  const suffix = query === '' ? '' : `?${query}`;
-  useEffect(() => go(`${location.pathname}${suffix}`, 'replace'), [suffix]);
+  return query === '' ? '' : `?${query}`;
+}
+
+export function Tasks({ selected }: { readonly selected: string | undefined }): ReactNode {
+  const address = useSearch();
+  const filter = useMemo(() => filterOf(address), [address]);
+  const { shown, priority, search } = filter;
+  const suffix = addressOf(filter);
+  const show = (change: Partial<Filter>): void => go(`${location.pathname}${addressOf({ ...filter, ...change })}`, 'replace');
 
   const all = useDeferredValue(useLive((state) => state.tasks));
   const statuses: readonly TaskStatus[] | undefined = views[shown].statuses;
@@ -81,16 +94,11 @@ export function Tasks({ selected }: { readonly selected: string | undefined }): 
           <label className="search">
             <Icon name="search" size={16} />
             <span className="sr">Search title, body and repository</span>
-            <input
-              type="search"
-              placeholder="Search"
-              value={search}
-              onChange={(event) => setFilter({ ...filter, search: event.target.value })}
-            />
+            <input type="search" placeholder="Search" value={search} onChange={(event) => show({ search: event.target.value })} />
           </label>
           <label>
             <span className="sr">Priority</span>
-            <select value={priority} onChange={(event) => setFilter({ ...filter, priority: event.target.value as Priority | '' })}>
+            <select value={priority} onChange={(event) => show({ priority: event.target.value as Priority | '' })}>
               <option value="">Any priority</option>
               {priorities.map((each) => (
                 <option key={each} value={each}>
@@ -99,14 +107,7 @@ export function Tasks({ selected }: { readonly selected: string | undefined }): 
               ))}
             </select>
           </label>
-          <fieldset className="segments">
-            <legend className="sr">Status</legend>
-            {(Object.keys(views) as Shown[]).map((each) => (
-              <button key={each} type="button" aria-pressed={shown === each} onClick={() => setFilter({ ...filter, shown: each })}>
-                {views[each].name}
-              </button>
-            ))}
-          </fieldset>
+          <Segments label="Status" choices={choices} chosen={shown} choose={(each) => show({ shown: each })} />
         </search>
         <p className="sr" role="status">
           {found.length} tasks shown{pages.done ? '' : ', more on the server'}

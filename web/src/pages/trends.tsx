@@ -3,15 +3,16 @@ import { get } from '../data/api.ts';
 import { useLive } from '../data/use.ts';
 import type { GateTrendView, TrendsView } from '../data/views.ts';
 import { Chart, lineTones } from '../parts/chart.tsx';
+import { Segments } from '../parts/segments.tsx';
 import { Empty } from '../parts/text.tsx';
 import { count } from '../text/amount.ts';
 import { byWeekOf, dayName, mondayOf, percent } from '../text/chart.ts';
 import { shortRepository } from '../text/repository.ts';
 
 const spans = [
-  { weeks: 4, name: '4 weeks' },
-  { weeks: 12, name: '12 weeks' },
-  { weeks: 52, name: 'A year' },
+  [4, '4 weeks'],
+  [12, '12 weeks'],
+  [52, 'A year'],
 ] as const;
 
 const dayMs = 86_400_000;
@@ -28,14 +29,7 @@ export function Trends(): ReactNode {
           <h1>Trends</h1>
           <p className="soft">What became of the work, by days and weeks in UTC.</p>
         </div>
-        <fieldset className="segments">
-          <legend className="sr">How far back</legend>
-          {spans.map((span) => (
-            <button key={span.weeks} type="button" aria-pressed={weeks === span.weeks} onClick={() => setWeeks(span.weeks)}>
-              {span.name}
-            </button>
-          ))}
-        </fieldset>
+        <Segments label="How far back" choices={spans} chosen={weeks} choose={setWeeks} />
       </header>
       <Shown answer={trends}>
         {(view) => (

@@ -5,6 +5,8 @@ import { useLive, useMay, useNow } from '../data/use.ts';
 import type { BudgetView, UsageView } from '../data/views.ts';
 import { Act } from '../parts/act.tsx';
 import { Bar } from '../parts/bar.tsx';
+import { useFocusHandedOn } from '../parts/focus.ts';
+import { Segments } from '../parts/segments.tsx';
 import { Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import { Link } from '../router.tsx';
@@ -49,6 +51,7 @@ const amount = ({ unit }: Pick<BudgetView, 'unit'>, value: number): string => (u
 
 function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
   const [editing, setEditing] = useState(false);
+  const shown = useFocusHandedOn(editing);
   const may = useMay('owner');
   const now = useNow(60_000);
   const { scope, limit, spent, reserved, resetsAt, about } = budget;
@@ -65,12 +68,12 @@ function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
         {spent !== null && limit !== null && limit > 0 && <Bar share={spent / limit} />}
       </div>
       {editing ? (
-        <LimitForm budget={budget} close={() => setEditing(false)} />
+        <LimitForm budget={budget} field={shown} close={() => setEditing(false)} />
       ) : (
         <div className="row">
           <span className="tabular">{limit === null ? 'no limit' : amount(budget, limit)}</span>
           {may && (
-            <Act className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
+            <Act ref={shown} className="small" onClick={() => setEditing(true)} aria-label={`Change: ${names[scope]}`}>
               Change
             </Act>
           )}
@@ -80,7 +83,13 @@ function Budget({ budget }: { readonly budget: BudgetView }): ReactNode {
   );
 }
 
-function LimitForm({ budget, close }: { readonly budget: BudgetView; readonly close: () => void }): ReactNode {
+interface LimitProps {
+  readonly budget: BudgetView;
+  readonly field: (shown: HTMLElement | null) => void;
+  readonly close: () => void;
+}
+
+function LimitForm({ budget, field, close }: LimitProps): ReactNode {
   const id = useId();
   const [text, setText] = useState(budget.limit === null ? '' : String(budget.limit));
   const submit = async (event: FormEvent): Promise<void> => {
@@ -100,6 +109,7 @@ function LimitForm({ budget, close }: { readonly budget: BudgetView; readonly cl
       </label>
       <input
         id={id}
+        ref={field}
         className="amount"
         type="number"
         min="0"
@@ -156,14 +166,7 @@ function Spent(): ReactNode {
         <h2>Spent {usage && <span className="soft">{money(usage.total.costUsd)}</span>}</h2>
       </header>
       <div className="filters">
-        <fieldset className="segments">
-          <legend className="sr">Sorted by</legend>
-          {dimensions.map(([each, name]) => (
-            <button key={each} type="button" aria-pressed={by === each} onClick={() => setBy(each)}>
-              {name}
-            </button>
-          ))}
-        </fieldset>
+        <Segments label="Sorted by" choices={dimensions} chosen={by} choose={setBy} />
         <label>
           <span className="sr">How far back</span>
           <select value={days} onChange={(event) => setDays(Number(event.target.value))}>

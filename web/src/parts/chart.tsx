@@ -119,7 +119,8 @@ function Picture({ kind, along, times, series, format, least, pointAt }: Picture
       {
         width: root.clientWidth,
         height,
-        padding: [8, 8, 0, 0],
+        // A name stands under its place by its middle: half of the last one is beyond the end.
+        padding: [8, 28, 0, 0],
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, y: false, points: { show: kind !== 'stacked' } },
         ...(along === 'Time' ? {} : { tzDate: (seconds: number) => UPlot.tzDate(new Date(seconds * 1_000), 'Etc/UTC') }),
@@ -130,7 +131,15 @@ function Picture({ kind, along, times, series, format, least, pointAt }: Picture
           y: { range: (_, __, most) => [0, Math.max(least, (most ?? 0) * 1.08)] },
         },
         axes: [
-          { ...axis(), grid: { show: false }, size: 36, gap: 10, space: 72, values: (_, splits) => splits.map(footOf(along)) },
+          {
+            ...axis(),
+            grid: { show: false },
+            size: 36,
+            gap: 10,
+            space: 72,
+            ...(along === 'Time' ? { incrs: steppingSeconds } : {}),
+            values: (_, splits) => splits.map(footOf(along)),
+          },
           { ...axis(), size: 56, space: 44, values: (_, splits) => splits.map((each) => (each === null ? '' : format(each))) },
         ],
         series: [
@@ -171,6 +180,8 @@ const footOf =
   };
 
 const halfDay = 43_200;
+/** Whole seconds: two places of less would have one name. */
+const steppingSeconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, halfDay, 2 * halfDay];
 const bars = (UPlot.paths.bars as UPlot.Series.BarsPathBuilderFactory)({ size: [0.72, 32], radius: 0.12 });
 const steps = (UPlot.paths.stepped as UPlot.Series.SteppedPathBuilderFactory)({ align: 1 });
 /** Colour alone tells nobody apart who does not see it. */

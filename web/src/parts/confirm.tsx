@@ -1,5 +1,6 @@
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { Act } from './act.tsx';
+import { useFocusHandedOn } from './focus.ts';
 
 interface Props {
   /** What the first button says, and what the one that does it says. */
@@ -16,20 +17,10 @@ interface Props {
 export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', perform }: Props): ReactNode {
   const [asked, setAsked] = useState(false);
   const [busy, setBusy] = useState(false);
-  const shown = useRef<HTMLButtonElement>(null);
-  const touched = useRef(false);
-  // The focus goes on to where the question is answered, and back when it is withdrawn.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another question puts another button there
-  useEffect(() => {
-    if (touched.current) shown.current?.focus();
-  }, [asked]);
-  const turn = (whether: boolean): void => {
-    touched.current = true;
-    setAsked(whether);
-  };
+  const shown = useFocusHandedOn(asked);
   if (!asked) {
     return (
-      <Act ref={shown} className={className} onClick={() => turn(true)} aria-label={`${ask} ${of}`}>
+      <Act ref={shown} className={className} onClick={() => setAsked(true)} aria-label={`${ask} ${of}`}>
         {ask}
       </Act>
     );
@@ -38,14 +29,14 @@ export function Confirm({ ask, yes, no = 'Keep', of, className = 'quiet small', 
     setBusy(true);
     await perform();
     setBusy(false);
-    turn(false);
+    setAsked(false);
   };
   return (
     <>
       <Act className="small" ref={shown} disabled={busy} onClick={confirmed} aria-label={`${yes}: ${of}`}>
         {yes}
       </Act>
-      <button type="button" className="quiet small" disabled={busy} onClick={() => turn(false)} aria-label={`${no}: ${of}`}>
+      <button type="button" className="quiet small" disabled={busy} onClick={() => setAsked(false)} aria-label={`${no}: ${of}`}>
         {no}
       </button>
     </>

@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useMemo } from 'react';
 import { fetchTask } from '../data/live.ts';
 import { useLive } from '../data/use.ts';
 import type { TaskView } from '../data/views.ts';
-import { Link } from '../router.tsx';
+import { Link, useSearch } from '../router.tsx';
 import { type Level, levelsAround } from '../text/graph.ts';
 import { StatusMark } from './status.tsx';
 
@@ -12,6 +12,8 @@ const nodeHeight = 44;
 /** What this task waits for and what waits for it, level by level; the arrows run downwards. */
 export function DependencyGraph({ task }: { readonly task: TaskView }): ReactNode {
   const tasks = useLive((state) => state.tasks);
+  /** The list beside it stays as it is. */
+  const filter = useSearch();
   const { levels, edges, unknown } = useMemo(() => levelsAround(task, tasks), [task, tasks]);
   const missing = unknown.join();
   useEffect(() => {
@@ -39,7 +41,7 @@ export function DependencyGraph({ task }: { readonly task: TaskView }): ReactNod
         {levels.map((level, row) => (
           <ul key={level.name} aria-label={level.name} style={{ top: row * rowHeight, height: nodeHeight }}>
             {level.ids.map((id) => (
-              <Node key={id} task={tasks.get(id)} id={id} isThis={id === task.id} />
+              <Node key={id} id={id} task={tasks.get(id)} to={`/tasks/${id}${filter}`} isThis={id === task.id} />
             ))}
           </ul>
         ))}
@@ -55,10 +57,17 @@ const moreText = (levels: readonly Level[]): string =>
     .map(({ name, more }) => `${name}: ${more} more`)
     .join(' · ');
 
-function Node({ task, id, isThis }: { readonly task: TaskView | undefined; readonly id: string; readonly isThis: boolean }): ReactNode {
+interface NodeProps {
+  readonly id: string;
+  readonly task: TaskView | undefined;
+  readonly to: string;
+  readonly isThis: boolean;
+}
+
+function Node({ task, id, to, isThis }: NodeProps): ReactNode {
   return (
     <li className={isThis ? 'node this' : 'node'}>
-      <Link to={`/tasks/${id}`} aria-current={isThis ? 'true' : undefined}>
+      <Link to={to} aria-current={isThis ? 'true' : undefined}>
         {task && <StatusMark status={task.status} />}
         <span className="truncate">{task?.title ?? id}</span>
       </Link>

@@ -1,18 +1,24 @@
 import { type ReactNode, useMemo, useState } from 'react';
 import type { RunView } from '../data/views.ts';
+import { addedUp } from '../text/chart.ts';
 import { type FileDiff, type Line, parseDiff } from '../text/diff.ts';
 import { highlight, languageOf } from '../text/highlight.ts';
 import { Icon } from './icons.tsx';
 import { Scrolling } from './scrolling.tsx';
 
-/** The patch of a run, file by file. Long ones begin folded. */
+/** The patch of a run, file by file. Long ones begin folded, and so does what comes after enough of others. */
 export function DiffView({ run }: { readonly run: RunView }): ReactNode {
   const files = useMemo(() => parseDiff(run.diff ?? ''), [run.diff]);
+  const before = useMemo(() => [0, ...addedUp(files.map(lengthOf))], [files]);
   const missing = run.filesChanged.filter(({ path }) => !files.some((file) => file.path === path));
   return (
     <div className="diff">
-      {files.map((file) => (
-        <File key={`${file.from ?? ''} ${file.path}`} file={file} />
+      {files.map((file, index) => (
+        <File
+          key={`${file.kind} ${file.from ?? ''} ${file.path}`}
+          file={file}
+          opens={lengthOf(file) <= longFile && (before[index] ?? 0) <= enough}
+        />
       ))}
       {run.diffTruncated && (
         <p className="banner warn">
@@ -29,7 +35,7 @@ export function DiffView({ run }: { readonly run: RunView }): ReactNode {
         <ul className="list tight" aria-label="Changed as well">
           {missing.map(({ path, kind }) => (
             <li key={path} className="line">
-              <Icon name="file" size={16} /> <span className="code grow">{path}</span> <span className="soft">{kind}</span>
+              <Icon name="file" size={16} /> <span className="code grow">{visible(path)}</span> <span className="soft">{kind}</span>
             </li>
           ))}
         </ul>
@@ -38,24 +44,35 @@ export function DiffView({ run }: { readonly run: RunView }): ReactNode {
   );
 }
 
-const foldedFrom = 600;
+/** A line break in a name would look like a blank. */
+const visible = (path: string): string => path.replaceAll(/\p{Cc}/gu, (each) => JSON.stringify(each).slice(1, -1));
 
-function File({ file }: { readonly file: FileDiff }): ReactNode {
-  const length = file.hunks.reduce((sum, { lines }) => sum + lines.length, 0);
-  const [open, setOpen] = useState(length <= foldedFrom);
+const lengthOf = ({ hunks }: FileDiff): number => hunks.reduce((sum, { lines }) => sum + lines.length, 0);
+const longFile = 600;
+/** Of more lines than this nobody reads all, and a page takes a second to draw them. */
+const enough = 2_000;
+
+function File({ file, opens }: { readonly file: FileDiff; readonly opens: boolean }): ReactNode {
+  const [open, setOpen] = useState(opens);
+  const remarks = file.binary ? ['A binary file.', ...file.remarks] : file.remarks;
   return (
     <section className="diff-file" aria-label={file.path}>
       <button type="button" className="diff-head" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon name="chevron" size={16} />
         <span className="code grow">
-          {file.from !== undefined && file.from !== file.path && <span className="soft">{file.from} → </span>}
-          {file.path}
+          {file.from !== undefined && file.from !== file.path && <span className="soft">{visible(file.from)} → </span>}
+          {visible(file.path)}
         </span>
         {file.kind !== 'modified' && <span className="chip">{file.kind}</span>}
-        <span className="plus">+{file.additions}</span>
-        <span className="minus">−{file.deletions}</span>
+        {!file.binary && (
+          <>
+            <span className="plus">+{file.additions}</span>
+            <span className="minus">−{file.deletions}</span>
+          </>
+        )}
       </button>
-      {open && (file.binary ? <p className="soft pad">A binary file.</p> : <Hunks file={file} />)}
+      {open && remarks.length > 0 && <p className="soft diff-remark">{remarks.join(' ')}</p>}
+      {open && file.hunks.length > 0 && <Hunks file={file} />}
     </section>
   );
 }
@@ -90,10 +107,10 @@ function Hunks({ file }: { readonly file: FileDiff }): ReactNode {
   );
 }
 
-const signs: Readonly<Record<Line['kind'], string>> = { added: '+', removed: '-', same: ' ', note: ' ' };
+const signs: Readonly<Record<Line['kind'], string>> = { added: '+', removed: '-', same: ' ', remark: ' ' };
 
 function Code({ line, language }: { readonly line: Line; readonly language: ReturnType<typeof languageOf> }): ReactNode {
-  const tokens = line.kind === 'note' ? [{ kind: 'comment' as const, text: line.text, at: 0 }] : highlight(line.text, language);
+  const tokens = line.kind === 'remark' ? [{ kind: 'comment' as const, text: line.text, at: 0 }] : highlight(line.text, language);
   return (
     <>
       <span className="sign">{signs[line.kind]}</span>

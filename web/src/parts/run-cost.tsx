@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { get } from '../data/api.ts';
 import { useLive } from '../data/use.ts';
 import type { RunSpendingView, RunView } from '../data/views.ts';
-import { money } from '../text/amount.ts';
+import { money, moneyInFull } from '../text/amount.ts';
 import { addedUp } from '../text/chart.ts';
 import { clockTime } from '../text/time.ts';
 import { Chart } from './chart.tsx';
@@ -36,6 +36,8 @@ export function RunCost({ run }: { readonly run: RunView }): ReactNode {
     };
   }, [spending]);
 
+  const most = shown.series[0].values.at(-1) ?? 0;
+
   if (spending === undefined) {
     return (
       <p className="soft pad" role="status">
@@ -60,7 +62,7 @@ export function RunCost({ run }: { readonly run: RunView }): ReactNode {
       about="What the calls of this run have come to, from the first to the last."
       kind="steps"
       along="Time"
-      format={money}
+      format={most < 1 ? moneyInFull : money}
       least={0.01}
       {...shown}
     />

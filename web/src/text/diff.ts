@@ -4,6 +4,8 @@ export interface FileDiff {
   readonly from: string | undefined;
   readonly kind: 'added' | 'deleted' | 'renamed' | 'modified';
   readonly binary: boolean;
+  /** What else became of it, in words. */
+  readonly remarks: readonly string[];
   readonly hunks: readonly Hunk[];
   readonly additions: number;
   readonly deletions: number;
@@ -15,7 +17,7 @@ interface Hunk {
 }
 
 export interface Line {
-  readonly kind: 'same' | 'added' | 'removed' | 'note';
+  readonly kind: 'same' | 'added' | 'removed' | 'remark';
   readonly text: string;
   readonly before: number | undefined;
   readonly after: number | undefined;
@@ -35,8 +37,9 @@ function parseFile(part: string): FileDiff {
   const hunks = begin < 0 ? [] : parseHunks(lines.slice(begin));
   const after = (prefix: string): string | undefined => head.find((line) => line.startsWith(prefix))?.slice(prefix.length);
   const all = hunks.flatMap((hunk) => hunk.lines);
-  const from = after('rename from ');
-  const to = pathIn(after('+++ ')) ?? after('rename to ') ?? pathIn(after('--- ')) ?? pathInHeader(head[0] ?? '');
+  const from = unquoted(after('rename from '));
+  const to = pathIn(after('+++ ')) ?? unquoted(after('rename to ')) ?? pathIn(after('--- ')) ?? pathInHeader(head[0] ?? '');
+  const binary = head.some((line) => line.startsWith('Binary files') || line === 'GIT binary patch');
   return {
     path: to,
     from,
@@ -48,20 +51,60 @@ function parseFile(part: string): FileDiff {
           : from === undefined
             ? 'modified'
             : 'renamed',
-    binary: head.some((line) => line.startsWith('Binary files') || line === 'GIT binary patch'),
+    binary,
+    remarks: remarksOf({
+      before: after('old mode '),
+      after: after('new mode ') ?? after('new file mode '),
+      moved: from !== undefined,
+      hasContent: binary || hunks.length > 0,
+    }),
     hunks,
     additions: all.filter(({ kind }) => kind === 'added').length,
     deletions: all.filter(({ kind }) => kind === 'removed').length,
   };
 }
 
-/** `a/…` and `b/…`; a name with odd characters comes in quotes. */
+/** `a/…` and `b/…`. */
 function pathIn(text: string | undefined): string | undefined {
-  const plain = text?.replace(/\t$/, '').replace(/^"(.*)"$/, '$1');
+  const plain = unquoted(text?.replace(/\t$/, ''));
   return plain === undefined || plain === '/dev/null' ? undefined : plain.replace(/^[ab]\//, '');
 }
 
-const pathInHeader = (line: string): string => /^diff --git "?a\/.* "?b\/(.*?)"?$/.exec(line)?.[1] ?? line.replace('diff --git ', '');
+/** Both names are the same where nothing else tells them, so the line has two halves. */
+function pathInHeader(line: string): string {
+  const names = line.replace('diff --git ', '');
+  return pathIn(names.slice((names.length + 1) / 2)) ?? names;
+}
+
+const escapes: Readonly<Record<string, string>> = { a: '\u0007', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/** A name with odd characters comes in quotes, and those characters as in C. */
+function unquoted(text: string | undefined): string | undefined {
+  const inner = text === undefined ? undefined : /^"(.*)"$/.exec(text)?.[1];
+  return inner === undefined
+    ? text
+    : inner.replaceAll(/\\(?:([0-7]{3})|(.))/g, (_, octal: string | undefined, char: string) =>
+        octal === undefined ? (escapes[char] ?? char) : String.fromCharCode(Number.parseInt(octal, 8)),
+      );
+}
+
+interface Head {
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+  readonly moved: boolean;
+  readonly hasContent: boolean;
+}
+
+/** A program that can be started, and a link that leads elsewhere, look like any other text in a patch. */
+function remarksOf({ before, after, moved, hasContent }: Head): readonly string[] {
+  const remarks: string[] = [];
+  if (moved && !hasContent) remarks.push('What is in it is the same.');
+  if (before !== undefined && after !== undefined) remarks.push(`Its mode was ${before} and is ${after}.`);
+  else if (after === '100755') remarks.push('It can be executed.');
+  else if (after === '100644' && !hasContent) remarks.push('It is empty.');
+  if (after === '120000') remarks.push('It is a symbolic link to what is its text.');
+  return remarks;
+}
 
 function parseHunks(lines: readonly string[]): readonly Hunk[] {
   const hunks: { header: string; lines: Line[] }[] = [];
@@ -80,7 +123,7 @@ function parseHunks(lines: readonly string[]): readonly Hunk[] {
     const at = hunk.lines.length;
     if (line.startsWith('+')) hunk.lines.push({ kind: 'added', text, before: undefined, after: after++, at });
     else if (line.startsWith('-')) hunk.lines.push({ kind: 'removed', text, before: before++, after: undefined, at });
-    else if (line.startsWith('\\')) hunk.lines.push({ kind: 'note', text: text.trim(), before: undefined, after: undefined, at });
+    else if (line.startsWith('\\')) hunk.lines.push({ kind: 'remark', text: text.trim(), before: undefined, after: undefined, at });
     else hunk.lines.push({ kind: 'same', text, before: before++, after: after++, at });
   }
   return hunks;

@@ -4,7 +4,7 @@ import { addedUp, byWeekOf, stacked } from './chart.ts';
 import { parseDiff } from './diff.ts';
 import { levelsAround } from './graph.ts';
 import { highlight, languageOf } from './highlight.ts';
-import { legible } from './legible.ts';
+import { asWritten, legible } from './legible.ts';
 import { piecesOf } from './pieces.ts';
 import { shortRepository } from './repository.ts';
 import { ago, duration, elapsed } from './time.ts';
@@ -70,7 +70,7 @@ describe('a patch', () => {
       ['added', undefined, 2, '2'],
       ['added', undefined, 3, '2b'],
       ['same', 3, 4, 'three'],
-      ['note', undefined, undefined, 'No newline at end of file'],
+      ['remark', undefined, undefined, 'No newline at end of file'],
     ]);
   });
 
@@ -91,6 +91,37 @@ describe('a patch', () => {
       ['a.png', undefined, 'added', true],
     ]);
     expect(parseDiff('no patch at all')).toEqual([]);
+  });
+
+  test('reads names with odd characters as they are', () => {
+    const files = parseDiff(
+      [
+        'diff --git "a/two\\nlines\\t\\"quoted\\".txt" "b/two\\nlines\\t\\"quoted\\".txt"\n--- /dev/null\n+++ "b/two\\nlines\\t\\"quoted\\".txt"\n@@ -0,0 +1 @@\n+x',
+        'diff --git "a/bell\\007" "b/bell\\007"\nnew file mode 100644',
+        'diff --git a/x b/y.sh b/x b/y.sh\nold mode 100644\nnew mode 100755',
+        'diff --git "a/\\\\" b/b\nsimilarity index 100%\nrename from "\\\\"\nrename to b',
+        '',
+      ].join('\n'),
+    );
+    expect(files.map(({ path, from }) => [path, from])).toEqual([
+      ['two\nlines\t"quoted".txt', undefined],
+      ['bell\u0007', undefined],
+      ['x b/y.sh', undefined],
+      ['b', '\\'],
+    ]);
+  });
+
+  test('tells what its lines do not: modes, links, what is empty or only moved', () => {
+    const remarks = (head: string) => parseDiff(`diff --git a/f b/f\n${head}\n`).map((file) => file.remarks.join(' '));
+    expect(remarks('old mode 100644\nnew mode 100755')).toEqual(['Its mode was 100644 and is 100755.']);
+    expect(remarks('new file mode 100755\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x')).toEqual(['It can be executed.']);
+    expect(remarks('new file mode 120000\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+/etc')).toEqual([
+      'It is a symbolic link to what is its text.',
+    ]);
+    expect(remarks('new file mode 100644')).toEqual(['It is empty.']);
+    expect(remarks('similarity index 100%\nrename from e\nrename to f')).toEqual(['What is in it is the same.']);
+    expect(remarks('new file mode 100644\nBinary files /dev/null and b/f differ')).toEqual(['']);
+    expect(remarks('--- a/f\n+++ b/f\n@@ -1 +1 @@\n-x\n+y')).toEqual(['']);
   });
 });
 
@@ -212,6 +243,7 @@ describe('a repository', () => {
 
 test('text cannot turn itself round, nor tell a terminal anything; whoever writes of escapes is left alone', () => {
   const shown = (text: string): unknown => JSON.parse(legible(JSON.stringify(text)));
+  expect(asWritten(String(shown('rm -rf \u202e# harmless\u2066')))).toBe('rm -rf \u202e# harmless\u2066');
   expect(shown('rm -rf \u202e# harmless\u2066')).toBe('rm -rf ⟨U+202E⟩# harmless⟨U+2066⟩');
   expect(shown('\u001b[1;31mred\u001b[0m \u001b[2Kand \u001bbare')).toBe('red and bare');
   expect(shown('\\u001b[31m is how one writes it, "\\\\" too\n')).toBe('\\u001b[31m is how one writes it, "\\\\" too\n');
