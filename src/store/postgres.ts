@@ -21,6 +21,7 @@ const conflictTries = 8;
  */
 export async function openPostgres(url: string, restoring = false): Promise<Store> {
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: url,
     max: 12,
     application_name: 'nightshift',
@@ -44,6 +45,45 @@ export async function openPostgres(url: string, restoring = false): Promise<Stor
   store.listen();
   return store;
 }
+
+/**
+ * Gives statements names, so that PostgreSQL parses each once for a connection: that takes it longer than running most of them.
+ * Statements without values are left alone, for they may be several in one text.
+ */
+class PreparingClient extends pg.Client {
+  override query(...asked: unknown[]): never {
+    const [text, values, callback] = asked;
+    const query = (super.query as (...asked: readonly unknown[]) => unknown).bind(this);
+    const name = typeof text === 'string' && Array.isArray(values) && values.length > 0 && !callback ? nameOf(text) : undefined;
+    if (name === undefined) return query(...asked) as never;
+    const answer = query({ name, text, values }) as Promise<unknown>;
+    return answer.catch((cause: unknown) => {
+      if (!isOutgrown(cause)) throw cause;
+      named.clear();
+      // In a transaction everything has to be done again, which is left to whoever opened it.
+      if (this.getTransactionStatus() !== 'I') throw cause;
+      return query(text, values);
+    }) as never;
+  }
+}
+
+/** Each takes some memory of the database's, for every connection. */
+const namedAtMost = 300;
+const namedLength = 3_000;
+const named = new Map<string, string>();
+let names = 0;
+
+function nameOf(text: string): string | undefined {
+  const known = named.get(text);
+  if (known !== undefined || named.size >= namedAtMost || text.length > namedLength) return known;
+  const name = `nightshift_${++names}`;
+  named.set(text, name);
+  return name;
+}
+
+/** Somebody has added a column since: a newer server on the same database. */
+const isOutgrown = (cause: unknown): boolean =>
+  typeof cause === 'object' && cause !== null && 'routine' in cause && cause.routine === 'RevalidateCachedQuery';
 
 class PostgresStore implements Store {
   readonly dialect = 'postgres';
@@ -238,7 +278,7 @@ const sqlState = (cause: unknown): string =>
  * Serialisation failure, deadlock, or a key that somebody else took between our look and our write:
  * PostgreSQL undid the change, and running it again with what is now there is the remedy.
  */
-const isConflict = (cause: unknown): boolean => ['40001', '40P01', '23505'].includes(sqlState(cause));
+const isConflict = (cause: unknown): boolean => ['40001', '40P01', '23505'].includes(sqlState(cause)) || isOutgrown(cause);
 
 function translate(cause: unknown): unknown {
   if (cause instanceof NightshiftError) return cause;

@@ -205,6 +205,22 @@ for (const dialect of dialects) {
           expect(await until('both', async () => (await notes()).length === 2 && notes())).toEqual(['one', 'two']);
         });
 
+        test('goes on reading and writing what a newer server has added a column to', async () => {
+          const other = await open();
+          const alter = (statement: string): Promise<unknown> => other.write(({ db }) => sql.raw(statement).execute(db));
+          await alter('create table growing (id int primary key)');
+          await alter('insert into growing values (1)');
+          const look = async (db: Store['read']): Promise<readonly unknown[]> =>
+            (await sql`select * from growing where id = ${1}`.execute(db)).rows;
+          expect(await look(store.read)).toEqual([{ id: 1 }]);
+          expect(await store.write(({ db }) => look(db))).toEqual([{ id: 1 }]);
+          await alter("alter table growing add column name text not null default 'one'");
+          expect(await look(store.read)).toEqual([{ id: 1, name: 'one' }]);
+          expect(await store.write(({ db }) => look(db))).toEqual([{ id: 1, name: 'one' }]);
+          await alter('alter table growing add column size int not null default 2');
+          expect(await store.write(({ db }) => look(db))).toEqual([{ id: 1, name: 'one', size: 2 }]);
+        });
+
         test('tells other nodes', async () => {
           const other = await open();
           const heard = new Set<Topic>();
