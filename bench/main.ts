@@ -4,6 +4,7 @@ import { atSize } from './suites/at-size.ts';
 import { bigWorkspace } from './suites/big-workspace.ts';
 import { checkpoints } from './suites/checkpoints.ts';
 import { concurrentRuns } from './suites/concurrent-runs.ts';
+import { dashboard } from './suites/dashboard.ts';
 import { endToEnd } from './suites/end-to-end.ts';
 import { events } from './suites/events.ts';
 import { firstRequest } from './suites/first-request.ts';
@@ -43,6 +44,7 @@ const suites: readonly Suite[] = [
   bigWorkspace,
   checkpoints,
   gates,
+  dashboard,
   load,
 ];
 const names = suites.flatMap((suite) => suite.names);

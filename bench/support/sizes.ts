@@ -11,6 +11,7 @@ export interface Sizes {
   readonly restarts: number;
   readonly starts: number;
   readonly idleSeconds: number;
+  readonly pageLoads: number;
   readonly firstRequests: number;
   readonly tasksPerServer: number;
   /** How many at once, and how often. */
@@ -50,6 +51,7 @@ export const fullSizes: Sizes = {
   restarts: 5,
   starts: 5,
   idleSeconds: 10,
+  pageLoads: 9,
   firstRequests: 20,
   tasksPerServer: 5,
   concurrent: [
@@ -95,6 +97,7 @@ export const quickSizes: Sizes = {
   restarts: 1,
   starts: 1,
   idleSeconds: 1,
+  pageLoads: 1,
   firstRequests: 3,
   tasksPerServer: 3,
   concurrent: [
