@@ -49,6 +49,7 @@ import type { Tracing, TracingParts } from './tracing/tracing.ts';
 import { canonicalAddress } from './workspace/repository.ts';
 
 export { makeSampleRepository } from './demo/sample.ts';
+export { examineOutwards } from './examine.ts';
 export { chooseProviders } from './gateway/choose-providers.ts';
 export { tierModels } from './gateway/model-names.ts';
 export { sampleRepository } from './gateway/rehearsal/demo.ts';
@@ -165,6 +166,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       sources: sources.map(({ name }) => name),
       sourceConcerns: outside.concerns,
       channels: outside.alertChannels,
+      reachChannels: outside.reachChannels,
       runs: () => dispatcher.active,
       pendingCalls: equipment.pendingCalls,
       workspaceBytes: equipment.workspaceBytes,

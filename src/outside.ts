@@ -1,3 +1,4 @@
+import { type Reached, reachAll } from './channels/alert-channel.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
 import type { Task } from './domain/task.ts';
@@ -46,6 +47,8 @@ export interface Outside {
   readonly push: Push;
   /** The channels that alerts go to. */
   readonly alertChannels: readonly string[];
+  /** Tries those without telling anybody anything. */
+  reachChannels(signal: AbortSignal): Promise<readonly Reached[]>;
   /** In the transaction in which tasks came to where they are: browsers are told of what waits for a person. */
   tellBrowsers(tx: Tx, tasks: readonly Task[]): Promise<void>;
   /** In the transaction of the change: those who keep our notes as well are told of it. */
@@ -85,6 +88,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
     ),
     push,
     alertChannels: alerts.map(({ name }) => name),
+    reachChannels: (signal) => reachAll(alerts, signal),
     tellBrowsers: tellBrowsers(pushParts, outbox),
     noted: (tx, note, at) =>
       outbox.put(

@@ -8,7 +8,7 @@ import type { Config } from './config/settings.ts';
 import { withoutSecrets } from './config/without-secrets.ts';
 import type { Limits } from './domain/budget.ts';
 import { isProvidersFailure, type LedgerEntry } from './domain/spending.ts';
-import { reach } from './gateway/reach.ts';
+import { reachAll } from './gateway/reach.ts';
 import type { Upstream } from './gateway/routed-models.ts';
 import { checksOf } from './health/checks.ts';
 import { type Health, watchHealth } from './health/health.ts';
@@ -44,6 +44,7 @@ export interface OversightParts {
   readonly sources: readonly string[];
   readonly sourceConcerns: () => readonly { readonly found: string; readonly remedy: string }[];
   readonly channels: readonly string[];
+  readonly reachChannels: (signal: AbortSignal) => Promise<readonly { readonly name: string; readonly trouble: string | undefined }[]>;
   readonly runs: () => number;
   readonly pendingCalls: () => number;
   readonly workspaceBytes: () => number | null;
@@ -66,7 +67,7 @@ export interface Oversight {
 export function oversee(parts: OversightParts): Oversight {
   const { config, store, clock, log, node, limits, providersNow } = parts;
   const backups = openBackups({ ...backupParts(parts), log }, config.backupHours);
-  const health = watchHealth({ clock, limitMs: 15_000, checks: checksOf(checkParts(parts, backups)) }, config.healthcheckInterval * 1_000);
+  const health = watchHealth({ clock, checks: checksOf(checkParts(parts, backups)) }, config.healthcheckInterval * 1_000);
   const metrics = createMetrics({
     store,
     node,
@@ -140,14 +141,13 @@ const backupParts = ({ config, clock, node, version, path, marker: env }: Oversi
 });
 
 function checkParts(parts: OversightParts, backups: Backups): Parameters<typeof checksOf>[0] {
-  const { config, store, clock, node, path, providers, sandbox, sources, sourceConcerns, channels } = parts;
+  const { config, store, clock, node, path, providers, sandbox, sources, sourceConcerns, reachChannels } = parts;
   return {
-    ...{ store, clock, node, path, sandbox, sources, sourceConcerns, channels, backups },
+    ...{ store, clock, node, path, sandbox, sources, sourceConcerns, reachChannels, backups },
     home: config.home,
     sandboxRequired: config.sandbox === 'require',
-    findDamage: async (signal) =>
-      config.databaseUrl === undefined ? findDamage(join(config.home, 'nightshift.db'), clock, signal) : undefined,
-    reachProviders: (signal) => Promise.all(providers.map(async (each) => ({ name: each.name, trouble: await reach(each, signal) }))),
+    findDamage: (signal) => findDamage(join(config.home, 'nightshift.db'), clock, signal),
+    reachProviders: (signal) => reachAll(providers, signal),
     backupsWanted: config.backupHours > 0,
   };
 }

@@ -45,6 +45,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // Who is outside, who does the work, and what is seen of the server: each wired in one place.
   outside: [...base, 'store', 'queue', 'inbox', 'outbox', 'sources', 'channels', 'github', 'push', 'workspace', 'config'],
   agents: [...base, 'queue', 'gateway', 'runner', 'config'],
+  // What can be said where no server is up.
+  examine: [...base, 'channels', 'gateway', 'health', 'config'],
   front: [...base, 'store', 'runner', 'server', 'outside', 'agents', 'oversight', 'config'],
   config: base,
   home: base,
@@ -63,6 +65,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'oversight',
       'outside',
       'agents',
+      'examine',
       'front',
       'workspace',
       'sandbox',

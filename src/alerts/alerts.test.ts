@@ -126,10 +126,11 @@ for (const dialect of dialects) {
       expect(await said()).toEqual(['pagerduty: 3 messages could not be sent', 'slack: 3 messages could not be sent']);
     });
 
-    test('what was seen by a condition that is switched off, or by a node that is gone, is forgotten', async () => {
+    test('what was seen by a condition that is switched off, or by a node that is gone, is forgotten, and closed where it was told', async () => {
       await pass(40_000);
       await lookAround(partsOf({ conditions: [] }));
       expect(await listAlerts(store.read)).toEqual([]);
+      expect(await said()).toEqual(['pagerduty: over: 3 messages could not be sent', 'slack: over: 3 messages could not be sent']);
     });
   });
 }

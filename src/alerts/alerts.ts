@@ -82,30 +82,38 @@ async function weigh(parts: AlertParts, tx: Tx, seen: readonly Seen[]): Promise<
     if (alert) await saveAlert(tx, alert);
     else if (before) await forgetAlert(tx, owner);
     const about = alert ?? before;
-    if (tell !== null && about) await announce(parts, tx, about, tell === 'resolved', now);
+    if (tell !== null && about)
+      await announce(parts, tx, about, tell === 'resolved' ? `It lasted ${lengthOf(now - about.since)}.` : null, now);
   }
 }
 
 /** Of conditions that have been switched off, and of nodes that are no more: nobody would ever see that they are over. */
-async function forgetOrphans({ conditions }: AlertParts, tx: Tx): Promise<void> {
+async function forgetOrphans(parts: AlertParts, tx: Tx): Promise<void> {
+  const { conditions, clock } = parts;
   const names = new Set(conditions.map(({ name }) => name));
   const nodes = new Set(['', ...(await listNodes(tx.db)).map(({ id }) => id)]);
   for (const alert of await listAlerts(tx.db)) {
-    if (!names.has(alert.name) || !nodes.has(alert.node)) await forgetAlert(tx, alert);
+    if (names.has(alert.name) && nodes.has(alert.node)) continue;
+    await forgetAlert(tx, alert);
+    // What was opened somewhere must be closed there.
+    if (alert.raisedAt !== null) await announce(parts, tx, alert, 'Nobody looks at it any more.', clock.now());
   }
 }
 
-/** Under one key from the first word to the last, so that services which can close what was opened do. */
-async function announce({ outbox, channels }: AlertParts, tx: Tx, alert: Alert, resolved: boolean, now: number): Promise<void> {
-  const { name, node, severity, title, text, since, raisedAt } = alert;
+/**
+ * Under one key from the first word to the last, so that services which can close what was opened do. `over` is what is said
+ * when it is over.
+ */
+async function announce({ outbox, channels }: AlertParts, tx: Tx, alert: Alert, over: string | null, now: number): Promise<void> {
+  const { name, node, severity, title, raisedAt } = alert;
+  const resolved = over !== null;
   const type = resolved ? 'alert.resolved' : 'alert.raised';
   const event: NewEvent = { type, data: { name, node, severity, title } };
   await append(tx, [event], now);
-  const words = resolved ? `It lasted ${lengthOf(now - since)}.` : text;
   const key = `alert:${name}:${node}:${raisedAt}`;
   await outbox.put(
     tx,
-    channels.map((channel) => noticeFor(channel, key, { severity, title, text: words, resolved, at: now })),
+    channels.map((channel) => noticeFor(channel, key, { severity, title, text: over ?? alert.text, resolved, at: now })),
   );
 }
 

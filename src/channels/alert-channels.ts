@@ -1,5 +1,5 @@
-import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { AlertChannel } from './alert-channel.ts';
 import { emailChannel } from './email.ts';
 import { limited } from './limited.ts';
 import { pagerDutyChannel } from './pagerduty.ts';
@@ -21,7 +21,7 @@ const perMinute = 20;
 export function alertChannels(
   settings: ChannelSettings,
   { clock, node }: { readonly clock: Clock; readonly node: string },
-): readonly Channel[] {
+): readonly AlertChannel[] {
   const { slackWebhookUrl, alertEmail, smtpUrl, pagerdutyRoutingKey, alertWebhookUrl, alertWebhookSecret } = settings;
   const channels = [
     ...(slackWebhookUrl === undefined ? [] : [slackChannel({ webhookUrl: slackWebhookUrl, clock })]),

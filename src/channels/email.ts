@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Transporter } from 'nodemailer';
 import { headline, type Notice } from '../domain/notice.ts';
-import type { Channel, Sending } from '../outbox/channel.ts';
+import type { Sending } from '../outbox/channel.ts';
+import type { AlertChannel } from './alert-channel.ts';
 
 /**
  * Mail through an SMTP server. The same message always has the same Message-ID, by which most servers and readers recognise
@@ -15,7 +16,7 @@ export function emailChannel({
   readonly smtpUrl: string;
   readonly to: string;
   readonly from?: string | undefined;
-}): Channel {
+}): AlertChannel {
   // Loaded with the first mail: most servers send none.
   let opening: Promise<Transporter> | undefined;
   const open = async (): Promise<Transporter> => {
@@ -24,6 +25,20 @@ export function emailChannel({
   };
   return {
     name: 'email',
+    /** As far as logging in, which sends nothing. */
+    async reach(signal) {
+      opening ??= open();
+      const trying = (await opening).verify();
+      try {
+        await Promise.race([trying, aborted(signal)]);
+        return undefined;
+      } catch (error) {
+        trying.catch(() => undefined);
+        signal.throwIfAborted();
+        const failed = failureOf(error as SmtpError);
+        return failed.kind === 'sent' ? undefined : failed.message.replace(/\.$/, '');
+      }
+    },
     async send({ key, revision, body }, signal) {
       const notice = body as Notice;
       opening ??= open();

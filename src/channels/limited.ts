@@ -1,8 +1,8 @@
-import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { AlertChannel } from './alert-channel.ts';
 
 /** At most so many messages a minute; the others wait their turn. An alarm that rings without end is not heard any more. */
-export function limited(channel: Channel, perMinute: number, clock: Clock): Channel {
+export function limited(channel: AlertChannel, perMinute: number, clock: Clock): AlertChannel {
   const sent: number[] = [];
   return {
     ...channel,

@@ -1,7 +1,7 @@
 import { headline, type Notice } from '../domain/notice.ts';
-import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
-import { post } from './post.ts';
+import type { AlertChannel } from './alert-channel.ts';
+import { answers, post } from './post.ts';
 
 /** PagerDuty's Events API v2. The key of the message is its dedup key, so saying it twice is saying it once. */
 export function pagerDutyChannel({
@@ -15,9 +15,10 @@ export function pagerDutyChannel({
   readonly source: string;
   readonly clock: Clock;
   readonly url?: string | undefined;
-}): Channel {
+}): AlertChannel {
   return {
     name: 'pagerduty',
+    reach: (signal) => answers({ url, service: 'PagerDuty' }, signal),
     send({ key, body }, signal) {
       const notice = body as Notice;
       const event = {

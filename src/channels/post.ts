@@ -20,7 +20,7 @@ export async function post(
       body,
     });
   } catch (error) {
-    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+    const code = codeOf(error);
     // A connection that was never made carried nothing; of any other failure nobody knows.
     const doubtful = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code ?? '');
     return { kind: 'retry', code: 'unreachable', message: `${service} cannot be reached (${code ?? 'no answer'}).`, doubtful };
@@ -45,6 +45,22 @@ export async function post(
     message: `${service} refuses it with status ${status}${said === '' ? '' : `: ${said}`}.`,
   };
 }
+
+/** Whether somebody answers there, whatever they say to a request that tells them nothing. What is wrong, or undefined. */
+export async function answers(
+  { url, service }: { readonly url: string; readonly service: string },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const { status } = await fetch(url, { method: 'HEAD', redirect: 'manual', signal, headers: { 'user-agent': 'nightshift' } });
+    return status < 500 ? undefined : `${service} answers with status ${status}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `${service} cannot be reached (${codeOf(error) ?? 'no answer'})`;
+  }
+}
+
+const codeOf = (error: unknown): string | undefined => ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code;
 
 /** Seconds or a date. */
 function waitIn(header: string | null, clock: Clock): number | undefined {

@@ -1,8 +1,8 @@
 import type { Message } from '../domain/mail.ts';
 import { headline, type Notice } from '../domain/notice.ts';
-import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
-import { post } from './post.ts';
+import type { AlertChannel } from './alert-channel.ts';
+import { answers, post } from './post.ts';
 
 const colours = { info: '#3b82f6', warning: '#f59e0b', critical: '#dc2626' } as const;
 const longest = 3_000;
@@ -11,9 +11,10 @@ const longest = 3_000;
  * Slack's incoming web hooks. They have neither an id nor a way to look something up, so what may have arrived already is
  * said again with a word that it may be: an alarm twice is better than none.
  */
-export function slackChannel({ webhookUrl, clock }: { readonly webhookUrl: string; readonly clock: Clock }): Channel {
+export function slackChannel({ webhookUrl, clock }: { readonly webhookUrl: string; readonly clock: Clock }): AlertChannel {
   return {
     name: 'slack',
+    reach: (signal) => answers({ url: webhookUrl, service: 'Slack' }, signal),
     send: (message, signal) => post({ url: webhookUrl, service: 'Slack', clock }, { body: JSON.stringify(slackBody(message)) }, signal),
   };
 }

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import type { Notice } from '../domain/notice.ts';
-import type { Channel } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
-import { post } from './post.ts';
+import type { AlertChannel } from './alert-channel.ts';
+import { answers, post } from './post.ts';
 
 /**
  * Any address that takes JSON. The same message always has the same idempotency key, and where a secret is shared, the body
@@ -16,9 +16,10 @@ export function webhookChannel({
   readonly url: string;
   readonly secret?: string | undefined;
   readonly clock: Clock;
-}): Channel {
+}): AlertChannel {
   return {
     name: 'webhook',
+    reach: (signal) => answers({ url, service: 'The web hook' }, signal),
     send({ key, revision, body }, signal) {
       const { severity, title, text, resolved, at } = body as Notice;
       const content = JSON.stringify({ key, severity, title, text, resolved, at: new Date(at).toISOString() });

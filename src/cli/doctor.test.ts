@@ -1,7 +1,10 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Calling, Desk } from '../../test/support/cli.ts';
+import { freePort } from '../../test/support/ports.ts';
 import { checkSandbox } from '../main.ts';
 import { nodeVersion } from './doctor.ts';
 
@@ -96,13 +99,45 @@ describe('doctor', () => {
 
   test('names the model provider, and says how to get one', async () => {
     const model = async (env: Readonly<Record<string, string>>) => (await examine({ env })).of('model');
-    expect(await model({})).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('LLM_API_KEY') });
+    expect((await examine()).of('providers')).toMatchObject({ verdict: 'warning', remedy: expect.stringContaining('LLM_API_KEY') });
     expect(await model({ LLM_PROVIDER: 'rehearsal' })).toMatchObject({ verdict: 'ok', found: expect.stringContaining('rehearsal') });
-    const claude = await model({ LLM_API_KEY: 'sk-hunter2', LLM_BASE_URL: 'https://u:hunter3@models.example', LLM_MODEL: 'some-model' });
-    expect(claude).toMatchObject({ verdict: 'ok', found: expect.stringMatching(/^claude at https:.*models\.example.*some-model/) });
+    const claude = await model({
+      LLM_API_KEY: 'sk-hunter2',
+      LLM_BASE_URL: `https://u:hunter3@127.0.0.1:${await freePort()}`,
+      LLM_MODEL: 'some-model',
+    });
+    expect(claude).toMatchObject({ verdict: 'ok', found: expect.stringMatching(/^claude at https:.*127\.0\.0\.1.*some-model/) });
     expect(JSON.stringify(claude)).not.toMatch(/hunter/);
     expect(await model({ LLM_PROVIDER: 'claude' })).toMatchObject({ verdict: 'failure', found: expect.stringContaining('no key') });
     expect(await model({ LLM_PROVIDER: 'rehearsal', NIGHTSHIFT_REHEARSAL: '/nowhere.yaml' })).toMatchObject({ verdict: 'failure' });
+  });
+
+  test('tries the providers and the channels also where no server is up, and tells nobody anything', async () => {
+    const asked: string[] = [];
+    const other = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.writeHead(request.method === 'HEAD' ? 405 : 401).end('{"error":{"message":"invalid x-api-key"}}');
+    });
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void other.close());
+    const there = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const nobody = `127.0.0.1:${await freePort()}`;
+    const channels = { SLACK_WEBHOOK_URL: `http://${nobody}/hunter2`, SMTP_URL: `smtp://${nobody}`, ALERT_EMAIL: 'a@b.example' };
+
+    const refused = await examine({ env: { LLM_API_KEY: 'sk-hunter2', LLM_BASE_URL: there, ...channels } });
+    expect(refused.of('providers')).toMatchObject({ verdict: 'failure', found: 'claude: status 401: invalid x-api-key' });
+    expect(refused.of('channels')).toMatchObject({
+      verdict: 'failure',
+      found: expect.stringMatching(/^slack: Slack cannot be reached \(ECONNREFUSED\); email: .*ESOCKET/),
+    });
+    expect(JSON.stringify(refused.checks)).not.toContain('hunter2');
+
+    const env = { LLM_API_KEY: 'sk-hunter2', LLM_BASE_URL: `http://${nobody}`, ...channels, ALERT_WEBHOOK_URL: `${there}/alerts` };
+    const unreached = await examine({ env });
+    expect(unreached.of('providers')?.found).toContain('ECONNREFUSED');
+    // One of three that answers is enough to be told.
+    expect(unreached.of('channels')).toMatchObject({ verdict: 'warning', found: expect.not.stringContaining('webhook') });
+    expect(asked).toEqual(['GET /v1/models?limit=1', 'HEAD /alerts']);
   });
 
   test('minds who else can read the home', async () => {

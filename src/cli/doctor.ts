@@ -1,5 +1,5 @@
-import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { describeConfig } from '../config/config.ts';
 import type { Config } from '../config/settings.ts';
 import { Unusable } from '../domain/errors.ts';
@@ -11,7 +11,6 @@ import { exits, Failure } from './failure.ts';
 import { oneLine } from './legible.ts';
 import { type Define, examples, type JsonFlag, jsonFlag, type Session } from './session.ts';
 import type { Style } from './terminal.ts';
-import { bytes } from './wording.ts';
 
 interface Flags extends JsonFlag {
   readonly url?: string;
@@ -41,15 +40,7 @@ async function examine(flags: Flags, session: Session): Promise<readonly Finding
   // What a server says of itself counts for more than what this shell can see.
   const told = server.ready ? await whatServerFinds(flags, session) : undefined;
   if (told) return [...here, server.finding, ...told];
-  return [
-    ...here,
-    diskSpace(config),
-    server.finding,
-    ...(await database(config, server.ready)),
-    onPath(session, 'git', 'failure', 'Without git no repository can be worked on. Install it (Debian: apt install git).'),
-    await sandbox(config),
-    await modelProvider(config, session),
-  ];
+  return [...here, server.finding, ...(await database(config, server.ready)), await sandbox(config), ...(await around(config, session))];
 }
 
 export function nodeVersion(version: string): Finding {
@@ -95,20 +86,6 @@ function keyFile({ home: path, token }: Config): Finding {
     );
   }
   return ok(check, file);
-}
-
-const scarceBytes = 2 ** 30;
-const tooFewBytes = 128 * 2 ** 20;
-
-function diskSpace({ home: path }: Config): Finding {
-  const check = 'disk';
-  if (!existsSync(path)) return ok(check, 'no home yet');
-  const { bavail, bsize } = statfsSync(path);
-  const free = bavail * bsize;
-  const found = `${bytes(free)} free`;
-  const remedy = `Make room on the disk of ${path}: old runs are in runs/, old logs in logs/.`;
-  if (free < tooFewBytes) return failure(check, found, remedy);
-  return free < scarceBytes ? warning(check, found, remedy) : ok(check, found);
 }
 
 /** `/ready` needs no key, so a wrong one is not what this finds. */
@@ -180,48 +157,28 @@ async function sandbox(config: Config): Promise<Finding> {
   return { check: 'sandbox', verdict, found: [found, ...costs].join(' '), ...(remedy === undefined ? {} : { remedy }) };
 }
 
-async function modelProvider(config: Config, { terminal }: Session): Promise<Finding> {
-  const check = 'model';
-  const { chooseProviders, tierModels } = await import('../main.ts');
-  try {
-    const chain = chooseProviders(config, { clock: terminal.clock, chance: Math.random, warn: () => undefined });
-    const [first] = chain;
-    if (!first) {
-      return warning(
-        check,
-        'no provider is set up, so agents cannot work; commands can',
-        'Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one.',
-      );
+/** What the server would find of what it works with, and which models it would ask. */
+async function around(config: Config, { terminal }: Session): Promise<readonly Finding[]> {
+  const { chooseProviders, examineOutwards, tierModels } = await import('../main.ts');
+  const providersOf = (): ReturnType<typeof chooseProviders> | Finding => {
+    try {
+      return chooseProviders(config, { clock: terminal.clock, chance: Math.random, warn: () => undefined });
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      const remedy = 'The server does not start like this. See docs/models.md, and docs/rehearsal.md for working without a key.';
+      return failure('model', error.message, remedy);
     }
-    if (first.name === 'rehearsal') return ok(check, 'rehearsal: a script answers, no model is asked');
-    const keys = chain.flatMap(({ keys: ring }) => ring.list()).filter(({ id }) => id !== null).length;
-    const { light, standard, deep } = tierModels(config, first.name);
-    const models = standard === undefined ? "the engine's own choice of model" : [...new Set([light, standard, deep])].join(', ');
-    const at = config.llmBaseUrl === undefined ? '' : ` at ${withoutPassword(config.llmBaseUrl)}`;
-    const held = keys === 0 ? 'no key' : keys === 1 ? 'the key is set, and not tried' : `${keys} keys, not tried`;
-    return ok(check, `${chain.map(({ name }, index) => (index === 0 ? name + at : name)).join(', then ')}; ${models}; ${held}`);
-  } catch (error) {
-    if (!(error instanceof Unusable)) throw error;
-    return failure(
-      check,
-      error.message,
-      'The server does not start like this. See docs/models.md, and docs/rehearsal.md for working without a key.',
-    );
-  }
-}
-
-function onPath({ terminal }: Session, program: string, missing: Exclude<Verdict, 'ok'>, remedy: string): Finding {
-  const place = (terminal.env['PATH'] ?? '').split(delimiter).find((folder) => folder !== '' && isProgram(join(folder, program)));
-  return place === undefined ? { check: program, verdict: missing, found: 'not on PATH', remedy } : ok(program, join(place, program));
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
+  };
+  const chosen = providersOf();
+  const chain = 'verdict' in chosen ? [] : chosen;
+  const found = await examineOutwards(config, chain, terminal.env['PATH'] ?? '', terminal.clock);
+  const [first] = chain;
+  if (!first) return 'verdict' in chosen ? [...found.filter(({ check }) => check !== 'providers'), chosen] : found;
+  const { light, standard, deep } = tierModels(config, first.name);
+  const models = standard === undefined ? "the engine's own choice of model" : [...new Set([light, standard, deep])].join(', ');
+  const at = config.llmBaseUrl === undefined ? '' : ` at ${withoutPassword(config.llmBaseUrl)}`;
+  const asked = chain.map(({ name }, index) => (index === 0 ? name + at : name)).join(', then ');
+  return [...found, ok('model', first.name === 'rehearsal' ? 'rehearsal: a script answers, no model is asked' : `${asked}; ${models}`)];
 }
 
 const marks: Readonly<Record<Verdict, readonly [mark: string, style: Style]>> = {

@@ -1,7 +1,17 @@
+import { z } from 'zod';
+import { textWithin } from '../platform/text-within.ts';
 import type { Upstream } from './routed-models.ts';
 
+interface Reached {
+  readonly name: string;
+  readonly trouble: string | undefined;
+}
+
+export const reachAll = (providers: readonly Upstream[], signal: AbortSignal): Promise<readonly Reached[]> =>
+  Promise.all(providers.map(async (each) => ({ name: each.name, trouble: await reach(each, signal) })));
+
 /** Asks a provider for its list of models, which costs nothing. What is wrong, or undefined. Rejects only when the signal aborts. */
-export async function reach({ keys }: Upstream, signal: AbortSignal): Promise<string | undefined> {
+async function reach({ keys }: Upstream, signal: AbortSignal): Promise<string | undefined> {
   const key = keys.next(new Set())?.key;
   if (!key) return 'no key can be used';
   const caller = { runId: 'health', taskId: null, conversationId: null, kind: 'task' } as const;
@@ -9,7 +19,30 @@ export async function reach({ keys }: Upstream, signal: AbortSignal): Promise<st
     { caller, endpoint: 'models', query: '?limit=1', headers: new Headers(), body: null, message: {} },
     signal,
   );
-  await response.body?.cancel();
   // Some that speak the API have no such list; they answered, and took the key.
-  return response.ok || response.status === 404 || response.status === 405 ? undefined : `answers with ${response.status}`;
+  if (response.ok || response.status === 404 || response.status === 405) {
+    await response.body?.cancel();
+    return undefined;
+  }
+  return `status ${response.status}${await saidIn(response)}`;
+}
+
+/** One that cannot be reached is an answer in the form of the API as well, and says why. */
+async function saidIn(response: Response): Promise<string> {
+  const said = errorForm.safeParse(await textWithin(response.body, longestAnswer).catch(() => undefined));
+  return said.success ? `: ${said.data.error.message.slice(0, 200).replace(/\.$/, '')}` : '';
+}
+
+const longestAnswer = 64 * 2 ** 10;
+const errorForm = z
+  .string()
+  .transform(parsed)
+  .pipe(z.object({ error: z.object({ message: z.string() }) }));
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

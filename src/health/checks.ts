@@ -3,46 +3,65 @@ import { type Finding, failure, ok, warning } from '../domain/examination.ts';
 import type { Clock } from '../platform/clock.ts';
 import { start } from '../platform/subprocess.ts';
 import { newestEventAt } from '../store/journal.ts';
+import type { Dialect } from '../store/migrations/migration.ts';
 import { readSetting, writeSetting } from '../store/settings.ts';
-import { outboxStanding } from '../store/standing.ts';
+import { type MailStanding, outboxStanding } from '../store/standing.ts';
 import type { Store } from '../store/store.ts';
 import { schemaVersions } from '../store/version.ts';
 import type { Check } from './health.ts';
 
-export interface CheckParts {
-  readonly store: Store;
+/** What can be looked at where no server is up as well. */
+export interface OutwardParts {
   readonly clock: Clock;
   readonly home: string;
   readonly path: string;
+  readonly dialect: Dialect;
+  readonly backupsWanted: boolean;
+  /** Each provider, asked for something that costs nothing. */
+  readonly reachProviders: (signal: AbortSignal) => Promise<readonly Reached[]>;
+  /** Each way by which people are told, tried without telling them anything. */
+  readonly reachChannels: (signal: AbortSignal) => Promise<readonly Reached[]>;
+  /** What lies in the outbox. */
+  readonly mail: () => Promise<readonly MailStanding[]>;
+}
+
+interface Reached {
+  readonly name: string;
+  readonly trouble: string | undefined;
+}
+
+export interface CheckParts extends Omit<OutwardParts, 'dialect' | 'mail'> {
+  readonly store: Store;
   readonly node: string;
   readonly sandbox: () => Promise<{ readonly active: boolean; readonly summary: string; readonly remedy?: string }>;
   readonly sandboxRequired: boolean;
   /** What is damaged in the embedded database, or undefined; looked for without holding anything up. */
   readonly findDamage: (signal: AbortSignal) => Promise<string | undefined>;
-  /** Each provider, asked for something that costs nothing. */
-  readonly reachProviders: (signal: AbortSignal) => Promise<readonly { readonly name: string; readonly trouble: string | undefined }[]>;
   /** Where work comes from by itself, as far as it is switched on. */
   readonly sources: readonly string[];
   readonly sourceConcerns: () => readonly { readonly found: string; readonly remedy: string }[];
-  readonly channels: readonly string[];
   readonly backups: { trouble(): Promise<string | null | undefined>; ageMs(): Promise<number | null> };
-  readonly backupsWanted: boolean;
 }
 
-/** What a running server can say of itself; what can be told from outside of it is in `nightshift doctor`. */
+/** What a running server can say of itself; what only somebody outside of it can is in `nightshift doctor`. */
 export const checksOf = (parts: CheckParts): readonly Check[] => [
   { name: 'store', examine: () => store(parts) },
   { name: 'migrations', examine: () => schema(parts) },
   { name: 'integrity', examine: (signal) => integrity(parts, signal) },
-  { name: 'disk', examine: () => disk(parts) },
   { name: 'clock', examine: () => clock(parts) },
+  ...outwardChecks({ ...parts, dialect: parts.store.dialect, mail: () => outboxStanding(parts.store.read) }),
+  { name: 'sandbox', examine: () => sandbox(parts) },
+  { name: 'sources', examine: async () => sources(parts) },
+  { name: 'backups', examine: () => backups(parts) },
+];
+
+/** Those that `nightshift doctor` makes by itself where no server is up. */
+export const outwardChecks = (parts: OutwardParts): readonly Check[] => [
+  { name: 'disk', examine: () => disk(parts) },
   { name: 'git', examine: (signal) => git(parts, signal) },
   { name: 'tools', examine: (signal) => tools(parts, signal) },
-  { name: 'sandbox', examine: () => sandbox(parts) },
   { name: 'providers', examine: (signal) => providers(parts, signal) },
-  { name: 'sources', examine: async () => sources(parts) },
-  { name: 'channels', examine: () => channels(parts) },
-  { name: 'backups', examine: () => backups(parts) },
+  { name: 'channels', examine: (signal) => channels(parts, signal) },
 ];
 
 /** Writes something, and reads it back. */
@@ -69,7 +88,8 @@ async function schema({ store: { read } }: CheckParts): Promise<Finding> {
   );
 }
 
-async function integrity({ findDamage }: CheckParts, signal: AbortSignal): Promise<Finding> {
+async function integrity({ store: { dialect }, findDamage }: CheckParts, signal: AbortSignal): Promise<Finding> {
+  if (dialect === 'postgres') return ok('integrity', 'PostgreSQL looks after that itself (data_checksums, pg_amcheck)');
   const damage = await findDamage(signal);
   return damage === undefined
     ? ok('integrity', 'no damage found')
@@ -80,7 +100,7 @@ async function integrity({ findDamage }: CheckParts, signal: AbortSignal): Promi
       );
 }
 
-async function disk({ home }: CheckParts): Promise<Finding> {
+async function disk({ home }: OutwardParts): Promise<Finding> {
   const { bavail, bsize } = await statfs(home);
   const free = bavail * bsize;
   const found = `${(free / 1e9).toFixed(1)} GB free`;
@@ -99,15 +119,15 @@ async function clock({ store: journal, clock: time }: CheckParts): Promise<Findi
     : ok('clock', new Date(time.now()).toISOString());
 }
 
-async function git(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
+async function git(parts: OutwardParts, signal: AbortSignal): Promise<Finding> {
   const version = await versionOf('git', parts, signal);
   if (version !== undefined) return ok('git', version.replace('git version ', ''));
   return failure('git', 'git does not start', 'Without git no repository can be worked on. Install it (Debian: apt install git).');
 }
 
 /** Without these no backup is made, and none put back. */
-async function tools(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
-  const wanted = ['tar', 'gzip', ...(parts.store.dialect === 'postgres' ? ['pg_dump', 'pg_restore'] : [])];
+async function tools(parts: OutwardParts, signal: AbortSignal): Promise<Finding> {
+  const wanted = ['tar', 'gzip', ...(parts.dialect === 'postgres' ? ['pg_dump', 'pg_restore'] : [])];
   const found = await Promise.all(wanted.map(async (name) => ({ name, there: (await versionOf(name, parts, signal)) !== undefined })));
   const missing = found.flatMap(({ name, there }) => (there ? [] : [name]));
   if (missing.length === 0) return ok('tools', wanted.join(', '));
@@ -121,7 +141,7 @@ async function tools(parts: CheckParts, signal: AbortSignal): Promise<Finding> {
 }
 
 /** The first line of what a program says of itself; undefined when it does not start. */
-async function versionOf(program: string, { path, clock: time }: CheckParts, signal: AbortSignal): Promise<string | undefined> {
+async function versionOf(program: string, { path, clock: time }: OutwardParts, signal: AbortSignal): Promise<string | undefined> {
   const running = start({ argv: [program, '--version'], cwd: '/', env: { PATH: path } }, time, signal);
   let said = '';
   for await (const chunk of running.stdout) said += chunk.toString();
@@ -135,7 +155,7 @@ async function sandbox(parts: CheckParts): Promise<Finding> {
   return parts.sandboxRequired ? failure('sandbox', summary, remedy) : warning('sandbox', summary, remedy);
 }
 
-async function providers({ reachProviders }: CheckParts, signal: AbortSignal): Promise<Finding> {
+async function providers({ reachProviders }: OutwardParts, signal: AbortSignal): Promise<Finding> {
   const reached = await reachProviders(signal);
   if (reached.length === 0) {
     return warning('providers', 'none is set up, so agents cannot work', 'Set LLM_API_KEY, or LLM_PROVIDER=rehearsal to try without one.');
@@ -159,11 +179,19 @@ function sources({ sources: on, sourceConcerns }: CheckParts): Finding {
 /** Alerts are to be there within half a minute. */
 const lateMs = 2 * 60_000;
 
-async function channels({ channels: names, store: { read }, clock: time }: CheckParts): Promise<Finding> {
+async function channels({ reachChannels, mail, clock: time }: OutwardParts, signal: AbortSignal): Promise<Finding> {
+  const reached = await reachChannels(signal);
+  const names = reached.map(({ name }) => name);
   if (names.length === 0) {
     return warning('channels', 'nobody is told of alerts', 'Set SLACK_WEBHOOK_URL, ALERT_EMAIL with SMTP_URL, or see docs/alerts.md.');
   }
-  const stuck = (await outboxStanding(read)).filter(
+  const troubles = reached.flatMap(({ name, trouble }) => (trouble === undefined ? [] : [`${name}: ${trouble}`]));
+  if (troubles.length > 0) {
+    // One that answers is enough to be told.
+    const missed = troubles.length < reached.length ? warning : failure;
+    return missed('channels', troubles.join('; '), 'Check its address, its login and the network; docs/sources.md.');
+  }
+  const stuck = (await mail()).filter(
     ({ state, name, since }) => names.includes(name) && (state === 'dead' || time.now() - since > lateMs),
   );
   if (stuck.length === 0) return ok('channels', names.join(', '));

@@ -29,19 +29,27 @@ export interface Health {
 interface HealthParts {
   readonly clock: Clock;
   readonly checks: readonly Check[];
-  /** How long one thing may take to be looked at. */
-  readonly limitMs: number;
 }
+
+/** How long one thing may take to be looked at. */
+const limitMs = 15_000;
+
+/** A look at everything, for whoever asks only once. */
+export const examineOnce = (
+  checks: readonly Check[],
+  clock: Clock,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<readonly Finding[]> => Promise.all(checks.map((check) => withinLimit(check, clock, signal)));
 
 /** Looks by itself every so often once it is started; 0 is never. */
 export function watchHealth(parts: HealthParts, everyMs: number): Health {
-  const { clock, checks, limitMs } = parts;
+  const { clock, checks } = parts;
   const stopping = new AbortController();
   let last: Examination | null = null;
   let looking: Promise<Examination> | undefined;
 
   async function look(): Promise<Examination> {
-    const findings = await Promise.all(checks.map((check) => withinLimit(check, clock, limitMs, stopping.signal)));
+    const findings = await examineOnce(checks, clock, stopping.signal);
     last = { at: clock.now(), healthy: findings.every(({ verdict }) => verdict !== 'failure'), findings };
     return last;
   }
@@ -71,7 +79,7 @@ export function watchHealth(parts: HealthParts, everyMs: number): Health {
   };
 }
 
-async function withinLimit({ name, examine }: Check, clock: Clock, limitMs: number, stop: AbortSignal): Promise<Finding> {
+async function withinLimit({ name, examine }: Check, clock: Clock, stop: AbortSignal): Promise<Finding> {
   const over = new AbortController();
   const signal = AbortSignal.any([stop, over.signal]);
   const late = wait(clock, limitMs, signal).then(

@@ -1,8 +1,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { sql } from 'kysely';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { figure } from '../support/prometheus.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/server-process.ts';
@@ -35,14 +37,14 @@ for (const dialect of dialects) {
       'store',
       'migrations',
       'integrity',
-      'disk',
       'clock',
+      'disk',
       'git',
       'tools',
-      'sandbox',
       'providers',
-      'sources',
       'channels',
+      'sandbox',
+      'sources',
       'backups',
     ]);
     expect(last.checks.filter(({ verdict }) => verdict === 'failure')).toEqual([]);
@@ -61,7 +63,7 @@ describe('an examination', () => {
     expect(healthy).toBe(false);
     expect(checks.find(({ check }) => check === 'providers')).toMatchObject({
       verdict: 'failure',
-      found: 'compatible: answers with 503',
+      found: 'compatible: status 503: The provider cannot be reached (ECONNREFUSED)',
       remedy: expect.stringContaining('docs/models.md'),
     });
     const { body } = await server.api.call<string>('GET', '/metrics');
@@ -75,7 +77,11 @@ describe('an examination', () => {
 
   test('finds a channel that nothing gets out of', async () => {
     database = await createDatabase('sqlite');
-    server = await startTestServer(database, { alertWebhookUrl: 'http://127.0.0.1:9/nobody' });
+    const full = createServer((request, response) => response.writeHead(request.method === 'HEAD' ? 200 : 503).end());
+    await new Promise<void>((resolve) => full.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void full.close());
+    const { port } = full.address() as AddressInfo;
+    server = await startTestServer(database, { alertWebhookUrl: `http://127.0.0.1:${port}` });
     await server.api.call('POST', '/api/channels/webhook/test');
     const other = await database.open();
     await other.write(
