@@ -5,13 +5,14 @@ import type { Delivery, Origin } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
 import { isClosed, type Task } from '../domain/task.ts';
 import { type Clock, wait } from '../platform/clock.ts';
-import { gatherUntil } from '../platform/gather.ts';
+import { gather, gatherUntil } from '../platform/gather.ts';
 import type { NewId } from '../platform/ids.ts';
 import type { Log } from '../platform/log.ts';
 import { Pump } from '../platform/pump.ts';
 import type { Queue, Refusal, Submission } from '../queue/queue.ts';
 import {
   type Arrival,
+  deliveryBodies,
   deliveryBody,
   findDelivery,
   holdDelivery,
@@ -129,12 +130,18 @@ export function createInbox(parts: InboxParts): Inbox {
     }
   }
 
+  /** Those of one moment come with one query; no more than there are workers. */
+  const smallBody = gather(async (ids: readonly string[]) => {
+    const bodies = await deliveryBodies(store.read, ids);
+    return ids.map((id) => bodies.get(id));
+  });
+
   async function read(delivery: Delivery, signal: AbortSignal): Promise<Reading> {
     const source = sources.get(delivery.source);
     if (!source) return unreadable('source-off', `The source ${delivery.source} is not switched on. Switch it on and replay this.`);
     try {
-      const body = await deliveryBody(store.read, delivery.id);
-      if (body === null) return unreadable('body-dropped', 'Its content was dropped when it had become old.');
+      const body = delivery.bodySize < largeBody ? await smallBody(delivery.id) : await deliveryBody(store.read, delivery.id);
+      if (!body) return unreadable('body-dropped', 'Its content was dropped when it had become old.');
       return await source.read(delivery, body, signal);
     } catch (error) {
       log.error({ err: error, delivery: delivery.id, source: delivery.source }, 'a delivery could not be read');

@@ -243,6 +243,12 @@ export async function deliveryBody(db: Kysely<Schema>, id: string): Promise<Buff
   return (await db.selectFrom('delivery_bodies').select('body').where('delivery', '=', id).executeTakeFirst())?.body ?? null;
 }
 
+/** Of those whose bodies have not been dropped. */
+export async function deliveryBodies(db: Kysely<Schema>, ids: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+  const rows = await db.selectFrom('delivery_bodies').select(['delivery', 'body']).where('delivery', 'in', ids).execute();
+  return new Map(rows.map(({ delivery, body }) => [delivery, body]));
+}
+
 export interface DeliveryFilter {
   readonly state?: DeliveryState | undefined;
   readonly source?: string | undefined;
