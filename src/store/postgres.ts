@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { CompiledQuery, Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import { backoffMs } from '../domain/backoff.ts';
@@ -93,6 +94,8 @@ class PostgresStore implements Store {
   private readonly stopping = new AbortController();
   private readonly untold = new Set<Topic>();
   private readonly unfinished = new Set<Promise<unknown>>();
+  /** Among the topics that are told to all, which is how we know our own news. */
+  private readonly voice = randomUUID();
   private closed = false;
   private listener: pg.Client | undefined;
   private telling: Promise<void> | undefined;
@@ -168,7 +171,7 @@ class PostgresStore implements Store {
           client.on('error', () => resolve());
           client.on('end', () => resolve());
         });
-        client.on('notification', ({ payload }) => this.news.tell((payload ?? '').split(',').filter(isTopic)));
+        client.on('notification', ({ payload }) => this.hear((payload ?? '').split(',')));
         try {
           await client.connect();
           this.listener = client;
@@ -188,6 +191,15 @@ class PostgresStore implements Store {
   }
 
   /**
+   * What we said ourselves was acted upon when it was committed. Only of the journal it may have been too early: an event
+   * becomes readable when all transactions that began before it have ended.
+   */
+  private hear(said: readonly string[]): void {
+    const heard = said.filter(isTopic);
+    this.news.tell(said.includes(this.voice) ? heard.filter((topic) => topic === 'journal') : heard);
+  }
+
+  /**
    * NOTIFY inside a transaction makes PostgreSQL commit such transactions one after the other, so the news goes out
    * afterwards and gathered. News that is lost in a crash is found by the listeners' slow poll.
    */
@@ -201,7 +213,7 @@ class PostgresStore implements Store {
   private async tellOthers(): Promise<void> {
     while (this.untold.size > 0 && !this.stopping.signal.aborted) {
       await wait(systemClock, 2, this.stopping.signal);
-      const payload = [...this.untold].join(',');
+      const payload = [...this.untold, this.voice].join(',');
       this.untold.clear();
       await this.pool.query('select pg_notify($1, $2)', [channel, payload]).catch(() => undefined);
     }
