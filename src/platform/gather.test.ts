@@ -78,21 +78,30 @@ describe('gathered calls', () => {
 });
 
 describe('a question that many ask', () => {
-  test('is asked once for all who wait, and never answered by what was found before it was asked', async () => {
-    const answers = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+  test('is put once for all who wait for that, and never answered by what was found before it was asked', async () => {
+    const doors = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
     let asked = 0;
-    const begun = Promise.withResolvers<void>();
-    const ask = askedTogether(() => {
-      begun.resolve();
-      return (answers[asked++] as PromiseWithResolvers<string>).promise;
+    const ask = askedTogether(async (put) => {
+      const turn = asked++;
+      await doors[turn]?.promise;
+      put();
+      await new Promise((resolve) => setImmediate(resolve));
+      if (turn === 2) throw new Error('nobody knows');
+      return turn;
     });
     const first = [ask(), ask()];
-    await begun.promise;
-    const late = [ask(), ask(), ask()];
-    answers[0]?.resolve('old');
-    answers[1]?.resolve('new');
-    expect(await Promise.all(first)).toEqual(['old', 'old']);
-    expect(await Promise.all(late)).toEqual(['new', 'new', 'new']);
-    expect(asked).toBe(2);
+    await new Promise((resolve) => setImmediate(resolve));
+    first.push(ask());
+    doors[0]?.resolve();
+    await doors[0]?.promise;
+    await Promise.resolve();
+    const late = [ask(), ask()];
+    doors[1]?.resolve();
+    expect(await Promise.all(first)).toEqual([0, 0, 0]);
+    expect(await Promise.all(late)).toEqual([1, 1]);
+    const failing = [ask(), ask()];
+    doors[2]?.resolve();
+    expect((await Promise.allSettled(failing)).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(await ask()).toBe(3);
   });
 });

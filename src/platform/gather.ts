@@ -69,11 +69,19 @@ export function gatherUntil<Item, Result>(
     });
 }
 
-/** A question that is asked once for all who want to know: whoever comes while it is being answered gets the next answer, which is not older than their asking. */
-export function askedTogether<Answer>(ask: () => Promise<Answer>): () => Promise<Answer> {
-  const answered = gather(async (askers: readonly undefined[]) => {
-    const answer = await ask();
-    return askers.map(() => answer);
-  }, Number.POSITIVE_INFINITY);
-  return () => answered(undefined);
+/**
+ * A question that is asked once for all who wait for it to be put: whoever comes after `put` was called gets an answer of their
+ * own, so none is older than its asking.
+ */
+export function askedTogether<Answer>(ask: (put: () => void) => Promise<Answer>): () => Promise<Answer> {
+  let waiting: Promise<Answer> | undefined;
+  const put = (): void => {
+    waiting = undefined;
+  };
+  return () => {
+    waiting ??= Promise.resolve()
+      .then(() => ask(put))
+      .finally(put);
+    return waiting;
+  };
 }

@@ -1,6 +1,7 @@
 import { createRoute } from '@hono/zod-openapi';
 import { askedTogether } from '../../platform/gather.ts';
 import { listNodes } from '../../store/nodes.ts';
+import { pausedKey, readSetting } from '../../store/settings.ts';
 import { countOpen } from '../../store/tasks.ts';
 import type { App } from '../env.ts';
 import type { ServerParts } from '../parts.ts';
@@ -12,7 +13,7 @@ export function queueRoutes(parts: ServerParts): App {
   const router = newRouter();
   const { queue } = parts;
   // Open tasks are counted each time, and there may be many of both.
-  const view = askedTogether(() => queueView(parts));
+  const view = askedTogether((put) => queueView(parts, put));
   const responses = { 200: json(queueSchema, 'The queue as it is now.'), ...answers(401, 413, 503) };
 
   router.openapi(
@@ -50,14 +51,19 @@ export function queueRoutes(parts: ServerParts): App {
   return router;
 }
 
-export const queueView = async ({ queue, store }: Pick<ServerParts, 'queue' | 'store'>): Promise<QueueView> => ({
-  paused: await queue.isPaused(),
-  open: (await countOpen(store.read)).map((row) => ({ ...row })),
-  nodes: (await listNodes(store.read)).map(({ id, startedAt, address, report }) => ({
-    id,
-    startedAt: new Date(startedAt).toISOString(),
-    address,
-    machine: report === null ? null : { ...report.machine },
-    breakers: (report?.breakers ?? []).map((breaker) => ({ ...breaker })),
-  })),
-});
+/** `put` is called just before the store is asked. With one connection for all of it: under load each is waited for. */
+export const queueView = ({ store }: Pick<ServerParts, 'store'>, put: () => void = () => undefined): Promise<QueueView> =>
+  store.read.connection().execute(async (db) => {
+    put();
+    return {
+      paused: (await readSetting(db, pausedKey)) !== undefined,
+      open: (await countOpen(db)).map((row) => ({ ...row })),
+      nodes: (await listNodes(db)).map(({ id, startedAt, address, report }) => ({
+        id,
+        startedAt: new Date(startedAt).toISOString(),
+        address,
+        machine: report === null ? null : { ...report.machine },
+        breakers: (report?.breakers ?? []).map((breaker) => ({ ...breaker })),
+      })),
+    };
+  });

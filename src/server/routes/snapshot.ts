@@ -73,7 +73,7 @@ export function snapshotRoutes(parts: ServerParts): App {
           queue,
           budgets,
           alerts: alerts.items,
-          tasks: await taskViews(store, [...tasks.values()]),
+          tasks: await taskViews(store.read, [...tasks.values()]),
           run: run ? await viewOfRun(parts, run) : null,
         },
         200,

@@ -50,7 +50,7 @@ const resolutionSchema = z
 export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerParts): App {
   const router = newRouter();
 
-  const view = async (task: Task): Promise<TaskView> => (await taskViews(store, [task]))[0] as TaskView;
+  const view = async (task: Task): Promise<TaskView> => (await taskViews(store.read, [task]))[0] as TaskView;
   const changed = (id: string, { priority, dependsOn, budgetUsd }: z.infer<typeof taskChangeSchema>, user: string): Promise<Answer> => {
     if (budgetUsd !== undefined) return queue.setBudget(id, budgetUsd, user);
     return priority === undefined ? queue.setDependencies(id, dependsOn ?? []) : queue.setPriority(id, priority);
@@ -121,8 +121,11 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
     async (context) => {
       const { limit = 50, cursor, ...filter } = context.req.valid('query');
       const before = decodeCursor('tasks', cursor, (position) => isId('task', position));
-      const page = await listTasks(store.read, filter, { before, limit });
-      return context.json({ items: await taskViews(store, page.items), nextCursor: encodeCursor('tasks', page.next) }, 200);
+      const { items, next } = await store.read.connection().execute(async (db) => {
+        const page = await listTasks(db, filter, { before, limit });
+        return { items: await taskViews(db, page.items), next: page.next };
+      });
+      return context.json({ items, nextCursor: encodeCursor('tasks', next) }, 200);
     },
   );
 
@@ -138,9 +141,12 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
     }),
     async (context) => {
       const id = requireId('task', context.req.valid('param').id);
-      const task = await findTask(store.read, id);
-      if (!task) throw new Refused(404, 'no-such-task', `There is no task ${id}.`);
-      return context.json(await view(task), 200);
+      const [found] = await store.read.connection().execute(async (db) => {
+        const task = await findTask(db, id);
+        return task ? taskViews(db, [task]) : [];
+      });
+      if (!found) throw new Refused(404, 'no-such-task', `There is no task ${id}.`);
+      return context.json(found, 200);
     },
   );
 
@@ -269,9 +275,9 @@ export function taskRoutes({ queue, store, refusesWish, outputFile }: ServerPart
 }
 
 /** With what stands beside each of them in other tables, in one query for all. */
-export async function taskViews({ read }: Pick<Store, 'read'>, tasks: readonly Task[]): Promise<TaskView[]> {
+export async function taskViews(db: Store['read'], tasks: readonly Task[]): Promise<TaskView[]> {
   const beside = await besideTasks(
-    read,
+    db,
     tasks.map(({ id }) => id),
   );
   return tasks.map((task) => taskView(task, beside.get(task.id)?.dependsOn ?? [], beside.get(task.id)?.runs ?? []));
