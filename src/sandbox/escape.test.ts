@@ -440,6 +440,11 @@ describe.skipIf(missingSandbox !== undefined)('an agent that wants out', () => {
       expect(code === 0 && signal === null).toBe(false);
     });
 
+    test('and a limit above what the server has itself is what the server has, since nobody can be given more', async () => {
+      const own = spawnSync('/bin/sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).stdout;
+      expect(await box.sh('ulimit -Hn', { limits: { openFiles: 2 ** 31 } })).toMatchObject({ code: 0, stdout: own, stderr: '' });
+    });
+
     test('by printing 100 MB: what is not read is not kept', async () => {
       const { command, enclosure } = await box.wrap(['/usr/bin/head', '-c', String(100 * mebibyte), '/dev/zero']);
       const printing = start(command, systemClock, new AbortController().signal);

@@ -13,12 +13,16 @@ export type Probe =
       readonly disablesNesting: boolean;
       readonly filtersCalls: boolean;
       readonly prlimit: string | undefined;
+      readonly ceilings: Ceilings;
       readonly cgroups: Cgroups;
       readonly asRoot: boolean;
     }
   | { readonly works: false; readonly code: ProblemCode; readonly found: string; readonly remedy: string };
 
-type ProblemCode = 'not-linux' | 'not-installed' | 'too-old' | 'restricted' | 'switched-off' | 'in-container' | 'broken';
+/** What the server may have at most itself. It can give nobody more; what is not named has no end. */
+export type Ceilings = Readonly<Partial<Record<keyof typeof ceilingNames, number>>>;
+
+type ProblemCode = 'not-linux' | 'not-installed' | 'too-old' | 'restricted' | 'switched-off' | 'in-container' | 'filtered' | 'broken';
 
 /** The machine as the probe sees it. */
 export interface Machine {
@@ -45,8 +49,8 @@ export async function probeSandbox(machine: Machine = thisMachine()): Promise<Pr
   if (bwrap === undefined) return problem('not-installed', 'bubblewrap is not installed', 'Install it (Debian: apt install bubblewrap).');
   const version = /(\d[\d.]*)/.exec((await machine.run([bwrap, '--version'])).output)?.[1] ?? 'unknown';
 
-  const strict = await machine.run(trial(bwrap, ['--disable-userns']));
-  const trialled = strict.code === 0 ? strict : await machine.run(trial(bwrap, []));
+  const strict = await machine.run(trial(bwrap, true));
+  const trialled = strict.code === 0 ? strict : await machine.run(trial(bwrap, false));
   if (trialled.code !== 0) return diagnose(trialled.output.trim(), version, machine);
   return {
     works: true,
@@ -55,41 +59,61 @@ export async function probeSandbox(machine: Machine = thisMachine()): Promise<Pr
     disablesNesting: strict.code === 0,
     filtersCalls: seccompFilter(process.arch) !== undefined,
     prlimit: machine.find('prlimit'),
+    ceilings: ceilingsIn(machine.read('/proc/self/limits') ?? ''),
     cgroups: await machine.cgroups(),
     asRoot: machine.asRoot,
   };
 }
 
-const trial = (bwrap: string, more: readonly string[]): readonly string[] => [
-  ...[
-    bwrap,
+const trial = (bwrap: string, disablesNesting: boolean): readonly string[] => [
+  ...[bwrap, ...namespaces(disablesNesting), '--ro-bind', '/', '/', '--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys'],
+  ...['--dev', '/dev', '--size', '1048576', '--tmpfs', '/tmp', '--', '/bin/sh', '-c', 'exit 0'],
+];
+
+/**
+ * The user inside is an ordinary one without capabilities, also when the server is root. To the kernel it is still the
+ * server's user, so that the workspace needs no change of owner; what root owns is kept from it by not being there or by
+ * being read-only. docs/sandbox.md has what that leaves.
+ */
+export function namespaces(disablesNesting: boolean): readonly string[] {
+  return [
     '--unshare-user',
-    ...more,
+    ...(disablesNesting ? ['--disable-userns'] : []),
     '--unshare-pid',
     '--unshare-net',
     '--unshare-ipc',
     '--unshare-uts',
+    '--unshare-cgroup-try',
     '--uid',
     '1000',
     '--gid',
     '1000',
-  ],
-  ...[
+    '--hostname',
+    'sandbox',
     '--die-with-parent',
     '--new-session',
     '--cap-drop',
     'ALL',
-    '--ro-bind',
-    '/',
-    '/',
-    '--proc',
-    '/proc',
-    '--ro-bind',
-    '/proc/sys',
-    '/proc/sys',
-  ],
-  ...['--dev', '/dev', '--size', '1048576', '--tmpfs', '/tmp', '--', '/bin/sh', '-c', 'exit 0'],
-];
+  ];
+}
+
+const ceilingNames = {
+  nproc: 'Max processes',
+  nofile: 'Max open files',
+  fsize: 'Max file size',
+  cpu: 'Max cpu time',
+  data: 'Max data size',
+} as const;
+
+/** The second figure of a line is the hard limit. Containers often have low ones. */
+function ceilingsIn(limits: string): Ceilings {
+  return Object.fromEntries(
+    Object.entries(ceilingNames).flatMap(([name, words]) => {
+      const hard = new RegExp(`^${words} +\\S+ +(\\d+) `, 'm').exec(limits)?.[1];
+      return hard === undefined ? [] : [[name, Number(hard)]];
+    }),
+  );
+}
 
 function diagnose(output: string, version: string, machine: Machine): Probe {
   const said = output.split('\n').at(-1) || 'it ended without a word';
@@ -123,6 +147,13 @@ function diagnose(output: string, version: string, machine: Machine): Probe {
       'restricted',
       `AppArmor keeps programs from making user namespaces (${said})`,
       'Install an AppArmor profile for bwrap that has "userns," (Ubuntu: apt install apparmor-profiles, then copy bwrap-userns-restrict to /etc/apparmor.d).',
+    );
+  }
+  if (/^Seccomp:\s*2$/m.test(machine.read('/proc/self/status') ?? '')) {
+    return problem(
+      'filtered',
+      `what started the server keeps system calls from it that a sandbox needs (${said})`,
+      'If that is systemd, compare its unit with deploy/nightshift.service, which says what to leave out: ProtectHostname and RestrictSUIDSGID, for example.',
     );
   }
   return problem(

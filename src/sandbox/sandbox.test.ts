@@ -32,6 +32,7 @@ const works: Probe = {
   disablesNesting: true,
   filtersCalls: true,
   prlimit: '/usr/bin/prlimit',
+  ceilings: {},
   cgroups: noGroups,
   asRoot: false,
 };
@@ -169,6 +170,14 @@ describe('the probe', () => {
     ['user namespaces for root only', { says: denied, files: { '/proc/sys/kernel/unprivileged_userns_clone': '0\n' } }, 'switched-off'],
     ['AppArmor', { says: denied, files: { '/proc/sys/kernel/apparmor_restrict_unprivileged_userns': '1\n' } }, 'restricted'],
     ['Docker', { says: 'bwrap: No permissions to create new namespace', files: { '/.dockerenv': '' } }, 'in-container'],
+    [
+      'a unit of systemd that closes too much',
+      {
+        says: "bwrap: Can't set hostname to sandbox: Operation not permitted",
+        files: { '/proc/self/status': 'NoNewPrivs:\t1\nSeccomp:\t2\n' },
+      },
+      'filtered',
+    ],
     ['something else', { says: 'bwrap: no idea' }, 'broken'],
   ])('knows %s, and a remedy', async (_, machine, code) => {
     expect(await probeSandbox(fake(machine))).toMatchObject({
@@ -177,6 +186,19 @@ describe('the probe', () => {
       remedy: expect.stringMatching(/\w/),
       found: expect.stringMatching(/\w/),
     });
+  });
+
+  test('sees what the server may have at most itself', async () => {
+    const limits = [
+      'Max cpu time              unlimited            unlimited            seconds',
+      'Max open files            1024                 4096                 files',
+    ];
+    expect(await probeSandbox(fake({ files: { '/proc/self/limits': limits.join('\n') } }))).toMatchObject({ ceilings: { nofile: 4096 } });
+  });
+
+  test('tries what agents get: a machine that allows no name of its own has no sandbox', async () => {
+    const run: Machine['run'] = async (argv) => ({ code: argv.includes('--hostname') ? 1 : 0, output: "bwrap: Can't set hostname" });
+    expect(await probeSandbox(fake({ run }))).toMatchObject({ works: false, code: 'broken' });
   });
 
   test('does without --disable-userns where bubblewrap cannot', async () => {

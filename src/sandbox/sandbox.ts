@@ -6,7 +6,7 @@ import type { Command } from '../platform/subprocess.ts';
 import type { Group } from './cgroups.ts';
 import { type Directory, type Entry, openDirectory } from './directory.ts';
 import { planMounts } from './mounts.ts';
-import { type Probe, probeSandbox } from './probe.ts';
+import { type Ceilings, namespaces, type Probe, probeSandbox } from './probe.ts';
 import type { Limits, Profile, SandboxMode } from './profile.ts';
 import { type Standing, standingOf } from './standing.ts';
 import { type Usage, usageOf, watchUsage } from './usage.ts';
@@ -122,7 +122,7 @@ async function enclose(parts: EncloseParts, profile: Profile): Promise<Opening> 
     const unusable = unusableCommand(command);
     if (unusable) return { ok: false, refusal: unusable };
     const inside = { ...command.env, ...mounts.env, HOME: mounts.home, TMPDIR: '/tmp' };
-    const entry = directory.write([...namespaces(probe), ...mounts.args, ...environment(inside), '--chdir', command.cwd]);
+    const entry = directory.write([...namespaces(probe.disablesNesting), ...mounts.args, ...environment(inside), '--chdir', command.cwd]);
     entries.push(entry);
     const program = [...limited(probe, profile.limits), ...mounts.bridge, ...command.argv];
     return {
@@ -189,36 +189,15 @@ function unusableCommand({ argv, env, cwd }: Command): Reason | undefined {
 }
 
 /**
- * The user inside is an ordinary one without capabilities, also when the server is root. To the kernel it is still the
- * server's user, so that the workspace needs no change of owner; what root owns is kept from it by not being there or by
- * being read-only. docs/sandbox.md has what that leaves.
+ * Set inside, because the kernel counts processes per user namespace. Hard limits cannot be raised again without a capability,
+ * not even the server's own: where it has less than a run may have, that is what there is.
  */
-function namespaces({ disablesNesting }: Working): readonly string[] {
-  return [
-    '--unshare-user',
-    ...(disablesNesting ? ['--disable-userns'] : []),
-    '--unshare-pid',
-    '--unshare-net',
-    '--unshare-ipc',
-    '--unshare-uts',
-    '--unshare-cgroup-try',
-    '--uid',
-    '1000',
-    '--gid',
-    '1000',
-    '--hostname',
-    'sandbox',
-    '--die-with-parent',
-    '--new-session',
-    '--cap-drop',
-    'ALL',
-  ];
-}
-
-/** Set inside, because the kernel counts processes per user namespace. Hard limits cannot be raised again without a capability. */
-function limited({ prlimit }: Working, limits: Limits): readonly string[] {
+function limited({ prlimit, ceilings }: Working, limits: Limits): readonly string[] {
   if (prlimit === undefined) return [];
-  const both = (name: string, value: number): string => `--${name}=${value}:${value}`;
+  const both = (name: keyof Ceilings | 'core', value: number): string => {
+    const most = name === 'core' ? value : Math.min(value, ceilings[name] ?? value);
+    return `--${name}=${most}:${most}`;
+  };
   return [
     prlimit,
     both('nproc', limits.processes),
