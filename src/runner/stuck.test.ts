@@ -59,6 +59,29 @@ test('whoever lacks one package after another, and installs them where git does 
   ).toBeUndefined();
 });
 
+test('the files are looked at only where the same fails again', async () => {
+  let looks = 0;
+  const { often } = watching(() => {
+    looks += 1;
+    return 'a tree';
+  });
+  expect(
+    await often(200, (time) => ({ input: { command: `try ${'abcdefghijklmnopqrst'[time % 20]}${'abcdefghij'[Math.floor(time / 20)]}` } })),
+  ).toBeUndefined();
+  expect(looks).toBe(0);
+  expect(await often(4)).toBeUndefined();
+  expect(await often(1)).toMatchObject({ rule: 'same-error' });
+  expect(looks).toBe(4);
+});
+
+test('what failed, was changed, and then fails five times in the same way is stopped at the fifth', async () => {
+  const { often, use } = watching();
+  await often(1);
+  await use({ input: { command: 'touch a' }, failed: false, output: '' });
+  expect(await often(4)).toBeUndefined();
+  expect(await often(1)).toMatchObject({ rule: 'same-error' });
+});
+
 test('subagents that are sent out side by side may each ask for the same', async () => {
   expect(await watching().often(10, (index) => ({ parentCall: `agent-${index}` }))).toBeUndefined();
 });

@@ -39,7 +39,12 @@ interface Kept extends ToolUse {
   /** The use and the end of what came of it, for a person. */
   readonly asked: string;
   readonly lastLine: string;
+  /** How much had worked before it. */
+  readonly worked: number;
 }
+
+/** What stands for the files where nobody has looked at them: like no others. */
+const unseenAt = (call: string): string => `at ${call}`;
 
 export function createStuckWatch({ directory, files, limits }: StuckParts): StuckWatch {
   const open = new Map<string, unknown>();
@@ -50,6 +55,7 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
   /** Where nobody can tell what became of the files, whatever worked may have changed them. */
   let worked = 0;
 
+  const look = async (failed: boolean): Promise<string> => (await files()) ?? (failed ? `after ${worked} that worked` : 'unknown');
   const judge = (last: Kept): Stuck | undefined => {
     uses = [...uses.filter(({ call }) => call !== last.call), last].slice(-mostUses);
     const rule = stuckIn(uses, limits);
@@ -75,8 +81,12 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
     const waits = seen.command !== null && /\bsleep\s+[\d$]/.test(seen.command);
     // Where something is waited for, numbers tell how far it has come.
     const answer = waits && !failed ? seen.lines.slice(-20).join('\n') : howItFailed(seen, findings);
-    const before = uses.at(-1);
-    const isNews = !failed && (before?.use !== use || before.answer !== answer);
+    // To look at the files takes a moment, and longer the more there are. Most of what works is done once, and most of what fails
+    // fails once like that: only where it is done again does it matter what became of them.
+    const before = failed ? uses.findLast((each) => each.failed && each.use === use && each.answer === answer) : uses.at(-1);
+    const isNews = refused === null && (before?.use !== use || before.answer !== answer);
+    const seenNow = isNews ? unseenAt(call) : await look(failed);
+    uses = uses.map((each) => (each === before && failed && isUnseen(each) && each.worked === worked ? { ...each, files: seenNow } : each));
     return judge({
       call,
       use,
@@ -84,8 +94,8 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
       answer,
       waits,
       denial: refused,
-      // To look at the files takes a moment, and most of what works is done once.
-      files: isNews ? `at ${call}` : ((await files()) ?? (failed ? `after ${worked} that worked` : 'unknown')),
+      worked,
+      files: seenNow,
       asked: `${tool} ${shownIn(seen.command ?? JSON.stringify(withoutComment(input)) ?? '', shownUse)}`,
       lastLine: shownIn(output.trimEnd().split('\n').at(-1) ?? '', shownError),
     });
@@ -103,7 +113,7 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
         case 'run.denied': {
           // Told before its end, or after it.
           const known = uses.find(({ call }) => call === event.data.call);
-          if (known) return judge({ ...known, denial: event.data });
+          if (known) return judge({ ...known, denial: event.data, files: isUnseen(known) ? await look(known.failed) : known.files });
           denials.set(event.data.call, event.data);
           return undefined;
         }
@@ -122,6 +132,8 @@ export function createStuckWatch({ directory, files, limits }: StuckParts): Stuc
     }),
   };
 }
+
+const isUnseen = ({ call, files }: Kept): boolean => files === unseenAt(call);
 
 type Finished = Extract<EngineEvent, { type: 'run.tool-finished' }>['data'];
 
