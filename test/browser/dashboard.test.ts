@@ -150,6 +150,10 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     expect(await page.locator('.diff .removed').count()).toBe(1);
     await page.getByRole('tab', { name: 'Events' }).click();
     await page.locator('.events').getByText('run.started').waitFor();
+    // The address says which view that is: it stays when it is loaded again, and can be sent.
+    expect(new URL(page.url()).search).toBe('?tab=events');
+    await page.reload();
+    await page.locator('.events').getByText('run.started').waitFor();
     await page.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
     await page.locator('.events').getByText('run.finished').waitFor();
   });

@@ -22,6 +22,13 @@ export function go(to: string, how: 'push' | 'replace' = 'push'): void {
 
 const pageIn = (path: string): string | undefined => path.split('/')[1];
 
+/** One of a few that the address tells, so that links to it can be kept and sent. The first is what it is without a word. */
+export function useAddressed<T extends string>(name: string, choices: readonly [T, ...T[]]): readonly [T, (choice: T) => void] {
+  const asked = new URLSearchParams(useSearch()).get(name);
+  const choose = (choice: T): void => go(`${location.pathname}${choice === choices[0] ? '' : `?${name}=${choice}`}`, 'replace');
+  return [choices.find((each) => each === asked) ?? choices[0], choose];
+}
+
 export const useSearch = (): string => useSyncExternalStore(subscribe, () => location.search);
 export const usePath = (): string => useSyncExternalStore(subscribe, () => location.pathname);
 

@@ -1,7 +1,7 @@
 import { type FormEvent, type ReactNode, useId, useState } from 'react';
 import { signIn } from '../data/live.ts';
 import { Logo } from '../parts/icons.tsx';
-import { CommandLine } from '../parts/text.tsx';
+import { CommandLine, Prose } from '../parts/text.tsx';
 
 export function Login(): ReactNode {
   const [key, setKey] = useState('');
@@ -38,9 +38,9 @@ export function Login(): ReactNode {
               aria-invalid={refused !== undefined}
               aria-describedby={`${id}-refused`}
             />
-            <p id={`${id}-refused`} className="refused" role="alert">
-              {refused}
-            </p>
+            <div id={`${id}-refused`} className="refused" role="alert">
+              {refused !== undefined && <Prose text={refused} />}
+            </div>
           </div>
           <button type="submit" className="primary wide" disabled={busy || key.trim() === ''}>
             {busy ? 'Logging in…' : 'Log in'}

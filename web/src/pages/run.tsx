@@ -14,11 +14,12 @@ import { StatusBadge } from '../parts/status.tsx';
 import { Tabs } from '../parts/tabs.tsx';
 import { Address, CommandLine, Empty, Prose } from '../parts/text.tsx';
 import { TranscriptView } from '../parts/transcript.tsx';
-import { Link } from '../router.tsx';
+import { Link, useAddressed } from '../router.tsx';
 import { count, money } from '../text/amount.ts';
 import { duration, elapsed } from '../text/time.ts';
 
-type Tab = 'transcript' | 'changes' | 'gates' | 'checkpoints' | 'cost' | 'events';
+const views = ['transcript', 'changes', 'gates', 'checkpoints', 'cost', 'events'] as const;
+type Tab = (typeof views)[number];
 
 const runCost = lazyPart(async () => (await import('../parts/run-cost.tsx')).RunCost);
 
@@ -28,7 +29,7 @@ export function RunPage({ id }: { readonly id: string }): ReactNode {
   const connection = useLive((state) => state.connection.kind);
   const live = connection === 'live';
   const [refused, setRefused] = useState<string>();
-  const [tab, setTab] = useState<Tab>('transcript');
+  const [tab, setTab] = useAddressed<Tab>('tab', views);
   useEffect(() => openTranscript(id), [id]);
   useEffect(() => {
     if (!live) return;

@@ -13,7 +13,7 @@ import { Segments } from '../parts/segments.tsx';
 import { CommandLine, Empty } from '../parts/text.tsx';
 import { toast } from '../parts/toast.tsx';
 import type { Route } from '../route.ts';
-import { go, Link, useSearch } from '../router.tsx';
+import { Link, useAddressed } from '../router.tsx';
 import { count } from '../text/amount.ts';
 import { ago, fullTime } from '../text/time.ts';
 
@@ -71,13 +71,6 @@ const messageLooks: Looks<MessageView['state']> = {
   discarded: ['Discarded', 'calm'],
 };
 
-/** The state that is shown is in the address: links can be kept and sent. */
-function useShownState<S extends string>(looks: Looks<S>): readonly [S | '', (state: S | '') => void] {
-  const asked = new URLSearchParams(useSearch()).get('state') ?? '';
-  const choose = (state: S | ''): void => go(`${location.pathname}${state === '' ? '' : `?state=${state}`}`, 'replace');
-  return [Object.hasOwn(looks, asked) ? (asked as S) : '', choose];
-}
-
 /** Something a person does to what is listed; the list is looked at again, also when it was refused. */
 async function perform(path: string, done: string, again: () => Promise<void>): Promise<void> {
   const answer = await call<unknown>('POST', path);
@@ -101,10 +94,11 @@ const movingMs = 2_000;
 
 /** What arrived, or what is to be sent: all of it, or what is in one state. */
 function Mail<T extends { readonly state: string }>({ name, path, looks, moving, heard, empty, children }: MailProps<T>): ReactNode {
-  const [state, choose] = useShownState(looks);
+  const states = Object.keys(looks) as T['state'][];
+  const [state, choose] = useAddressed<T['state'] | ''>('state', ['', ...states]);
   const listing = useListing<T>(path, state === '' ? {} : { state }, heard);
   useRepeat(listing.items?.some((each) => each.state === moving) ?? false, movingMs, listing.again);
-  const choices = [['', 'All'] as const, ...(Object.keys(looks) as T['state'][]).map((each) => [each, looks[each][0]] as const)];
+  const choices = [['', 'All'] as const, ...states.map((each) => [each, looks[each][0]] as const)];
   return (
     <section className="section" aria-label={name}>
       <div className="filters">

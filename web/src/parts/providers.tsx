@@ -4,6 +4,7 @@ import { useLive, useMay, useNow, useRepeat } from '../data/use.ts';
 import type { ProvidersView } from '../data/views.ts';
 import { ago } from '../text/time.ts';
 import { Act } from './act.tsx';
+import { CommandLine } from './text.tsx';
 import { toast } from './toast.tsx';
 
 type Breaker = ProvidersView['breakers'][number];
@@ -35,7 +36,10 @@ export function Providers(): ReactNode {
           {refused ?? (live ? 'Loading…' : 'This is not kept for reading offline.')}
         </p>
       ) : view.providers.length === 0 ? (
-        <p className="soft">None is set up, so agents cannot work. Start the server with a key: LLM_API_KEY=sk-ant-… npm start</p>
+        <>
+          <p className="soft">None is set up, so agents cannot work. Start the server with a key:</p>
+          <CommandLine command="LLM_API_KEY=sk-ant-… npm start" />
+        </>
       ) : (
         <>
           <dl className="facts">

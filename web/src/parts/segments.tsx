@@ -1,4 +1,5 @@
-import { type ReactNode, useLayoutEffect, useRef } from 'react';
+import type { ReactNode } from 'react';
+import { useChosenInSight } from './in-sight.ts';
 
 interface Props<T extends string | number> {
   readonly label: string;
@@ -7,15 +8,9 @@ interface Props<T extends string | number> {
   readonly choose: (choice: T) => void;
 }
 
-/** One of a few. Where there is no room for all of them side by side, the chosen one is in sight. */
+/** One of a few. */
 export function Segments<T extends string | number>({ label, choices, chosen, choose }: Props<T>): ReactNode {
-  const list = useRef<HTMLFieldSetElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another choice puts another button there
-  useLayoutEffect(() => {
-    const pressed = list.current?.querySelector('[aria-pressed=true]');
-    // Not into view: that would move the page as well.
-    if (list.current && pressed) list.current.scrollLeft += middleOf(pressed) - middleOf(list.current);
-  }, [chosen]);
+  const list = useChosenInSight<HTMLFieldSetElement>(chosen);
   return (
     <fieldset ref={list} className="segments">
       <legend className="sr">{label}</legend>
@@ -26,9 +21,4 @@ export function Segments<T extends string | number>({ label, choices, chosen, ch
       ))}
     </fieldset>
   );
-}
-
-function middleOf(element: Element): number {
-  const { left, right } = element.getBoundingClientRect();
-  return (left + right) / 2;
 }

@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react';
+import { useChosenInSight } from './in-sight.ts';
 
 interface Props<T extends string> {
   readonly label: string;
@@ -10,9 +11,10 @@ interface Props<T extends string> {
 
 /** Several views of one thing, one at a time. Arrows go from one to the next. */
 export function Tabs<T extends string>({ label, tabs, chosen, choose, children }: Props<T>): ReactNode {
+  const row = useChosenInSight<HTMLDivElement>(chosen);
   return (
     <>
-      <div className="tabs" role="tablist" aria-label={label}>
+      <div ref={row} className="tabs" role="tablist" aria-label={label}>
         {tabs.map(([tab, name], index) => (
           <button
             key={tab}
