@@ -604,6 +604,7 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await page.getByRole('button', { name: 'New task' }).focus();
     await page.keyboard.press('Enter');
     await page.getByLabel('Title', { exact: true }).waitFor();
+    expect(await page.evaluate('document.activeElement.name')).toBe('title');
     for (const leave of ['Escape', 'Close', 'Cancel']) {
       if (leave === 'Escape') await page.keyboard.press('Escape');
       else await page.getByRole('dialog').getByRole('button', { name: leave }).click();

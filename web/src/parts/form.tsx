@@ -1,4 +1,4 @@
-import { type FormEvent, type ReactNode, useId, useLayoutEffect, useRef } from 'react';
+import { type FormEvent, type ReactNode, type SyntheticEvent, useId, useLayoutEffect, useRef } from 'react';
 import type { Refusal } from '../data/api.ts';
 import { useAway } from '../data/use.ts';
 import { Act, whyNot } from './act.tsx';
@@ -24,10 +24,17 @@ export function FormDialog({ title, submit, busy, refusal, onSubmit, onClose, ch
   useLayoutEffect(() => {
     const shown = dialog.current;
     shown?.showModal();
+    // Not on the button that closes it, which is the first that can have the focus.
+    shown?.querySelector<HTMLElement>('.dialog-body :is(input, textarea, select)')?.focus();
     return () => shown?.close();
   }, []);
+  // At once, like the buttons: the browser tells only later that it has closed it, when it may have been opened again.
+  const cancel = (event: SyntheticEvent<HTMLDialogElement>): void => {
+    event.preventDefault();
+    onClose();
+  };
   return (
-    <dialog ref={dialog} className="dialog" onClose={onClose} aria-labelledby={id}>
+    <dialog ref={dialog} className="dialog" onCancel={cancel} onClose={onClose} aria-labelledby={id}>
       <form onSubmit={onSubmit}>
         <header>
           <h2 id={id}>{title}</h2>
