@@ -16,7 +16,10 @@ type Named<T> = T extends readonly (infer Each)[]
     : T;
 type OnlyNamed<T> = { readonly [K in keyof T as string extends K ? never : K]: Named<T[K]> };
 
-/** A fly.toml as SchemaStore has it, which editors go by. Fly's own program asks its servers. */
+/**
+ * A fly.toml as SchemaStore has it, which editors go by. Fly's own program asks its servers. What is written below takes it.
+ * @public
+ */
 export type FlyFile = Named<FlyIoConfigSchemaFlyToml>;
 
 /** What TypeScript finds wrong with a fly.toml, or nothing. */
