@@ -11,7 +11,7 @@ import { createOutbox, type Outbox } from './outbox/outbox.ts';
 import type { Clock } from './platform/clock.ts';
 import type { NewId } from './platform/ids.ts';
 import type { Log } from './platform/log.ts';
-import { createPush, type Push, tellBrowsers } from './push/push.ts';
+import { createPush, type Push, tellBrowsers, tellOfEnds } from './push/push.ts';
 import { pushKeyIn } from './push/vapid.ts';
 import type { Queue } from './queue/queue.ts';
 import type { Concern, Connector } from './sources/connector.ts';
@@ -53,7 +53,7 @@ export interface Outside {
   tellBrowsers(tx: Tx, tasks: readonly Task[]): Promise<void>;
   /** In the transaction of the change: those who keep our notes as well are told of it. */
   noted(tx: Tx, note: string, at: number): Promise<void>;
-  /** From here on it is looked for work there, as far as nobody brings it. */
+  /** From here on it is looked for work there, as far as nobody brings it, and browsers are told when they will be told no more. */
   lookOut(into: { readonly inbox: Inbox; readonly queue: Queue }): { stop(): Promise<void> };
 }
 
@@ -96,7 +96,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
         mirrors.map((mirror) => mirror(note, at)),
       ),
     lookOut(into) {
-      const lookouts = connectors.flatMap((connector) => connector.start?.(into) ?? []);
+      const lookouts = [...connectors.flatMap((connector) => connector.start?.(into) ?? []), tellOfEnds({ ...pushParts, log }, outbox)];
       return {
         async stop() {
           await Promise.all(lookouts.map((lookout) => lookout.stop()));

@@ -5,7 +5,9 @@ import { dependencyFailed, type Task, type TaskStatus } from '../domain/task.ts'
 import type { Channel, Sending } from '../outbox/channel.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import type { Clock } from '../platform/clock.ts';
-import { findSubscription, forgetSubscription, listSubscriptions, saveSubscription } from '../store/push.ts';
+import type { Log } from '../platform/log.ts';
+import { type Regular, regularly } from '../platform/regularly.ts';
+import { findSubscription, forgetSubscription, listEnding, listSubscriptions, saveSubscription } from '../store/push.ts';
 import { runsOfTasks } from '../store/runs.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { encrypted, isPublicKey } from './encrypt.ts';
@@ -101,6 +103,39 @@ export function tellBrowsers(parts: Pick<PushParts, 'key' | 'ownerKey' | 'clock'
       }),
     );
   };
+}
+
+const lookEveryMs = 3_600_000;
+const aheadMs = 24 * 3_600_000;
+const endsSoon: PushNote = {
+  title: 'This browser is signed out within a day',
+  text: 'Then it is told nothing more. Open the link that `nightshift token link` prints here, and it is again.',
+  path: '/settings',
+  tag: 'session',
+};
+
+/** Tells each browser once, about a day before its session ends: what is told no more is not missed otherwise. */
+export function tellOfEnds(parts: PushParts & { readonly log: Log }, outbox: Pick<Outbox, 'put'>): Regular {
+  const { store, clock, log } = parts;
+  return regularly(
+    clock,
+    lookEveryMs,
+    async () => {
+      const ending = await listEnding(store.read, markOf(parts), clock.now(), aheadMs);
+      if (ending.length === 0) return;
+      await store.write((tx) =>
+        outbox.put(
+          tx,
+          // The same words under the same key are said once.
+          ending.map(({ sessionId }) => ({
+            ...{ channel: channelName, recipient: sessionId, kind: 'notification', body: endsSoon },
+            key: `${sessionId}/ends`,
+          })),
+        ),
+      );
+    },
+    (error) => log.warn({ err: error }, 'browsers could not be told that they are signed out soon; trying again in an hour'),
+  );
 }
 
 const told: readonly TaskStatus[] = ['awaiting-approval', 'escalated', 'over-budget', 'failed'];

@@ -39,6 +39,16 @@ export async function listSubscriptions(db: Kysely<Schema>, mark: string, now: n
   return rows.map(toSubscription);
 }
 
+/** Of sessions that were to last for more than two such lengths of time, and now end within one. */
+export async function listEnding(db: Kysely<Schema>, mark: string, now: number, withinMs: number): Promise<readonly PushSubscription[]> {
+  const rows = await living(db, now)
+    .where('mark', '=', mark)
+    .where('sessions.expires_at', '<=', now + withinMs)
+    .where(({ eb, ref }) => eb(eb(ref('sessions.expires_at'), '-', ref('sessions.created_at')), '>', 2 * withinMs))
+    .execute();
+  return rows.map(toSubscription);
+}
+
 export async function findSubscription(db: Kysely<Schema>, sessionId: string, now: number): Promise<PushSubscription | undefined> {
   const row = await living(db, now).where('session_id', '=', sessionId).executeTakeFirst();
   return row && toSubscription(row);

@@ -73,6 +73,43 @@ for (const dialect of dialects)
       expect(service.asked.map(({ status }) => status)).toEqual([503, 201]);
     });
 
+    test('hear once, a day before, that they are signed out, and not when they signed in for a day anyway', async () => {
+      const { subscription, notes } = service.subscribe();
+      await (await browser())('PUT', '/api/push', subscription);
+      const brief = service.subscribe();
+      const signedIn = await browser();
+      await signedIn('PUT', '/api/push', brief.subscription);
+      await world.running.stop();
+      const store = await database.open();
+      const [first = '', second = ''] = (
+        await store.read.selectFrom('sessions').select('id').orderBy('created_at').orderBy('id').execute()
+      ).map(({ id }) => id);
+      const soon = Date.now() + 20 * 3_600_000;
+      await store.write(async (tx) => {
+        await tx.db
+          .updateTable('sessions')
+          .set({ expires_at: soon, created_at: soon - 7 * 86_400_000 })
+          .where('id', '=', first)
+          .execute();
+        await tx.db
+          .updateTable('sessions')
+          .set({ expires_at: soon, created_at: soon - 86_400_000 })
+          .where('id', '=', second)
+          .execute();
+      });
+      await store.close();
+      await begin();
+      await until('it to come', () => notes.length === 1);
+      expect(notes).toMatchObject([{ title: 'This browser is signed out within a day', tag: 'session' }]);
+      await world.running.stop();
+      await begin();
+      await asks();
+      await until('what comes after it', () => notes.length > 1);
+      expect(notes).toHaveLength(2);
+      await until('the other to be told of the same', () => brief.notes.length > 0);
+      expect(brief.notes).toHaveLength(1);
+    });
+
     test.each([404, 410])('are forgotten when the push service says %d, without a dead letter', async (status) => {
       const own = await browser();
       await own('PUT', '/api/push', service.subscribe().subscription);
