@@ -7,7 +7,9 @@ WORKDIR /opt/nightshift
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-RUN npm run build && npm prune --omit=dev && rm -rf node_modules/.cache
+# Node's headers are for whoever compiles against them, which nobody does here.
+RUN npm run build && npm prune --omit=dev && rm -rf node_modules/.cache node_modules/node-linux-*/include \
+ && mv node_modules /opt/node_modules
 
 FROM ${BASE}
 # git and bubblewrap are what agents work with; postgresql-client makes backups of a PostgreSQL that is no newer than itself (17 in
@@ -17,6 +19,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin nightshift \
  && install -d -o nightshift -g nightshift -m 0700 /data
+# Apart, so that a new version brings its few megabytes alone while what it stands on is the same.
+COPY --from=build /opt/node_modules /opt/nightshift/node_modules
 COPY --from=build /opt/nightshift /opt/nightshift
 RUN printf '#!/bin/sh\nexec /opt/nightshift/node_modules/.bin/node /opt/nightshift/bin/nightshift.js "$@"\n' > /usr/local/bin/nightshift \
  && chmod 0755 /usr/local/bin/nightshift

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { chooseAgents, equipmentIn } from './agents.ts';
 import type { Manifest } from './backup/backup.ts';
-import { restore } from './backup/restore.ts';
+import { refuseHalfRestored, restore } from './backup/restore.ts';
 import { limitsOf } from './config/limits.ts';
 import type { Config } from './config/settings.ts';
 import { tracesOf } from './config/traces.ts';
@@ -77,6 +77,7 @@ const nodeMarker = 'NIGHTSHIFT_NODE';
 /** The composition root: everything is wired here, started in order, and stopped in the reverse. */
 export async function startServer(config: Config, log: Log, clock: Clock = systemClock, network: Network = {}): Promise<RunningServer> {
   const newId: NewId = createIds(clock);
+  await refuseHalfRestored(config.home);
   const home = await takeHome(config.home, newId);
   const undo: (() => unknown)[] = [() => home.release()];
   try {

@@ -147,6 +147,11 @@ describe('what it is deployed with', () => {
 describe('what is given to other people’s programs is what they take, as other people’s programs see it', () => {
   test.each(['ci.yml', 'health.yml'])('GitHub: %s', (name) => {
     expect(validateWorkflow(text(`.github/workflows/${name}`)).errors).toEqual([]);
+    // What a tag means can be changed by others, what a commit means cannot.
+    const used = [...text(`.github/workflows/${name}`).matchAll(/uses: (.+)$/gm)].map(([, action]) => action);
+    expect(used.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v[\d.]+$/.test(action ?? ''))).toEqual([]);
+    expect(text(`.github/workflows/${name}`)).toMatch(/^permissions:\n {2}contents: read\n/m);
+    expect(text(`.github/workflows/${name}`)).not.toContain('pull_request_target');
     expect(validateWorkflow(text(`.github/workflows/${name}`).replace('runs-on', 'run-on')).errors).not.toEqual([]);
   });
 

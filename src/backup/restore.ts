@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Unusable } from '../domain/errors.ts';
@@ -45,12 +45,16 @@ export async function restore(parts: RestoreParts, signal: AbortSignal): Promise
   const file = resolve(parts.file);
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) throw new Unusable('no-such-backup', `There is no file ${file}.`);
   await checkSum(file);
-  if (existsSync(home) && (await readdir(home)).length > 0) {
+  // A directory that is there is filled, not replaced: it may be the volume of a container, or stand where only root may make others.
+  const filled = existsSync(home);
+  if (filled && (await readdir(home)).some((name) => name !== 'lost+found' && !name.startsWith(unfinished))) {
     throw new Unusable('home-in-use', `${home} is not empty. Restore into a new home (--home), or move this one away first.`);
   }
-  await mkdir(dirname(home), { recursive: true });
-  await clearAbandoned(dirname(home));
-  const staging = await mkdtemp(join(dirname(home), `${unfinished}${process.pid}-`));
+  if (!filled) await mkdir(dirname(home), { recursive: true });
+  const place = filled ? home : dirname(home);
+  await clearAbandoned(place);
+  if (filled) await refuseHalfRestored(home);
+  const staging = await mkdtemp(join(place, `${unfinished}${process.pid}-`));
   try {
     await unpack(file, staging, parts, signal);
     const manifest = await readManifest(staging, parts);
@@ -60,8 +64,7 @@ export async function restore(parts: RestoreParts, signal: AbortSignal): Promise
       await putDatabase(staging, manifest, parts, signal);
       for (const name of ['manifest.json', 'secrets.sealed', databaseFile.postgres]) await rm(join(staging, name), { force: true });
       await chmod(staging, 0o700);
-      if (existsSync(home)) await rmdir(home);
-      await rename(staging, home);
+      await (filled ? moveInto(home, staging) : rename(staging, home));
     });
     return manifest;
   } finally {
@@ -103,6 +106,30 @@ async function unpack(file: string, into: string, { path, clock, env }: RestoreP
 function requireParts(file: string, staging: string, { database, sealed }: Manifest): void {
   const missing = [databaseFile[database], ...(sealed ? ['secrets.sealed'] : [])].find((name) => !existsSync(join(staging, name)));
   if (missing !== undefined) throw new Unusable('backup-damaged', `${file} is not whole: ${missing} is not in it. Use another backup.`);
+}
+
+/** Killed in the midst of it, it leaves the empty or half-empty `from`, and no server takes such a home. */
+async function moveInto(home: string, from: string): Promise<void> {
+  const moved: string[] = [];
+  try {
+    for (const name of await readdir(from)) {
+      await rename(join(from, name), join(home, name));
+      moved.push(name);
+    }
+  } catch (error) {
+    for (const name of moved) await rm(join(home, name), { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** A server must not take such a home: it would begin anew beside what is half there. */
+export async function refuseHalfRestored(home: string): Promise<void> {
+  const names = existsSync(home) ? await readdir(home) : [];
+  if (!names.some((name) => name.startsWith(unfinished))) return;
+  throw new Unusable(
+    'restore-unfinished',
+    `A restore into ${home} is under way, or was cut short. If it was cut short, empty the directory and restore again.`,
+  );
 }
 
 async function checkSum(file: string): Promise<void> {

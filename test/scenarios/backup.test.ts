@@ -368,6 +368,59 @@ describe('a backup', () => {
   });
 });
 
+describe('a home that is there already, as the volume of a container is', () => {
+  let database: TestDatabase;
+  let server: TestServer;
+
+  afterEach(async () => {
+    await server?.running.stop();
+    await database?.remove();
+  });
+
+  const homeAt = (name: string): string => {
+    const home = join(database.home, name);
+    mkdirSync(join(home, 'lost+found'), { recursive: true });
+    return home;
+  };
+  const restoreInto = (home: string, file: string): Promise<unknown> =>
+    restoreBackup(loadConfig({ env: {}, flags: { home }, cwd: database.home }).config, file, new AbortController().signal);
+
+  test('is filled where it stands, and a server takes it only when all of it is there', async () => {
+    database = await createDatabase('sqlite');
+    server = await startTestServer(database);
+    const { id } = await server.api.submit({ title: 'waits', body: 'true', needsApproval: true });
+    const { file } = (await server.api.call<Backup>('POST', '/api/backups')).body;
+    await server.running.stop();
+
+    const home = homeAt('volume');
+    const { ino } = statSync(home);
+    await restoreInto(home, file);
+    expect(statSync(home).ino).toBe(ino);
+    expect(readdirSync(home)).toEqual(expect.arrayContaining(['lost+found', 'nightshift.db']));
+    expect(readdirSync(home).filter((name) => name.startsWith('.'))).toEqual([]);
+    const store = await openStore({ home, databaseUrl: undefined });
+    expect(await store.read.selectFrom('tasks').select('id').execute()).toEqual([{ id }]);
+    await store.close();
+
+    const cutShort = homeAt('cut-short');
+    mkdirSync(join(cutShort, '.nightshift-restoring-abcdef'));
+    await expect(startTestServer({ ...database, home: cutShort })).rejects.toMatchObject({ code: 'restore-unfinished' });
+    expect(readdirSync(cutShort).sort()).toEqual(['.nightshift-restoring-abcdef', 'lost+found']);
+  });
+
+  test('is as empty as before when it cannot be filled', async () => {
+    database = await createDatabase('sqlite');
+    server = await startTestServer(database);
+    const { file } = (await server.api.call<Backup>('POST', '/api/backups')).body;
+    const home = homeAt('volume');
+    const restoring = restoreInto(home, file);
+    await until('the restore to have begun', () => readdirSync(home).some((name) => name.startsWith('.nightshift-restoring-')));
+    mkdirSync(join(home, 'nightshift.db'));
+    await expect(restoring).rejects.toThrow('EISDIR');
+    expect(readdirSync(home).sort()).toEqual(['lost+found', 'nightshift.db']);
+  });
+});
+
 async function runOf(database: TestDatabase, taskId: string): Promise<string | undefined> {
   const store = await database.open();
   try {
