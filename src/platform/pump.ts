@@ -65,7 +65,6 @@ export class Pump<Item> {
         now = clock.now();
         const items = free > 0 ? await take(free, now) : [];
         for (const item of items) this.begin(item);
-        if (items.length > 0) this.again = true;
       }
       // With all hands full, the next end of one looks again.
       const due = this.working.size < capacity ? await nextDue(now) : null;
