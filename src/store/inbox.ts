@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Kysely, sql } from 'kysely';
 import type { Delivery, DeliveryState, Origin } from '../domain/mail.ts';
 import type { Reason } from '../domain/outcome.ts';
+import { inserting } from './insert.ts';
 import { chunks, fromJson, toJson } from './rows.ts';
 import type { InboxTable, Schema } from './schema.ts';
 import type { Tx } from './store.ts';
@@ -23,6 +24,9 @@ export type Insertion = 'stored' | 'known-key' | 'known-content';
 /** Written into the statement, not bound to it: only then does SQLite see that the partial index will do. */
 const received = sql.lit('received' as const);
 
+const insertNew = inserting<'inbox', { readonly id: string }>('inbox', 'on conflict (source, key) do nothing returning id');
+const insertBodies = inserting('delivery_bodies');
+
 /** Stores what arrived; what has been here before is left out. */
 export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: number): Promise<readonly Insertion[]> {
   const hashed = arrivals.map((arrival) => ({ ...arrival, hash: createHash('sha256').update(arrival.body).digest('hex') }));
@@ -32,30 +36,28 @@ export async function insertArrivals(tx: Tx, arrivals: readonly Arrival[], now: 
     hashed.filter(({ id }) => !replays.has(id)),
     100,
   )) {
-    const rows = await tx.db
-      .insertInto('inbox')
-      .values(
-        chunk.map(({ id, source, key, kind, headers, body, hash }) => ({
-          ...{ id, source, key, kind },
-          headers: JSON.stringify(headers),
-          body_hash: hash,
-          body_size: body.length,
-          state: 'received' as const,
-          reason: null,
-          attempts: 0,
-          not_before: now,
-          holder: null,
-          task_ids: '[]',
-          received_at: now,
-          settled_at: null,
-        })),
-      )
-      .onConflict((conflict) => conflict.columns(['source', 'key']).doNothing())
-      .returning('id')
-      .execute();
+    const rows = await insertNew(
+      tx,
+      chunk.map(({ id, source, key, kind, headers, body, hash }) => ({
+        ...{ id, source, key, kind },
+        headers: JSON.stringify(headers),
+        body_hash: hash,
+        body_size: body.length,
+        state: 'received' as const,
+        reason: null,
+        attempts: 0,
+        not_before: now,
+        holder: null,
+        task_ids: '[]',
+        received_at: now,
+        settled_at: null,
+      })),
+    );
     for (const { id } of rows) stored.add(id);
-    const bodies = chunk.filter(({ id }) => stored.has(id)).map(({ id, body }) => ({ delivery: id, body }));
-    if (bodies.length > 0) await tx.db.insertInto('delivery_bodies').values(bodies).execute();
+    await insertBodies(
+      tx,
+      chunk.filter(({ id }) => stored.has(id)).map(({ id, body }) => ({ delivery: id, body })),
+    );
   }
   if (stored.size > 0) tx.touch('inbox');
   return arrivals.map(({ id }) => (stored.has(id) ? 'stored' : replays.has(id) ? 'known-content' : 'known-key'));
