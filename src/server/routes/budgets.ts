@@ -98,8 +98,9 @@ export async function budgetViews({
 }: Pick<ServerParts, 'store' | 'clock' | 'limits'>): Promise<BudgetView[]> {
   const now = clock.now();
   const ids = { day: `day:${utcDay(now)}`, proactive: `proactive:${utcDay(now)}` };
-  const counters = await findCounters(store.read, Object.values(ids));
-  const limits = await limitsIn(store.read, defaults);
+  const [counters, limits] = await store.read
+    .connection()
+    .execute(async (db) => [await findCounters(db, Object.values(ids)), await limitsIn(db, defaults)] as const);
   const counterOf = (scope: BudgetScope): Counter | undefined => {
     if (scope === 'run' || scope === 'conversation') return undefined;
     return counters.get(scope === 'proactive' ? ids.proactive : ids.day) ?? noCounter;
