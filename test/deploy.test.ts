@@ -9,6 +9,7 @@ import { DCLinter } from 'dclint';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { dashboards, jsonOf } from '../scripts/build-grafana.ts';
+import { loadConfig } from '../src/config/config.ts';
 import { settings } from '../src/config/settings.ts';
 import { faultsOfFly } from './support/fly.ts';
 import { git } from './support/git-world.ts';
@@ -120,6 +121,14 @@ describe('what it is deployed with', () => {
     const named = [...text('.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name = '']) => name);
     expect(named.length).toBeGreaterThan(10);
     expect(named.filter((name) => !envs.has(name) && !compose.includes(name))).toEqual([]);
+  });
+
+  test('.env.example is taken as it is, and what is left empty in it is not set', () => {
+    const env = Object.fromEntries(
+      [...text('.env.example').matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value]),
+    );
+    const { config } = loadConfig({ env, flags: {}, cwd: root });
+    expect(config).toMatchObject({ sandbox: 'require', dailyBudgetUsd: 20, databaseUrl: undefined, llmApiKey: undefined, port: 8080 });
   });
 
   test('the image makes backups of the PostgreSQL beside it: pg_dump refuses a server that is newer than itself', () => {
