@@ -6,7 +6,7 @@ import type { Notice } from '../domain/notice.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
 import { listAlerts, silence } from '../store/alerts.ts';
-import { enrol } from '../store/nodes.ts';
+import { enrol, removeNode } from '../store/nodes.ts';
 import { listMessages, putMessages } from '../store/outbox.ts';
 import type { Store } from '../store/store.ts';
 import { type AlertParts, lookAround } from './alerts.ts';
@@ -131,6 +131,14 @@ for (const dialect of dialects) {
       await lookAround(partsOf({ conditions: [] }));
       expect(await listAlerts(store.read)).toEqual([]);
       expect(await said()).toEqual(['pagerduty: over: 3 messages could not be sent', 'slack: over: 3 messages could not be sent']);
+
+      const own = [condition({ name: 'disk', scope: 'node' })];
+      await pass(40_000, partsOf({ conditions: own, node: 'node-b' }));
+      await store.write((tx) => removeNode(tx, 'node-b'));
+      trouble = null;
+      await lookAround(partsOf({ conditions: own }));
+      expect(await listAlerts(store.read)).toEqual([]);
+      expect((await said()).filter((each) => !each.includes('over: '))).toEqual([]);
     });
   });
 }

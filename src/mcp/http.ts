@@ -7,10 +7,11 @@ import { createMcpServer } from './server.ts';
 export function mcpOverHttp(parts: {
   readonly clock: Clock;
   readonly version: string;
-  readonly apiFor: (request: Request | undefined) => Api;
+  /** Asked for each request, within it. */
+  readonly apiFor: () => Api;
 }): {
   fetch(request: Request): Promise<Response>;
   close(): Promise<void>;
 } {
-  return createMcpHandler(({ requestInfo }) => createMcpServer({ ...parts, api: parts.apiFor(requestInfo) }));
+  return createMcpHandler(() => createMcpServer({ ...parts, api: parts.apiFor() }));
 }

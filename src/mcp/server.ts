@@ -42,7 +42,7 @@ export function createMcpServer({ api, clock, version }: McpParts): McpServer {
         maxRounds: z.number().int().min(1).max(100).optional().describe('How often an agent may try to make the gates green.'),
         budgetUsd: z.number().positive().optional().describe('The most that it may cost.'),
         needsApproval: z.boolean().optional().describe('Wait until a person approves it.'),
-        profile: z.string().max(40).optional().describe('The agent profile to run it with.'),
+        profile: z.string().max(60).optional().describe('The agent profile to run it with.'),
         dedupeKey: z.string().max(500).optional().describe('While a task with this key is open, filing it again gives that one.'),
       }),
       annotations: { destructiveHint: false, idempotentHint: false, openWorldHint: true },

@@ -19,7 +19,6 @@ export const oneLine = (max: number) =>
     .refine((text) => !controls.test(text), 'must not contain control characters or line breaks')
     .refine((text) => text.trim() !== '', 'must not be blank');
 
-/** Counted in bytes as well: PostgreSQL refuses index entries of more than about 2,700. */
 /** Also what stands in paths and on command lines, so no more than that. */
 export const profileName = z
   .string()
@@ -29,6 +28,7 @@ export const profileName = z
 /** Asked before a database is: not every text is one that PostgreSQL takes. */
 export const isProfileName = (text: string): boolean => profileName.safeParse(text).success;
 
+/** Counted in bytes as well: PostgreSQL refuses index entries of more than about 2,700. */
 export const repositorySchema = oneLine(2_000).refine((text) => Buffer.byteLength(text) <= 2_000, 'must be at most 2000 bytes long');
 
 export const freeText = (max: number) =>

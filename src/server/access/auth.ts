@@ -36,10 +36,10 @@ export function admit(parts: AccessParts): MiddlewareHandler<AppEnv> {
     context.set('caller', caller);
     context.set('user', caller.user);
     context.set('credential', credential);
+    // The owner's own key could stop the server; there is nothing to protect from it. What is refused to others counts as well.
+    if (caller.keyId !== null || caller.session !== null) orWait(context, parts.keyLimit.take(caller.session?.id ?? caller.keyId ?? ''));
     const requirement = context.get('requirement');
     if (requirement) hold(caller, requirement);
-    // The owner's own key could stop the server; there is nothing to protect from it.
-    if (caller.keyId !== null || caller.session !== null) orWait(context, parts.keyLimit.take(caller.session?.id ?? caller.keyId ?? ''));
     return next();
   };
 }

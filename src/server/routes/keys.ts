@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
-import { type ApiKey, parseScope, roles } from '../../domain/access.ts';
+import { type ApiKey, parseScope, roles, stateOf } from '../../domain/access.ts';
 import { Refused } from '../../domain/errors.ts';
 import { idPrefixes } from '../../domain/id.ts';
 import { findKey, insertKey, listKeys, revokeKey, rotateKey } from '../../store/access.ts';
@@ -132,9 +132,13 @@ export function keyRoutes({ store, clock, newId }: ServerParts, groups: () => re
       responses: { 200: json(withSecret, 'The key and its new secret.'), ...answers(400, 401, 404, 409, 413, 415, 503) },
     }),
     async (context) => {
-      const { id, revokedAt, name } = await require(context.req.valid('param').id);
+      const known = await require(context.req.valid('param').id);
+      const { id, revokedAt, name } = known;
       const { graceSeconds = defaultGraceSeconds } = context.req.valid('json');
       const now = clock.now();
+      // A new secret would open nothing either.
+      if (stateOf(known, now) === 'expired')
+        throw new Refused(409, 'expired', `The key ${name} has expired. Revoke it, then make a new one.`);
       const secret = newSecret();
       const rotation = { hash: digestOf(secret), oldUntil: now + graceSeconds * 1_000, now };
       const key = revokedAt === null ? await store.write((tx) => rotateKey(tx, id, rotation)) : undefined;
