@@ -110,6 +110,19 @@ describe.each(overHttp)('a notice through %s', (_, open) => {
   });
 });
 
+test.each([
+  [200, { kind: 'sent' }],
+  [403, { kind: 'refused', code: 'http-403' }],
+])('an answer without an end is not read to it: %i', async (status, expected) => {
+  const piece = Buffer.alloc(64 * 1024, 'x');
+  const { url } = await hook((response) => {
+    response.writeHead(status);
+    const more = (): void => void (response.destroyed || response.write(piece, more));
+    more();
+  });
+  expect(await slackChannel({ webhookUrl: url, clock }).send(message(), never)).toMatchObject(expected);
+});
+
 test('nothing in a notice calls a channel of Slack or makes a link there, and what is said again says so', async () => {
   const { url, got } = await hook();
   await slackChannel({ webhookUrl: url, clock }).send(message({ doubtful: true }), never);

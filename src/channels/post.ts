@@ -1,5 +1,9 @@
 import type { Sending } from '../outbox/channel.ts';
 import type { Clock } from '../platform/clock.ts';
+import { textWithin } from '../platform/text-within.ts';
+
+/** An answer that is longer is nothing that a person is shown, and may have no end. */
+const mostSaid = 64 * 1024;
 
 /**
  * Posts to a web hook and says what its answer means for the outbox. Redirects are not followed: an address that was
@@ -25,9 +29,12 @@ export async function post(
     const doubtful = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code ?? '');
     return { kind: 'retry', code: 'unreachable', message: `${service} cannot be reached (${code ?? 'no answer'}).`, doubtful };
   }
-  const said = (await response.text().catch(() => '')).slice(0, 300);
-  const { status } = response;
-  if (status >= 200 && status < 300) return { kind: 'sent', ref: null };
+  const { status, body: answer } = response;
+  if (status >= 200 && status < 300) {
+    await answer?.cancel().catch(() => undefined);
+    return { kind: 'sent', ref: null };
+  }
+  const said = ((await textWithin(answer, mostSaid).catch(() => '')) ?? '').slice(0, 300);
   if (status === 429 || status === 408 || status >= 500) {
     const afterMs = waitIn(response.headers.get('retry-after'), clock);
     return {
