@@ -17,6 +17,9 @@ export function batchesOf(
   isKnown: (place: number) => boolean,
   atOnce = itemsAtOnce,
 ): readonly (readonly number[])[] {
+  let unknown = 0;
+  for (const place of items.keys()) if (!isKnown(place)) unknown++;
+  if (unknown <= atOnce) return [order.places];
   const first = withAllBefore(
     order.places.filter((place) => isKnown(place)),
     items,

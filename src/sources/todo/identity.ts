@@ -34,9 +34,13 @@ export function matchItems(known: readonly KnownItem[], found: readonly TodoItem
     keys[at] = item.key;
     left.delete(item);
   };
+  // Down to the first difference each is what it was, which most of a long file is at most edits.
+  const same = sameUpTo(known, found);
+  for (const [at, item] of known.slice(0, same).entries()) pair(item, at);
   for (const sameness of [placeOf, wordsOf]) {
     const waiting = Map.groupBy([...left].toReversed(), sameness);
-    for (const [at, item] of found.entries()) {
+    for (const [after, item] of found.slice(same).entries()) {
+      const at = same + after;
       const next = keys[at] === null ? waiting.get(sameness(item))?.pop() : undefined;
       if (next) pair(next, at);
     }
@@ -45,6 +49,14 @@ export function matchItems(known: readonly KnownItem[], found: readonly TodoItem
     if (keys[at] === null && left.has(item)) pair(item, at);
   }
   return { keys, gone: [...left].map(({ key }) => key) };
+}
+
+function sameUpTo(known: readonly KnownItem[], found: readonly TodoItem[]): number {
+  const differs = found.findIndex(({ title, headings }, at) => {
+    const other = known[at];
+    return other?.title !== title || other.headings.join('\n') !== headings.join('\n');
+  });
+  return differs === -1 ? found.length : differs;
 }
 
 const normal = (title: string): string => title.toLowerCase().replaceAll(/\s+/g, ' ').trim();

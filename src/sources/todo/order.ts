@@ -18,7 +18,7 @@ export interface Order {
 export function orderOf(items: readonly TodoItem[]): Order {
   const under = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).parent);
   const withTitle = Map.groupBy(items.keys(), (place) => (items[place] as TodoItem).title.toLowerCase());
-  const alike = Map.groupBy(items, wordsOf);
+  let alike: ReadonlyMap<string, number> | undefined;
 
   const named = namesOf(withTitle);
   const wanted = items.map(({ after }, place) =>
@@ -29,8 +29,18 @@ export function orderOf(items: readonly TodoItem[]): Order {
   return {
     places: sorted(before),
     before: (place) => before[place] ?? [],
-    isUnique: (place) => alike.get(wordsOf(items[place] as TodoItem))?.length === 1,
+    // Asked only of what is new or reworded: at most edits of a long file of nothing, or of one.
+    isUnique(place) {
+      alike ??= howOften(items.map(wordsOf));
+      return alike.get(wordsOf(items[place] as TodoItem)) === 1;
+    },
   };
+}
+
+function howOften(all: readonly string[]): ReadonlyMap<string, number> {
+  const often = new Map<string, number>();
+  for (const each of all) often.set(each, (often.get(each) ?? 0) + 1);
+  return often;
 }
 
 /** Two items of a file are two wishes, also where from two sources they would be one. */

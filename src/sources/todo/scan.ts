@@ -374,4 +374,10 @@ const digestOf = ({ title, body, priority, labels, repository }: TodoItem, after
     .digest('base64url');
 
 const changed = (before: ReadonlyMap<string, TodoRow>, rows: readonly TodoRow[]): readonly TodoRow[] =>
-  rows.filter((row) => JSON.stringify(row) !== JSON.stringify(before.get(row.key)));
+  rows.filter((row) => {
+    const was = before.get(row.key);
+    return was === undefined || row.headings.join('\n') !== was.headings.join('\n') || compared.some((field) => row[field] !== was[field]);
+  });
+
+/** All but the key, by which they are found, and the headings. */
+const compared = ['file', 'place', 'title', 'digest', 'checked', 'revision'] as const satisfies readonly (keyof TodoRow)[];
