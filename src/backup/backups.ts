@@ -87,6 +87,7 @@ export function openBackups(parts: BackupParts & { readonly log: Log }, everyHou
     },
     async stop() {
       stopping.abort('stopping');
+      await cleared;
       await scheduled.stop();
       await making?.catch(() => undefined);
     },

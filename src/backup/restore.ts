@@ -74,11 +74,14 @@ export async function restore(parts: RestoreParts, signal: AbortSignal): Promise
 
 const unfinished = '.nightshift-restoring-';
 
-/** Of restores that were killed: keys may be in it. The name says whose it is; nobody else has our own number. */
+/**
+ * Of restores that were killed: keys may be in it. The name says whose it is; nobody else has our own number. What is another
+ * user's stays theirs, and keeps nobody from restoring.
+ */
 async function clearAbandoned(directory: string): Promise<void> {
-  for (const name of (await readdir(directory)).filter((each) => each.startsWith(unfinished))) {
+  for (const name of (await readdir(directory).catch(() => [])).filter((each) => each.startsWith(unfinished))) {
     const pid = Number(name.slice(unfinished.length).split('-')[0]);
-    if (pid === process.pid || !isRunning(pid)) await rm(join(directory, name), { recursive: true, force: true });
+    if (pid === process.pid || !isRunning(pid)) await rm(join(directory, name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
