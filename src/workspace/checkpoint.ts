@@ -118,7 +118,7 @@ export async function takeFiles(
 export async function putFiles(
   git: Git,
   workspace: Workspace,
-  { now, wanted, begin }: { readonly now: Taken; readonly wanted: Files; readonly begin: () => Promise<void> },
+  { now, wanted, begin }: { readonly now: Taken; readonly wanted: Files; readonly begin: () => Promise<Result<unknown>> },
   signal: AbortSignal,
 ): Promise<Result<Files>> {
   const { gitDir, repository } = workspace;
@@ -154,7 +154,8 @@ export async function putFiles(
         `${readable(blocked.value)} could not be kept and is in the way of what would be put back. It is too big, or part of a repository of its own, or no plain file. Move it away, then try again.`,
       );
     }
-    await begin();
+    const begun = await begin();
+    if (!begun.ok) return begun;
     const put = await swapFiles(git, disk, all.value, signal);
     if (!put.ok) return put;
     const shown = await run({ workTree: workspace.tree, index: disk.index, args: ['read-tree', '--reset', wanted.files] });

@@ -235,6 +235,7 @@ describe('a checkpoint', () => {
       kind: 'failed',
       reason: { code: 'in-the-way', message: expect.stringContaining('long.bin') },
     });
+    expect(await rows()).toHaveLength(1);
     const next = await world.run(workspace.taskId);
     expect(await world.workspaces.resume(workspace.taskId, next.runId)).toMatchObject({ id: workspace.id });
     expect(readFileSync(path('long.bin'), 'utf8')).toBe('y'.repeat(7_000));
@@ -259,17 +260,18 @@ describe('a checkpoint', () => {
     git(theirs, 'update-index', '--add', '--cacheinfo', `160000,${git(theirs, 'rev-parse', 'HEAD')},sub`);
     git(theirs, 'commit', '-q', '-m', 'sub');
     workspace = await world.workspace(theirs);
-    const filled = await keep({ kind: 'green' });
-    rmSync(path('sub'), { recursive: true });
-    write(workspace.tree, { 'sub/inner.txt': 'inner\n' });
-    const directory = await keep();
+    const made = await keep({ kind: 'green' });
     rmSync(path('sub'), { recursive: true });
     write(workspace.tree, { sub: 'a file\n' });
-    const back = await rewind(directory);
-    const file = back.kind === 'rewound' ? (back.before as Checkpoint) : directory;
-    expect(readFileSync(path('sub/inner.txt'), 'utf8')).toBe('inner\n');
-    expect(await rewind(filled)).toMatchObject({ kind: 'rewound' });
+    const back = await rewind(made);
     expect(readdirSync(path('sub'))).toEqual([]);
+    const file = (back.kind === 'rewound' ? back.before : null) as Checkpoint;
+    expect(git(workspace.gitDir, 'cat-file', 'blob', `${file.files}:sub`)).toBe('a file');
+
+    write(workspace.tree, { 'sub/inner.txt': 'to build with\n', 'a.txt': 'mine\n' });
+    expect(await rewind(file)).toMatchObject({ kind: 'failed', reason: { code: 'in-the-way' } });
+    expect(await rewind(made)).toMatchObject({ kind: 'rewound' });
+    expect(readFileSync(path('sub/inner.txt'), 'utf8')).toBe('to build with\n');
     git(path('sub'), 'init', '-q');
     world.commitTo(path('sub'), { 'precious.txt': 'work\n' });
     expect(await rewind(file)).toMatchObject({ kind: 'failed', reason: { code: 'in-the-way' } });

@@ -215,10 +215,12 @@ export function createCheckpoints(parts: CheckpointsParts): Checkpoints {
         await nothingSetAside(workspace);
         return done(undefined);
       }
-      const kept = await keepFirst(now.value);
-      if (!kept.ok) return kept;
       const next = { ...to, tooBig: [...new Set([...to.tooBig, ...now.value.leftOut])] };
-      const begin = (): Promise<void> => setAside(workspace, { kind: 'rewind', to: next });
+      const begin = async (): Promise<Result<unknown>> => {
+        const kept = await keepFirst(now.value);
+        if (kept.ok) await setAside(workspace, { kind: 'rewind', to: next });
+        return kept;
+      };
       const put = await putFiles(git, workspace, { now: now.value, wanted: next, begin }, signal);
       if (!put.ok) return put;
       to = put.value;

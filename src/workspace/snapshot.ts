@@ -1,4 +1,4 @@
-import { chmod, lstat, readdir, rm, unlink } from 'node:fs/promises';
+import { chmod, lstat, rm, unlink } from 'node:fs/promises';
 import { done, type Result, refuse } from './failure.ts';
 import type { Git, GitAnswer, GitCall } from './git.ts';
 import { addLiveFiles } from './live-files.ts';
@@ -62,8 +62,8 @@ export async function takeSnapshot(git: Git, workspace: Workspace, signal: Abort
 }
 
 /**
- * Submodules in whose place there is something else, which git does not show as long as the index has them: a file, or a
- * directory with something in it that is no repository. One that is empty or gone is as it was made, and stays in the tree.
+ * Submodules in whose place there is a file, which git does not show as long as the index has them. A directory is what they are
+ * made as: whatever somebody puts in there, to build with for example, is no work on this repository.
  */
 async function replacedSubmodules(git: Git, workspace: Workspace, signal: AbortSignal): Promise<Result<readonly string[]>> {
   const { gitDir, index, tree, repository: subject } = workspace;
@@ -80,10 +80,7 @@ async function replacedSubmodules(git: Git, workspace: Workspace, signal: AbortS
   const replaced: string[] = [];
   for (const path of submodules) {
     const found = await look(tree, path);
-    const isOther = found?.isDirectory()
-      ? (await look(tree, `${path}/.git`)) === undefined && (await readdir(onDisk(tree, path)).catch(() => [])).length > 0
-      : found?.isFile() || found?.isSymbolicLink();
-    if (isOther) replaced.push(path);
+    if (found?.isFile() || found?.isSymbolicLink()) replaced.push(path);
   }
   return done(replaced);
 }
