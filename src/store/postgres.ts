@@ -71,12 +71,17 @@ class PreparingClient extends pg.Client {
 /** Each takes some memory of the database's, for every connection. */
 const namedAtMost = 300;
 const namedLength = 3_000;
+/**
+ * Five values in a list, or five rows, and more. Each number of them makes another statement, and some hundred such would take
+ * all places; what is asked most often has few.
+ */
+const many = /\bin \(\$\d+(?:, \$\d+){4}|\(\$\d[^()]*\)(?:, \(\$\d[^()]*\)){4}/;
 const named = new Map<string, string>();
 let names = 0;
 
 function nameOf(text: string): string | undefined {
   const known = named.get(text);
-  if (known !== undefined || named.size >= namedAtMost || text.length > namedLength) return known;
+  if (known !== undefined || named.size >= namedAtMost || text.length > namedLength || many.test(text)) return known;
   const name = `nightshift_${++names}`;
   named.set(text, name);
   return name;

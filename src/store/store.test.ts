@@ -221,6 +221,22 @@ for (const dialect of dialects) {
           expect(await store.write(({ db }) => look(db))).toEqual([{ id: 1, name: 'one', size: 2 }]);
         });
 
+        test('has a prepared statement for a list of one, and not for each length of a list', async () => {
+          await store.read.connection().execute(async (db) => {
+            const each = async (lengths: readonly number[]): Promise<unknown> => {
+              for (const length of lengths) {
+                const ids = sql.join(Array.from({ length }, (_, at) => at));
+                await sql`select 1 from schema_migrations where version in (${ids})`.execute(db);
+              }
+              const { rows } = await sql<{ readonly count: number }>`
+                select count(*)::int as count from pg_prepared_statements where statement like '%version in ($%'`.execute(db);
+              return rows[0]?.count;
+            };
+            expect(await each(Array.from({ length: 36 }, (_, at) => 40 - at))).toBe(0);
+            expect(await each([1])).toBe(1);
+          });
+        });
+
         test('tells other nodes', async () => {
           const other = await open();
           const heard = new Set<Topic>();
