@@ -104,4 +104,25 @@ describe('a question that many ask', () => {
     expect((await Promise.allSettled(failing)).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(await ask()).toBe(3);
   });
+
+  test('is not put again for those who wait when an earlier one has been answered', async () => {
+    const [answered, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let asked = 0;
+    const ask = askedTogether(async (put) => {
+      const turn = asked++;
+      if (turn > 0) await free.promise;
+      put();
+      if (turn === 0) await answered.promise;
+      return turn;
+    });
+    const first = ask();
+    await new Promise((resolve) => setImmediate(resolve));
+    const second = ask();
+    answered.resolve();
+    expect(await first).toBe(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    const third = ask();
+    free.resolve();
+    expect(await Promise.all([second, third])).toEqual([1, 1]);
+  });
 });

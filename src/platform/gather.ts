@@ -75,13 +75,18 @@ export function gatherUntil<Item, Result>(
  */
 export function askedTogether<Answer>(ask: (put: () => void) => Promise<Answer>): () => Promise<Answer> {
   let waiting: Promise<Answer> | undefined;
-  const put = (): void => {
-    waiting = undefined;
-  };
-  return () => {
-    waiting ??= Promise.resolve()
+  const begin = (): Promise<Answer> => {
+    const put = (): void => {
+      // When this one ends, others may wait for the next, which has not been put yet.
+      if (waiting === own) waiting = undefined;
+    };
+    const own = Promise.resolve()
       .then(() => ask(put))
       .finally(put);
+    return own;
+  };
+  return () => {
+    waiting ??= begin();
     return waiting;
   };
 }
