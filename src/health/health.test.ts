@@ -1,7 +1,8 @@
+import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { ok } from '../domain/examination.ts';
-import { type Check, watchHealth } from './health.ts';
+import { type Check, examineOnce, watchHealth } from './health.ts';
 
 const fine: Check = { name: 'fine', examine: async () => ok('fine', 'it is') };
 const broken: Check = { name: 'broken', examine: () => Promise.reject(new Error('no such thing')) };
@@ -47,4 +48,10 @@ test('a stop waits for nothing that hangs', async () => {
   const examined = health.examine();
   await health.stop();
   expect((await examined).findings[0]?.found).toContain('the server stops');
+});
+
+test('leaves nothing behind that waits for the server to stop', async () => {
+  const { signal } = new AbortController();
+  await examineOnce([fine, broken], new ManualClock(), signal);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });

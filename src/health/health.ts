@@ -89,7 +89,7 @@ async function withinLimit({ name, examine }: Check, clock: Clock, stop: AbortSi
   const stopped = new Promise<Finding>((resolve) => {
     const told = (): void => resolve(failure(name, 'was not looked at: the server stops', 'Ask again when it is up.'));
     if (stop.aborted) told();
-    else stop.addEventListener('abort', told, { once: true });
+    else stop.addEventListener('abort', told, { once: true, signal: over.signal });
   });
   const looked = (async () => examine(signal))().catch((error: unknown) =>
     failure(name, error instanceof Error ? error.message : String(error), 'Look at the log.'),
