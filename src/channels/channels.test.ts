@@ -123,6 +123,15 @@ test.each([
   expect(await slackChannel({ webhookUrl: url, clock }).send(message(), never)).toMatchObject(expected);
 });
 
+test('one that knows no such request answers, and one that is down does not', async () => {
+  const reached = async (status: number): Promise<string | undefined> => {
+    const { url } = await hook((response) => void response.writeHead(status).end());
+    return webhookChannel({ url, clock }).reach(never);
+  };
+  expect([await reached(405), await reached(501)]).toEqual([undefined, undefined]);
+  expect(await reached(503)).toBe('The web hook answers with status 503');
+});
+
 test('nothing in a notice calls a channel of Slack or makes a link there, and what is said again says so', async () => {
   const { url, got } = await hook();
   await slackChannel({ webhookUrl: url, clock }).send(message({ doubtful: true }), never);

@@ -60,7 +60,8 @@ export async function answers(
 ): Promise<string | undefined> {
   try {
     const { status } = await fetch(url, { method: 'HEAD', redirect: 'manual', signal, headers: { 'user-agent': 'nightshift' } });
-    return status < 500 ? undefined : `${service} answers with status ${status}`;
+    // Some know no other request than those they are made for, and say so.
+    return status < 500 || status === 501 ? undefined : `${service} answers with status ${status}`;
   } catch (error) {
     signal.throwIfAborted();
     return `${service} cannot be reached (${codeOf(error) ?? 'no answer'})`;
