@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { textWithin } from '../platform/text-within.ts';
+import { errorIn } from './providers/error-forms.ts';
 import type { Upstream } from './routed-models.ts';
 
 interface Reached {
@@ -28,21 +28,9 @@ async function reach({ keys }: Upstream, signal: AbortSignal): Promise<string | 
 }
 
 /** One that cannot be reached is an answer in the form of the API as well, and says why. */
-async function saidIn(response: Response): Promise<string> {
-  const said = errorForm.safeParse(await textWithin(response.body, longestAnswer).catch(() => undefined));
-  return said.success ? `: ${said.data.error.message.slice(0, 200).replace(/\.$/, '')}` : '';
+async function saidIn({ body }: Response): Promise<string> {
+  const { message } = errorIn((await textWithin(body, longestAnswer).catch(() => undefined)) ?? '');
+  return message === undefined ? '' : `: ${message.slice(0, 200).replace(/\.$/, '')}`;
 }
 
 const longestAnswer = 64 * 2 ** 10;
-const errorForm = z
-  .string()
-  .transform(parsed)
-  .pipe(z.object({ error: z.object({ message: z.string() }) }));
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
