@@ -706,6 +706,25 @@ for (const dialect of dialects) {
         expect((await listNodes(store.read)).map((node) => node.id)).toEqual(['node-b']);
       });
 
+      test('a heart beats on where how the node stands is never told, and asks once', async () => {
+        let asked = 0;
+        const liveness = new Liveness({
+          ...{ queue, store, clock, log: silentLog, node: 'node-a', leaseMs: 30_000 },
+          report: () => {
+            asked += 1;
+            return new Promise(() => undefined);
+          },
+          reconcile: (heartbeat) => heartbeat().then(() => []),
+        });
+        for (const beat of [1, 2]) {
+          const beating = liveness.beatOnce();
+          clock.advance(2_500);
+          await beating;
+          expect(await listNodes(store.read)).toMatchObject([{ id: 'node-a', beat, report: null }]);
+        }
+        expect(asked).toBe(1);
+      });
+
       test('a node that was struck off while it was frozen is watched again as soon as it claims or beats', async () => {
         await submit('before');
         await claimOne(queue, 'node-a');

@@ -1,4 +1,4 @@
-import type { Clock } from '../platform/clock.ts';
+import { type Clock, wait } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { listNodes, type NodeReport } from '../store/nodes.ts';
 import type { Store } from '../store/store.ts';
@@ -12,7 +12,7 @@ export interface LivenessParts {
   readonly node: string;
   /** How long a node's heart may stand still before its work is taken over. */
   readonly leaseMs: number;
-  /** How this node stands. Where that cannot be told, the heart beats without. */
+  /** How this node stands. Where that cannot be told, or not at once, the heart beats without. */
   readonly report: () => Promise<NodeReport>;
   /** Makes the beat and compares its answer with what runs here; returns what is held and does not run. */
   readonly reconcile: (heartbeat: () => Promise<readonly string[]>) => Promise<readonly string[]>;
@@ -33,6 +33,7 @@ export class Liveness {
   private stopped = false;
   private cancel: () => void = () => undefined;
   private beating: Promise<void> | undefined;
+  private asking: Promise<NodeReport | undefined> | undefined;
 
   private readonly parts: LivenessParts;
 
@@ -55,10 +56,7 @@ export class Liveness {
   /** One beat and one look around; public so that tests need not wait. */
   async beatOnce(): Promise<void> {
     const { queue, log, node, reconcile } = this.parts;
-    const report = await this.parts.report().catch((error: unknown) => {
-      log.warn({ err: error }, 'how this node stands could not be told');
-      return undefined;
-    });
+    const report = await this.reported();
     try {
       const strays = await reconcile(() => queue.heartbeat(node, report));
       if (strays.length > 0) await queue.takeOver(node, strays);
@@ -67,6 +65,22 @@ export class Liveness {
       this.sightings = new Map();
       log.warn({ err: error }, 'no heartbeat: the store does not answer');
     }
+  }
+
+  /** A disk that does not answer holds up one who asks it, and no beat. */
+  private async reported(): Promise<NodeReport | undefined> {
+    const { clock, log, leaseMs, report } = this.parts;
+    this.asking ??= report()
+      .catch((error: unknown) => {
+        log.warn({ err: error }, 'how this node stands could not be told');
+        return undefined;
+      })
+      .finally(() => {
+        this.asking = undefined;
+      });
+    const told = new AbortController();
+    const late = wait(clock, leaseMs / 12, told.signal).then(() => undefined);
+    return Promise.race([this.asking, late]).finally(() => told.abort());
   }
 
   private async buryTheDead(): Promise<void> {
