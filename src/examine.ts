@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { reachAll as reachChannels } from './channels/alert-channel.ts';
 import { alertChannels } from './channels/alert-channels.ts';
 import type { Config } from './config/settings.ts';
@@ -13,7 +15,7 @@ export function examineOutwards(config: Config, providers: readonly Upstream[], 
   const channels = alertChannels(config, { clock, node: 'doctor' });
   const checks = outwardChecks({
     ...{ clock, path },
-    home: config.home,
+    home: thereOf(config.home),
     dialect: config.databaseUrl === undefined ? 'sqlite' : 'postgres',
     backupsWanted: config.backupHours > 0,
     reachProviders: (signal) => reachProviders(providers, signal),
@@ -23,3 +25,6 @@ export function examineOutwards(config: Config, providers: readonly Upstream[], 
   });
   return examineOnce(checks, clock);
 }
+
+/** The home, or what is there of the way to it: the first start makes the rest. */
+const thereOf = (path: string): string => (existsSync(path) || dirname(path) === path ? path : thereOf(dirname(path)));

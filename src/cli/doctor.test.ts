@@ -56,6 +56,12 @@ describe('doctor', () => {
     expect(code).toBe(1);
   });
 
+  test('finds nothing wrong with the disk before the first start has made a home', async () => {
+    const { of } = await examine({ env: { NIGHTSHIFT_HOME: join(desk.home, 'not', 'yet'), PORT: '1' } });
+    expect(of('home')?.verdict).toBe('warning');
+    expect(of('disk')).toMatchObject({ verdict: expect.not.stringContaining('failure'), found: expect.stringContaining('GB free') });
+  });
+
   test('finds a home that is no directory', async () => {
     const file = join(desk.home, 'a-file');
     writeFileSync(file, '');
