@@ -425,6 +425,27 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     expect(lines).toEqual(Array.from({ length: 40 }, (_, i) => `line ${i + 1}`));
   });
 
+  test('asks again for a run that it could not hear the end of', async () => {
+    const { page } = person;
+    const gate = join(root, 'end');
+    const program = `const t = setInterval(() => require('fs').existsSync('${gate}') && clearInterval(t), 5)`;
+    const { id } = await api.submit({ title: 'Wait to be let go', engine: 'command', body: JSON.stringify(['node', '-e', program]) });
+    const runId = (await until('its run', async () => (await api.task(id)).runs[0]))?.id ?? '';
+    await open(`/tasks/${id}`);
+    const run = page.getByRole('link', { name: /^Run 1/ });
+    await run.click();
+    await page.locator('.run-line').getByText('Running').waitFor();
+    await page.goBack();
+    const asked = page.waitForRequest(`**/api/runs/${runId}`);
+    await page.route(`**/api/runs/${runId}`, (route) => route.abort());
+    writeFileSync(gate, '');
+    await asked;
+    await run.getByText('Succeeded').waitFor();
+    await page.unroute(`**/api/runs/${runId}`);
+    await run.click();
+    await page.locator('.run-line').getByText('Succeeded').waitFor();
+  });
+
   test('outlives a restart of the server without a reload, and says meanwhile that it is not connected', async () => {
     const { page } = person;
     await open('/tasks');
@@ -759,6 +780,17 @@ describe.skipIf(missingBrowser)('the dashboard', () => {
     await other.getByLabel('API key').fill(testToken);
     await other.getByRole('button', { name: 'Log in' }).click();
     for (const each of [other, page]) await each.locator('.connection.live').waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  test('looks the same in all its tabs', async () => {
+    const { context, page, faults } = await visit(browser, address, { extraHTTPHeaders: { authorization: `Bearer ${testToken}` } });
+    const other = await context.newPage();
+    for (const each of [page, other]) await each.goto(`${address}/settings`);
+    await other.getByRole('radio', { name: 'Dark' }).check();
+    await until('both to be dark', async () => (await page.evaluate('document.documentElement.dataset.theme')) === 'dark');
+    await until('the choice to be seen', () => page.getByRole('radio', { name: 'Dark' }).isChecked());
     expect(faults).toEqual([]);
     await context.close();
   });

@@ -5,10 +5,11 @@ import './style/pages.css';
 import { signIn, start } from './data/live.ts';
 import { reloadOnce } from './reload.ts';
 import { routeOf } from './route.ts';
-import { applyTheme, chosenTheme } from './theme.ts';
+import { applyTheme, chosenTheme, onThemeElsewhere } from './theme.ts';
 import { installWorker } from './worker.ts';
 
 applyTheme(chosenTheme());
+onThemeElsewhere(applyTheme);
 const pages = import('./show.tsx');
 pages.then(({ show }) => {
   show(document.getElementById('root') as HTMLElement);

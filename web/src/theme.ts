@@ -21,6 +21,13 @@ export function chooseTheme(theme: Theme): void {
   }
 }
 
+/** Tabs look alike: what is chosen in another one is told. */
+export function onThemeElsewhere(told: (theme: Theme) => void): () => void {
+  const heard = (): void => told(chosenTheme());
+  addEventListener('storage', heard);
+  return () => removeEventListener('storage', heard);
+}
+
 export function applyTheme(theme: Theme): void {
   if (theme === 'system') delete document.documentElement.dataset['theme'];
   else document.documentElement.dataset['theme'] = theme;

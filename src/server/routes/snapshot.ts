@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { compress } from 'hono/compress';
+import { isId } from '../../domain/id.ts';
 import type { Task, TaskStatus } from '../../domain/task.ts';
 import { findRun } from '../../store/runs.ts';
 import { findTask, listTasks } from '../../store/tasks.ts';
@@ -42,7 +43,7 @@ export function snapshotRoutes(parts: ServerParts): App {
         'In one answer what a page shows first. `GET /api/events` with `position` as Last-Event-ID goes on from here and misses nothing; what happened while this was put together may come again.',
       request: {
         query: z.object({
-          run: z.string().max(100).optional().openapi({ description: 'Also this run, if there is one; its task is then among the tasks.' }),
+          run: z.string().optional().openapi({ description: 'Also this run, if there is one; its task is then among the tasks.' }),
         }),
       },
       responses: {
@@ -55,7 +56,7 @@ export function snapshotRoutes(parts: ServerParts): App {
       const position = feed.end;
       const { run: wanted } = context.req.valid('query');
       const [run, server, queue, budgets, alerts, ...pages] = await Promise.all([
-        wanted === undefined ? undefined : findRun(store.read, wanted),
+        wanted !== undefined && isId('run', wanted) ? findRun(store.read, wanted) : undefined,
         serverView(parts),
         queueView(parts),
         budgetViews(parts),

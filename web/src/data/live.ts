@@ -206,7 +206,10 @@ async function takeSnapshot(): Promise<Refusal | undefined> {
   // What was kept from the last time may be out of date in ways that nobody tells of any more.
   state = withTasks({ ...state, ...rest, tasks: new Map(), loaded: true, snapshot: state.snapshot + 1 }, tasks);
   meanwhile.clear();
-  for (const id of open.keys()) void loadTranscript(id);
+  for (const id of open.keys()) {
+    open.set(id, 'partial');
+    void loadTranscript(id);
+  }
   told();
   return undefined;
 }
@@ -362,7 +365,7 @@ export async function setPaused(paused: boolean): Promise<Answer<QueueView>> {
 
 /* Runs */
 
-/** Those that came since the snapshot. Events tell when one is out of date; of others nobody knows what they missed. */
+/** Those that are as the server has them: they came since the snapshot, and no event told that they are out of date. */
 const followed = new Set<string>();
 
 function keepRun(run: RunView): void {
@@ -383,6 +386,8 @@ async function fetchRun(id: string): Promise<Answer<RunView>> {
 
 const runTimers = new Map<string, () => void>();
 function runSoon(id: string): void {
+  // Until it has come anew; should it not come, whoever opens its page asks again.
+  followed.delete(id);
   let soon = runTimers.get(id);
   if (!soon) {
     soon = throttled(1_000, () => fetchRun(id));

@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { signOut } from '../data/live.ts';
 import { useLive, useMay, useNow } from '../data/use.ts';
 import { Act } from '../parts/act.tsx';
@@ -7,7 +7,7 @@ import { ApiKeys } from '../parts/keys.tsx';
 import { Notifications } from '../parts/notifications.tsx';
 import { toast } from '../parts/toast.tsx';
 import { ago, fullTime } from '../text/time.ts';
-import { chooseTheme, chosenTheme, type Theme, themes } from '../theme.ts';
+import { chooseTheme, chosenTheme, onThemeElsewhere, type Theme, themes } from '../theme.ts';
 
 export function Settings(): ReactNode {
   const may = useMay('owner');
@@ -30,6 +30,7 @@ const themeNames: Readonly<Record<Theme, string>> = { system: 'As the system', l
 
 function Appearance(): ReactNode {
   const [theme, setTheme] = useState(chosenTheme());
+  useEffect(() => onThemeElsewhere(setTheme), []);
   return (
     <section className="card">
       <h2>Appearance</h2>

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react';
 import UPlot from 'uplot';
 import { dayName, stacked } from '../text/chart.ts';
 import { clockTime } from '../text/time.ts';
+import { onThemeElsewhere } from '../theme.ts';
 import { Scrolling } from './scrolling.tsx';
 
 /** One line, or one part of each bar. */
@@ -126,7 +127,9 @@ function Picture({ kind, along, times, series, format, least, pointAt }: Picture
         ...(along === 'Time' ? {} : { tzDate: (seconds: number) => UPlot.tzDate(new Date(seconds * 1_000), 'Etc/UTC') }),
         scales: {
           x: {
-            range: (_, from, to) => (kind === 'stacked' ? [from - margin, to + margin] : from === to ? [from - 60, to + 60] : [from, to]),
+            // From a whole second to a whole one: each end has a name, however short the time is.
+            range: (_, from, to) =>
+              kind === 'stacked' ? [from - margin, to + margin] : from === to ? [from - 60, to + 60] : [Math.floor(from), Math.ceil(to)],
           },
           y: { range: (_, __, most) => [0, Math.max(least, (most ?? 0) * 1.08)] },
         },
@@ -161,7 +164,9 @@ function Picture({ kind, along, times, series, format, least, pointAt }: Picture
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     const redraw = (): void => plot.redraw(false);
     scheme.addEventListener('change', redraw);
+    const deaf = onThemeElsewhere(redraw);
     return () => {
+      deaf();
       scheme.removeEventListener('change', redraw);
       sizes.disconnect();
       plot.destroy();
