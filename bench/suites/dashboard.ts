@@ -96,6 +96,8 @@ interface Load {
 
 /** No task that long within this, and the page is taken to be at rest. */
 const quietMs = 1_500;
+/** One that is not at rest by then never will be. */
+const longestMs = 120_000;
 
 async function open(browser: Browser, { options, slowed }: Device, address: string, heading: string): Promise<Load> {
   // A service worker fetches everything else as well, after the page is there; here it would only be in the way.
@@ -164,5 +166,6 @@ const seenAtRest = `(async () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const last = Math.max(seen.contentMs, ...seen.tasks.map(({ start, duration }) => start + duration));
     if (seen.contentMs > 0 && performance.now() - last > ${quietMs}) return seen;
+    if (performance.now() > ${longestMs}) throw new Error('The page did not come to rest, or has another heading.');
   }
 })()`;
