@@ -71,11 +71,13 @@ class PreparingClient extends pg.Client {
 /** Each takes some memory of the database's, for every connection. */
 const namedAtMost = 300;
 const namedLength = 3_000;
+const value = String.raw`(?:\$\d+|cast\(\$\d+ as \w+\))`;
+const row = String.raw`\(${value}(?:, ${value})*\)`;
 /**
  * Five values in a list, or five rows, and more. Each number of them makes another statement, and some hundred such would take
  * all places; what is asked most often has few.
  */
-const many = /\bin \(\$\d+(?:, \$\d+){4}|\(\$\d[^()]*\)(?:, \(\$\d[^()]*\)){4}/;
+const many = new RegExp(String.raw`\bin \(${value}(?:, ${value}){4}|${row}(?:, ${row}){4}`);
 const named = new Map<string, string>();
 let names = 0;
 

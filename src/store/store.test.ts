@@ -225,15 +225,19 @@ for (const dialect of dialects) {
           await store.read.connection().execute(async (db) => {
             const each = async (lengths: readonly number[]): Promise<unknown> => {
               for (const length of lengths) {
-                const ids = sql.join(Array.from({ length }, (_, at) => at));
-                await sql`select 1 from schema_migrations where version in (${ids})`.execute(db);
+                const places = Array.from({ length }, (_, at) => at);
+                await sql`select 1 from schema_migrations where version in (${sql.join(places)})`.execute(db);
+                const rows = sql.join(places.map((at) => sql`(cast(${at} as integer), cast(${'x'} as text))`));
+                await sql`select * from (values ${rows}) as given`.execute(db);
               }
               const { rows } = await sql<{ readonly count: number }>`
-                select count(*)::int as count from pg_prepared_statements where statement like '%version in ($%'`.execute(db);
+                select count(*)::int as count from pg_prepared_statements where statement like '%version in ($%' or statement like '%as given'`.execute(
+                db,
+              );
               return rows[0]?.count;
             };
             expect(await each(Array.from({ length: 36 }, (_, at) => 40 - at))).toBe(0);
-            expect(await each([1])).toBe(1);
+            expect(await each([1])).toBe(2);
           });
         });
 
