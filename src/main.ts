@@ -199,6 +199,7 @@ export async function startServer(config: Config, log: Log, clock: Clock = syste
       report: async () => ({
         machine: await readMachine(config.home),
         breakers: providersNow().breakers.flatMap(({ id, state }) => (state === 'closed' ? [] : [{ id, state }])),
+        alerts: oversight.alertNames,
       }),
     });
     liveness.start();

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import { createDatabase, dialects, missing, type TestDatabase } from '../../test/support/stores.ts';
@@ -5,8 +6,9 @@ import { type Trouble, wellForMs } from '../domain/alert.ts';
 import type { Notice } from '../domain/notice.ts';
 import { createIds } from '../platform/ids.ts';
 import { silentLog } from '../platform/log.ts';
+import { readMachine } from '../platform/machine.ts';
 import { listAlerts, silence } from '../store/alerts.ts';
-import { enrol, removeNode } from '../store/nodes.ts';
+import { beat, enrol, removeNode } from '../store/nodes.ts';
 import { listMessages, putMessages } from '../store/outbox.ts';
 import type { Store } from '../store/store.ts';
 import { type AlertParts, lookAround } from './alerts.ts';
@@ -126,8 +128,25 @@ for (const dialect of dialects) {
       expect(await said()).toEqual(['pagerduty: 3 messages could not be sent', 'slack: 3 messages could not be sent']);
     });
 
+    /** What a node says of itself with its heart, if it does. */
+    const beats = async (id: string, alerts?: readonly string[]): Promise<void> => {
+      const report = { machine: await readMachine(tmpdir()), breakers: [], ...(alerts ? { alerts } : {}) };
+      await store.write((tx) => beat(tx, id, clock.now(), report));
+    };
+
+    test('what one node has switched off stays as long as another looks at it', async () => {
+      await pass(40_000);
+      for (const says of [undefined, ['dead-letters']]) {
+        await beats('node-b', says);
+        await lookAround(partsOf({ conditions: [] }));
+        expect(await listAlerts(store.read)).toHaveLength(1);
+      }
+      expect((await said()).filter((each) => each.includes('over: '))).toEqual([]);
+    });
+
     test('what was seen by a condition that is switched off, or by a node that is gone, is forgotten, and closed where it was told', async () => {
       await pass(40_000);
+      await beats('node-b', []);
       await lookAround(partsOf({ conditions: [] }));
       expect(await listAlerts(store.read)).toEqual([]);
       expect(await said()).toEqual(['pagerduty: over: 3 messages could not be sent', 'slack: over: 3 messages could not be sent']);

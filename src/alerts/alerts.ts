@@ -87,13 +87,18 @@ async function weigh(parts: AlertParts, tx: Tx, seen: readonly Seen[]): Promise<
   }
 }
 
-/** Of conditions that have been switched off, and of nodes that are no more: nobody would ever see that they are over. */
+/** What nobody looks after: its condition is switched off, or its node is no more. Nobody would ever see that it is over. */
 async function forgetOrphans(parts: AlertParts, tx: Tx): Promise<void> {
-  const { conditions, clock } = parts;
-  const names = new Set(conditions.map(({ name }) => name));
-  const nodes = new Set(['', ...(await listNodes(tx.db)).map(({ id }) => id)]);
+  const { conditions, clock, node } = parts;
+  const others = (await listNodes(tx.db)).filter(({ id }) => id !== node);
+  const watchers = [
+    { id: node, alerts: conditions.map(({ name }) => name) },
+    // Each goes by its own settings, and one that has not said which those are may look after everything.
+    ...others.map(({ id, report }) => ({ id, alerts: report?.alerts })),
+  ];
   for (const alert of await listAlerts(tx.db)) {
-    if (names.has(alert.name) && nodes.has(alert.node)) continue;
+    const mayLook = watchers.filter(({ id }) => alert.node === '' || alert.node === id);
+    if (mayLook.some(({ alerts }) => alerts === undefined || alerts.includes(alert.name))) continue;
     await forgetAlert(tx, alert);
     // What was opened somewhere must be closed there.
     if (alert.raisedAt !== null) await announce(parts, tx, alert, 'Nobody looks at it any more.', clock.now());

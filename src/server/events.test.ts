@@ -81,6 +81,7 @@ for (const dialect of dialects) {
       const plain = await told('?follow=false', 'identity');
       expect(plain).toMatchObject({ encoding: null, body: expect.stringContaining('run.finished') });
       expect(await told('?follow=false', 'gzip')).toEqual({ encoding: 'gzip', body: plain.body });
+      expect(await told('?follow=false', 'deflate, gzip;q=0')).toEqual(plain);
       expect(await told('', 'gzip')).toEqual({ encoding: null, body: plain.body });
     });
 

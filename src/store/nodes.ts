@@ -8,6 +8,8 @@ export interface NodeReport {
   readonly machine: Machine;
   /** The models that it does not get an answer from. */
   readonly breakers: readonly { readonly id: string; readonly state: 'open' | 'half-open' }[];
+  /** The names of the alerts that it looks after; it goes by its own settings. An older version does not say. */
+  readonly alerts?: readonly string[];
 }
 
 export interface Node {

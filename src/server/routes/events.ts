@@ -204,7 +204,8 @@ function stream(
 
   const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
   // A live stream has to arrive event by event; what has happened is read whole, and shrinks to a tenth.
-  if (follow || !/\bgzip\b/.test(context.req.header('accept-encoding') ?? '')) return context.body(body, 200, headers);
+  if (follow || !/\bgzip\b(?!;\s*q=0(?:\.0*)?\s*(?:,|$))/.test(context.req.header('accept-encoding') ?? ''))
+    return context.body(body, 200, headers);
   return context.body(body.pipeThrough(new CompressionStream('gzip')), 200, {
     ...headers,
     'content-encoding': 'gzip',
