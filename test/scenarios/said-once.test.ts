@@ -77,6 +77,7 @@ async function hook(): Promise<{ readonly url: string; readonly got: Said[]; fir
   const got: Said[] = [];
   const taken = { url: '', got, first: (): void => undefined };
   const http = createServer(async (request, response) => {
+    if (request.method === 'HEAD') return void response.end(); // whether anybody is there
     got.push({ headers: request.headers, body: await text(request) });
     if (got.length > 1) return void response.end('ok');
     taken.first();
