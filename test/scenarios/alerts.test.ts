@@ -31,6 +31,7 @@ const told: Told[] = [];
 beforeEach(async () => {
   told.length = 0;
   receiver = createServer(async (request, response) => {
+    if (request.method === 'HEAD') return void response.end(); // whether anybody is there
     let body = '';
     for await (const chunk of request) body += String(chunk);
     told.push(JSON.parse(body) as Told);

@@ -27,6 +27,7 @@ beforeAll(async () => {
   list = await documentedServer('a-key');
   list.tasks.set('m1', { id: 'm1', description: 'From memory', status: 'pending', priority: 5, tags: [] });
   hook = createServer(async (request, response) => {
+    if (request.method === 'HEAD') return void response.end(); // whether anybody is there
     heard.push(JSON.parse(await text(request)) as { title: string });
     response.end();
   });
